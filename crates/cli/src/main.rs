@@ -1,0 +1,2 @@
+//! The `fitbridge` command.
+fn main() {}
