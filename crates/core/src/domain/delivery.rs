@@ -1,0 +1,209 @@
+//! One file on its way to one sink.
+
+use jiff::{Timestamp, civil::DateTime};
+use serde::{Deserialize, Serialize};
+
+use super::{Activity, ActivityId, ConnectionId, ContentId, RemoteId, UserId, ids::short_digest};
+use crate::Failure;
+
+/// What is told about a file when it is delivered. Frozen before the first attempt, so that a retry says
+/// the same.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct About {
+    /// The name for the activity, where one is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Our id of the ride, as an external id: `igpsport_31827705`, `fitbridge_file-…`.
+    pub external_id: String,
+    /// The service it came from: `igpsport`, or `file`.
+    pub source: String,
+    /// Start, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<Timestamp>,
+    /// Start on the rider's wall clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local_start: Option<DateTime>,
+    /// Elapsed time, s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elapsed_s: Option<f64>,
+    /// Distance, m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distance_m: Option<f64>,
+    /// Sport as the FIT profile names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sport: Option<String>,
+    /// Recording device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+}
+
+impl About {
+    /// What is told about an activity, as it is known now.
+    pub fn of(activity: &Activity) -> Self {
+        let ride = &activity.ride;
+        let (source, id) = match &activity.origin {
+            super::Origin::Cloud { ride_id, .. } => ("igpsport", format!("igpsport_{ride_id}")),
+            super::Origin::File { .. } => ("file", format!("fitbridge_{}", activity.id)),
+        };
+        Self {
+            name: ride.title(),
+            external_id: id,
+            source: source.to_owned(),
+            start: ride.start(),
+            local_start: ride.local_start(),
+            elapsed_s: ride.elapsed_s(),
+            distance_m: ride.distance_m(),
+            sport: ride.sport(),
+            device: ride.device(),
+        }
+    }
+}
+
+/// How a file came to be at a sink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    /// This delivery put it there.
+    Created,
+    /// It was there before.
+    AlreadyThere,
+}
+
+/// Why a delivery waits for the rider.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "because", rename_all = "snake_case")]
+pub enum HeldReason {
+    /// A ride of the same time is already there, by a route that made another file of it.
+    Elsewhere {
+        /// What the sink calls it.
+        remote_id: RemoteId,
+        /// The route, as the sink names it: `STRAVA`.
+        route: String,
+    },
+}
+
+/// What has become of a delivery.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum DeliveryState {
+    /// Not tried yet.
+    Pending,
+    /// Claimed; an attempt is under way or its worker died.
+    Sending,
+    /// The sink took it and is still working on it.
+    Accepted {
+        /// What to ask the sink with.
+        poll_token: String,
+    },
+    /// It is there.
+    Delivered {
+        /// What the sink calls it, where it says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        remote_id: Option<RemoteId>,
+        /// Put there now, or there before.
+        how: How,
+        /// When that was known.
+        at: Timestamp,
+    },
+    /// It failed in a way that may pass; it is tried again.
+    Retrying {
+        /// Why.
+        failure: Failure,
+        /// Whether the last attempt may have arrived: then sinks that cannot tell a repeat are probed first.
+        unknown: bool,
+        /// Not before this moment, because the sink asked so; `None` for our own backoff.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        asked_until: Option<Timestamp>,
+    },
+    /// Waits until the sink is connected again.
+    Blocked {
+        /// Why.
+        failure: Failure,
+    },
+    /// Waits until the rider says send or skip.
+    Held {
+        /// Why.
+        #[serde(flatten)]
+        reason: HeldReason,
+    },
+    /// The rider said skip.
+    Skipped,
+    /// The sink will not take it.
+    Rejected {
+        /// Why.
+        failure: Failure,
+    },
+    /// It failed too often; only a redrive goes on.
+    DeadLetter {
+        /// The last failure.
+        failure: Failure,
+    },
+}
+
+impl DeliveryState {
+    /// The state's name as it is shown and counted.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Sending => "sending",
+            Self::Accepted { .. } => "accepted",
+            Self::Delivered { .. } => "delivered",
+            Self::Retrying { .. } => "retrying",
+            Self::Blocked { .. } => "blocked",
+            Self::Held { .. } => "held",
+            Self::Skipped => "skipped",
+            Self::Rejected { .. } => "rejected",
+            Self::DeadLetter { .. } => "dead_letter",
+        }
+    }
+
+    /// Whether the engine has something to do for it.
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Pending | Self::Sending | Self::Accepted { .. } | Self::Retrying { .. })
+    }
+
+    /// The failure that stands in it, if any.
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Retrying { failure, .. }
+            | Self::Blocked { failure }
+            | Self::Rejected { failure }
+            | Self::DeadLetter { failure } => Some(failure),
+            _ => None,
+        }
+    }
+}
+
+/// The record of a delivery. Its key is (sink connection, sha256), so one file goes to one sink once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// Whose it is.
+    pub user: UserId,
+    /// Where it goes.
+    pub sink: ConnectionId,
+    /// What goes there.
+    pub content: ContentId,
+    /// The ride it belongs to.
+    pub activity: ActivityId,
+    /// What is told about it.
+    pub about: About,
+    /// What has become of it.
+    #[serde(flatten)]
+    pub state: DeliveryState,
+    /// The rider has seen that it is there by another route and wants it sent all the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub send_anyway: bool,
+    /// How often it was begun; counted when it is claimed.
+    pub attempts: u32,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When the record last changed.
+    pub updated_at: Timestamp,
+}
+
+impl Delivery {
+    /// The id that stays the same over all attempts: what a receiver knows a repeat by. No dots in it.
+    pub fn idempotency_id(&self) -> String {
+        format!("msg_{}", short_digest(format!("{}/{}/{}", self.user, self.sink, self.content).as_bytes()))
+    }
+}

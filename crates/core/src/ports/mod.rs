@@ -1,0 +1,25 @@
+//! What the engine needs from outside. No SDK or HTTP type appears here; every contract says what an
+//! answer means for the caller's next action.
+
+pub mod archive;
+pub mod clock;
+pub mod ledger;
+pub mod queue;
+pub mod scanner;
+pub mod sink;
+pub mod source;
+pub mod vault;
+
+pub use archive::{Archive, ArchiveError, Put};
+pub use clock::{Clock, Entropy};
+pub use ledger::{
+    Change, Claim, CommitError, Due, DueRow, Expect, Key, Ledger, LedgerError, MAX_BATCH, PlanPage, PlanRow, PlanSlot,
+    PollClass, Record, RecordPage, Scope, Write,
+};
+pub use queue::{Job, QueueError, Task, WorkQueue};
+pub use scanner::{ScanReport, Scanner, Verdict};
+pub use sink::{Attempt, Found, Identity, Outcome, RemoteRide, Resend, Sink, SinkError, SinkFile, SinkTarget};
+pub use source::{
+    Access, FileError, Files, ListPage, ListedRow, Login, Resolution, Source, SourceError, SourceIdentity, TokenFacts,
+};
+pub use vault::{SealedKey, Vault, VaultError};

@@ -1,0 +1,69 @@
+//! Handing work over. A queue carries references, never tokens or bytes; a lost or repeated job costs a
+//! delay, never a ride, because the ledger is the truth.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{ActivityId, ConnectionId, ContentId, UserId};
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "task", rename_all = "snake_case")]
+pub enum Task {
+    /// Look for new rides at a source.
+    Poll {
+        /// The source connection.
+        connection: ConnectionId,
+    },
+    /// Ask the source where a ride's file lies.
+    Resolve {
+        /// The ride.
+        activity: ActivityId,
+    },
+    /// Download, check, archive.
+    Fetch {
+        /// The ride.
+        activity: ActivityId,
+    },
+    /// Send a file to a sink.
+    Deliver {
+        /// The sink connection.
+        sink: ConnectionId,
+        /// The file.
+        content: ContentId,
+    },
+    /// Put a connection's waiting rides back to work after it was (re)connected.
+    Settle {
+        /// The connection.
+        connection: ConnectionId,
+    },
+}
+
+impl Task {
+    /// Whether it calls the source's API, which only the poller may.
+    pub fn calls_source(&self) -> bool {
+        matches!(self, Self::Poll { .. } | Self::Resolve { .. })
+    }
+}
+
+/// A task of a user.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Job {
+    /// Whose.
+    pub user: UserId,
+    /// What.
+    #[serde(flatten)]
+    pub task: Task,
+}
+
+/// The queue did not take the jobs; some of them may be in it. The records stay due, so nothing is lost.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the work queue is unavailable: {0}")]
+pub struct QueueError(pub String);
+
+/// The queue.
+#[async_trait]
+pub trait WorkQueue: Send + Sync + std::fmt::Debug {
+    /// Hands jobs over, to be worked on as soon as there is room.
+    async fn hand_over(&self, jobs: Vec<Job>) -> Result<(), QueueError>;
+}

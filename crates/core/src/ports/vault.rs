@@ -1,0 +1,42 @@
+//! Where secrets lie sealed.
+
+use async_trait::async_trait;
+use secrecy::SecretString;
+
+use crate::domain::{ConnectionId, UserId};
+
+/// Which secret: one per connection.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SealedKey {
+    /// Whose.
+    pub user: UserId,
+    /// Of which connection.
+    pub connection: ConnectionId,
+}
+
+/// Why a secret is not to be had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VaultError {
+    /// There is none: the rider has to connect again.
+    #[error("no secret is sealed for {0}")]
+    Missing(ConnectionId),
+    /// It does not open with this key, or belongs to another connection: the rider has to connect again.
+    #[error("the sealed secret of {0} does not open")]
+    Unsealable(ConnectionId),
+    /// The vault does not answer now; try later.
+    #[error("the vault is unavailable: {0}")]
+    Unavailable(String),
+}
+
+/// The vault. Secrets are JSON texts whose shape the sealing side knows ([`crate::engine::secrets`]).
+#[async_trait]
+pub trait Vault: Send + Sync + std::fmt::Debug {
+    /// Opens a secret.
+    async fn open(&self, key: &SealedKey) -> Result<SecretString, VaultError>;
+
+    /// Seals a secret, in place of the one before. `Ok` means that it survives a crash.
+    async fn seal(&self, key: &SealedKey, secret: &SecretString) -> Result<(), VaultError>;
+
+    /// Forgets a secret; `Ok` also where there was none.
+    async fn forget(&self, key: &SealedKey) -> Result<(), VaultError>;
+}

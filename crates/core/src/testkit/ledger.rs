@@ -1,0 +1,206 @@
+//! The ledger in memory.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::{
+    domain::{OwnerId, Shard},
+    ports::{
+        Change, CommitError, DueRow, Expect, Key, Ledger, LedgerError, MAX_BATCH, PlanPage, PlanRow, PlanSlot, Record,
+        RecordPage, Scope, Write,
+    },
+};
+
+#[derive(Debug, Default)]
+struct Tables {
+    records: BTreeMap<Key, Record>,
+    gone: BTreeSet<OwnerId>,
+    /// What the indexes show; brought up to date by `settle` when they lag.
+    due: BTreeMap<Key, (Shard, Timestamp, Option<OwnerId>)>,
+    plan: BTreeMap<(PlanSlot, Key), ()>,
+    stale: BTreeSet<Key>,
+    commits: u64,
+    writes: Vec<Key>,
+}
+
+impl Tables {
+    fn index(&mut self, key: &Key) {
+        self.due.remove(key);
+        self.plan.retain(|(_, planned), ()| planned != key);
+        if let Some(record) = self.records.get(key) {
+            if let Some(due) = &record.due {
+                let owner = due.claim.as_ref().map(|claim| claim.owner.clone());
+                self.due.insert(key.clone(), (due.shard, due.at, owner));
+            }
+            if let Some(slot) = record.plan {
+                self.plan.insert((slot, key.clone()), ());
+            }
+        }
+    }
+}
+
+/// A ledger in memory. Clones share their data, as processes share a database. With
+/// [`MemoryLedger::lagging`] its indexes show a commit only after [`MemoryLedger::settle`], as DynamoDB's
+/// do after a while.
+#[derive(Debug, Clone, Default)]
+pub struct MemoryLedger {
+    tables: Arc<Mutex<Tables>>,
+    lags: bool,
+}
+
+impl MemoryLedger {
+    /// One whose indexes lag.
+    pub fn lagging() -> Self {
+        Self { lags: true, ..Self::default() }
+    }
+
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Brings lagging indexes up to date.
+    pub fn settle(&self) {
+        let mut tables = self.tables();
+        for key in std::mem::take(&mut tables.stale) {
+            tables.index(&key);
+        }
+    }
+
+    /// Declares an owner dead.
+    pub fn kill(&self, owner: &OwnerId) {
+        self.tables().gone.insert(owner.clone());
+    }
+
+    /// How many commits there were, and the keys they wrote (checks left out), since the last call.
+    pub fn take_writes(&self) -> (u64, Vec<Key>) {
+        let mut tables = self.tables();
+        (std::mem::take(&mut tables.commits), std::mem::take(&mut tables.writes))
+    }
+}
+
+fn check_key(key: &Key) -> Result<(), LedgerError> {
+    match key.path.len() {
+        1..=512 => Ok(()),
+        length => Err(LedgerError::Misuse(format!("a path of {length} bytes"))),
+    }
+}
+
+#[async_trait]
+impl Ledger for MemoryLedger {
+    async fn get(&self, key: &Key) -> Result<Option<Record>, LedgerError> {
+        Ok(self.tables().records.get(key).cloned())
+    }
+
+    async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Record>>, LedgerError> {
+        if keys.len() > MAX_BATCH {
+            return Err(LedgerError::Misuse(format!("{} keys at once", keys.len())));
+        }
+        let tables = self.tables();
+        Ok(keys.iter().map(|key| tables.records.get(key).cloned()).collect())
+    }
+
+    async fn range(
+        &self,
+        scope: &Scope,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<RecordPage, LedgerError> {
+        let limit = limit.max(1);
+        let tables = self.tables();
+        let from = Key { scope: scope.clone(), path: after.filter(|after| *after > prefix).unwrap_or(prefix).into() };
+        let mut records = tables
+            .records
+            .range(from..)
+            .map(|(_, record)| record)
+            .skip_while(|record| after.is_some_and(|after| record.key.path.as_str() <= after))
+            .take_while(|record| record.key.scope == *scope && record.key.path.starts_with(prefix));
+        let page: Vec<_> = records.by_ref().take(limit).cloned().collect();
+        let next = records.next().and_then(|_| page.last().map(|record| record.key.path.clone()));
+        Ok(RecordPage { records: page, next })
+    }
+
+    async fn commit(&self, writes: Vec<Write>) -> Result<(), CommitError> {
+        if writes.len() > MAX_BATCH {
+            return Err(LedgerError::Misuse(format!("{} writes in one commit", writes.len())).into());
+        }
+        if writes.iter().map(|write| &write.key).collect::<BTreeSet<_>>().len() != writes.len() {
+            return Err(LedgerError::Misuse("a key stands twice in one commit".into()).into());
+        }
+        let mut guard = self.tables();
+        let tables = &mut *guard;
+        let mut conflicts = Vec::new();
+        for write in &writes {
+            check_key(&write.key)?;
+            let version = tables.records.get(&write.key).map(|record| record.version);
+            let holds = match write.expect {
+                Expect::Absent => version.is_none(),
+                Expect::Version(expected) => version == Some(expected),
+            };
+            if !holds {
+                conflicts.push(write.key.clone());
+            }
+        }
+        if !conflicts.is_empty() {
+            return Err(CommitError::Conflict(conflicts));
+        }
+        tables.commits += u64::from(!writes.is_empty());
+        for Write { key, expect, change } in writes {
+            let version = match expect {
+                Expect::Absent => 1,
+                Expect::Version(version) => version + 1,
+            };
+            match change {
+                Change::Put { body, due, plan } => {
+                    let record = Record { key: key.clone(), version, body, due, plan };
+                    tables.records.insert(key.clone(), record);
+                }
+                Change::Delete => {
+                    tables.records.remove(&key);
+                }
+                Change::Check => continue,
+            }
+            tables.writes.push(key.clone());
+            if self.lags {
+                tables.stale.insert(key);
+            } else {
+                tables.index(&key);
+            }
+        }
+        Ok(())
+    }
+
+    async fn due(&self, shard: Shard, until: Timestamp, limit: usize) -> Result<Vec<DueRow>, LedgerError> {
+        let tables = self.tables();
+        let mut rows: Vec<_> = tables
+            .due
+            .iter()
+            .filter(|(_, (of, at, owner))| {
+                let gone = owner.as_ref().is_some_and(|owner| tables.gone.contains(owner));
+                *of == shard && (*at <= until || gone)
+            })
+            .map(|(key, (_, at, _))| DueRow { key: key.clone(), at: *at })
+            .collect();
+        rows.sort_by(|a, b| (a.at, &a.key).cmp(&(b.at, &b.key)));
+        rows.truncate(limit);
+        Ok(rows)
+    }
+
+    async fn planned(&self, slot: PlanSlot, cursor: Option<&str>, limit: usize) -> Result<PlanPage, LedgerError> {
+        let skip = cursor.and_then(|cursor| cursor.parse::<usize>().ok()).unwrap_or(0);
+        let tables = self.tables();
+        let mut keys = tables.plan.keys().filter(|(of, _)| *of == slot).map(|(_, key)| key).skip(skip);
+        let rows: Vec<_> = keys.by_ref().take(limit.max(1)).map(|key| PlanRow { key: key.clone() }).collect();
+        let next = keys.next().map(|_| (skip + rows.len()).to_string());
+        Ok(PlanPage { rows, next })
+    }
+
+    fn is_gone(&self, owner: &OwnerId) -> bool {
+        self.tables().gone.contains(owner)
+    }
+}
