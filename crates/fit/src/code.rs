@@ -35,7 +35,7 @@ pub enum FitCode {
     BadDefinition,
     /// A definition describes messages above [`crate::limits::MAX_MESSAGE_BYTES`].
     MessageTooLarge,
-    /// A message of no bytes at all is used.
+    /// A message that says nothing, not even when, is used.
     ZeroSizeMessage,
     /// More data messages than [`crate::limits::MAX_MESSAGES`].
     TooManyMessages,

@@ -118,22 +118,16 @@ impl<'a> Visit<'a> for Gather<'a> {
                     self.tally.sessions = self.tally.sessions.saturating_add(1);
                 }
             }
-            mesg::FILE_ID => {
-                if self.file_id.is_none() {
-                    self.file_id = Some(file_id(slot.fields, values));
-                }
+            mesg::FILE_ID if self.file_id.is_none() => {
+                self.file_id = Some(file_id(slot.fields, values));
             }
-            mesg::ACTIVITY => {
-                // Bounded like the sessions: reading one costs up to 255 steps for a message of a single byte.
-                if self.activities < MAX_SESSIONS {
-                    self.activities += 1;
-                    self.activity(slot.fields, values, time);
-                }
+            // Bounded like the sessions: reading one costs up to 255 steps for a message of a single byte.
+            mesg::ACTIVITY if self.activities < MAX_SESSIONS => {
+                self.activities += 1;
+                self.activity(slot.fields, values, time);
             }
-            mesg::SPORT => {
-                if self.sport.is_none() {
-                    self.sport = Some(sport(slot.fields, values));
-                }
+            mesg::SPORT if self.sport.is_none() => {
+                self.sport = Some(sport(slot.fields, values));
             }
             _ => {}
         }

@@ -7,8 +7,11 @@ pub mod limits;
 mod profile;
 mod scan;
 mod summary;
+#[cfg(feature = "synthetic")]
+pub mod synthetic;
 mod tally;
 mod totals;
+mod track;
 mod wire;
 
 pub use code::{FitCode, Verdict};
@@ -16,3 +19,4 @@ pub use crc::crc16;
 pub use profile::{FILE_TYPE_ACTIVITY, Sport, SubSport};
 pub use scan::{Scan, Segment, scan};
 pub use summary::Summary;
+pub use track::{Track, TrackError, TrackPoint, track};

@@ -204,7 +204,8 @@ pub(crate) fn walk<'a>(
             if size == UNDEFINED {
                 return Err(stop(FitCode::UndefinedMessage));
             }
-            if size == 0 {
+            // With a compressed header an empty message still says when; real recorders write those.
+            if size == 0 && offset.is_none() {
                 return Err(stop(FitCode::ZeroSizeMessage));
             }
             let Some(payload) = body.get(..size as usize) else {
