@@ -23,8 +23,6 @@ const WANTED: [[u8; 3]; 11] = [
     [73, 4, 0x86],
     [78, 4, 0x86],
 ];
-/// The field `compressed_speed_distance`, whose three bytes have no "invalid" value of their own.
-const COMPRESSED_SPEED_DISTANCE: u8 = 8;
 /// A header whose data never ends: the processor lives for one segment.
 const HEADER: [u8; 12] = *b"\x0c\x20\x54\x08\xff\xff\xff\x7f.FIT";
 const DEGREES_PER_SEMICIRCLE: f64 = 180.0 / 2_147_483_648.0;

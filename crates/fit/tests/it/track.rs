@@ -109,6 +109,17 @@ fn every_accepted_file_of_the_corpus_has_a_track() {
 }
 
 #[test]
+fn compressed_speed_and_distance_are_unfolded() {
+    let Some(folder) = folder() else { return };
+    let bytes = std::fs::read(folder.join("real/compressed-speed-distance.fit")).expect("listed");
+    let total = scan(&bytes).summary.distance_m.expect("a distance");
+    let track = track(&bytes, 10_000).expect("a track");
+    let last = track.points.iter().rev().find_map(|point| point.distance_m);
+    let last = last.expect("a distance in the samples");
+    assert!((last - total).abs() < total * 0.02, "{last} of {total}");
+}
+
+#[test]
 fn hostile_files_do_not_make_the_decoder_panic() {
     let Some(folder) = folder() else { return };
     let files = std::fs::read_dir(folder.join("hostile")).expect("a folder");
