@@ -1,0 +1,8 @@
+//! Over real sockets, against a server that answers what a test tells it to.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod contract;
+mod faults;
+mod files;
+mod support;
