@@ -231,7 +231,11 @@ impl<'a> Scanner<'a> {
         summary.definitions = self.counts.definitions;
         summary.segments = self.segments.len() as u32;
         summary.elapsed_suspect = summary.elapsed_s.is_some_and(|s| s > MAX_ELAPSED_S);
-        summary.clock_suspect = summary.start.is_some_and(|start| start.as_second() < CLOCK_FLOOR_S);
+        summary.clock_suspect = match summary.start {
+            Some(start) => start.as_second() < CLOCK_FLOOR_S,
+            // There are times, but they count from power-on.
+            None => self.first_record.is_some(),
+        };
 
         let worth_saving = summary.sessions > 0 || summary.records >= SALVAGE_RECORDS;
         let verdict = match self.problem {

@@ -76,6 +76,6 @@ pub struct Summary {
     pub local_offset_s: Option<i32>,
     /// The elapsed time is over ten days.
     pub elapsed_suspect: bool,
-    /// The start lies before 2010, as when a clock was never set.
+    /// The start lies before 2010, or the times are no dates, as when a clock was never set.
     pub clock_suspect: bool,
 }

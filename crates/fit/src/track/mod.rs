@@ -32,7 +32,7 @@ pub struct Track {
 /// values are means over the samples that have them.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TrackPoint {
-    /// When.
+    /// When. A recorder whose clock was never set counts from power-on, which shows as times in 1990.
     pub time: Timestamp,
     /// Degrees north.
     pub lat: Option<f64>,
@@ -68,8 +68,8 @@ pub enum TrackError {
 }
 
 /// Decodes at most `max_points` points from a file that the scanner finds valid or salvageable; of the latter, as
-/// far as it can be read. Memory grows with `max_points`, not with the file. Takes some 20 ms per megabyte: not
-/// for an async task's own thread.
+/// far as it can be read. Memory grows with `max_points`, not with the file. Takes some 100 ms per megabyte:
+/// not for an async task's own thread.
 ///
 /// # Errors
 /// [`TrackError`]; a file without records is no error but an empty track.

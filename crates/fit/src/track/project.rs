@@ -2,7 +2,7 @@
 
 use super::thin::Thinner;
 use super::{Track, TrackError, TrackPoint};
-use crate::profile::{FIELD_TIMESTAMP, instant, mesg};
+use crate::profile::{FIELD_TIMESTAMP, mesg};
 use crate::tally::enhanced_or_plain;
 use crate::wire::{Definition, TimeBase, Values, Visit, placed};
 use fitparser::de::{FitObject, FitStreamProcessor};
@@ -10,7 +10,7 @@ use fitparser::{FitDataField, FitDataRecord, Value};
 use jiff::Timestamp;
 
 /// The fields of a track beside its time: number, size, base type.
-const WANTED: [[u8; 3]; 11] = [
+const WANTED: [[u8; 3]; 10] = [
     [0, 4, 0x85],
     [1, 4, 0x85],
     [2, 2, 0x84],
@@ -19,10 +19,13 @@ const WANTED: [[u8; 3]; 11] = [
     [5, 4, 0x86],
     [6, 2, 0x84],
     [7, 2, 0x84],
-    [8, 3, 0x0D],
     [73, 4, 0x86],
     [78, 4, 0x86],
 ];
+/// `compressed_speed_distance`: number and size. Unfolded here, as the decoder adds the rolling counter up.
+const PACKED: (u8, u8) = (8, 3);
+/// What it is unfolded to: `distance` and `speed`.
+const UNPACKED: [[u8; 3]; 2] = [[5, 4, 0x86], [6, 2, 0x84]];
 /// A header whose data never ends: the processor lives for one segment.
 const HEADER: [u8; 12] = *b"\x0c\x20\x54\x08\xff\xff\xff\x7f.FIT";
 const DEGREES_PER_SEMICIRCLE: f64 = 180.0 / 2_147_483_648.0;
@@ -37,10 +40,41 @@ struct Slot {
     /// Where the wanted fields lie: offset and size.
     kept: [(usize, usize); WANTED.len()],
     kept_len: usize,
+    /// Where the packed speed and distance lie, when nothing else gives them.
+    packed_at: Option<usize>,
 }
 
-const NOTHING: Slot =
-    Slot { is_record: false, big_endian: false, time_at: usize::MAX, kept: [(0, 0); WANTED.len()], kept_len: 0 };
+const NOTHING: Slot = Slot {
+    is_record: false,
+    big_endian: false,
+    time_at: usize::MAX,
+    kept: [(0, 0); WANTED.len()],
+    kept_len: 0,
+    packed_at: None,
+};
+
+/// Twelve bits of speed in 1/100 m/s and twelve of distance in 1/16 m; the distance rolls over every 256 m.
+#[derive(Debug, Clone, Copy, Default)]
+struct Unpacker {
+    sixteenths: u32,
+}
+
+impl Unpacker {
+    /// Centimetres since the first sample and millimetres per second; `None` for the invalid value.
+    fn unpack(&mut self, packed: [u8; 3]) -> Option<(u32, u16)> {
+        let [low, mixed, high] = packed.map(u32::from);
+        if packed == [u8::MAX; 3] {
+            return None;
+        }
+        let speed = low | (mixed & 0x0F) << 8;
+        let counter = mixed >> 4 | high << 4;
+        let advance = counter.wrapping_sub(self.sixteenths) & 0x0FFF;
+        // 2,000,000 messages of less than 4,096 do not reach the type's bound twice; saturate all the same.
+        self.sixteenths = self.sixteenths.saturating_add(advance);
+        let centimetres = u64::from(self.sixteenths) * 100 / 16;
+        Some((u32::try_from(centimetres).ok()?, (speed * 10) as u16))
+    }
+}
 
 /// Receives the messages of a file and turns its records into points.
 pub(super) struct Projector {
@@ -48,6 +82,7 @@ pub(super) struct Projector {
     time: TimeBase,
     processor: FitStreamProcessor,
     scratch: Vec<u8>,
+    unpacker: Unpacker,
     thinner: Thinner,
     /// Distance at the end of the segments before, and the furthest so far.
     distance_before: f64,
@@ -62,6 +97,7 @@ impl Projector {
             time: TimeBase::default(),
             processor: FitStreamProcessor::new(),
             scratch: Vec::with_capacity(64),
+            unpacker: Unpacker::default(),
             thinner,
             distance_before: 0.0,
             distance: 0.0,
@@ -73,6 +109,7 @@ impl Projector {
     pub(super) fn next_segment(&mut self) -> Result<(), TrackError> {
         self.slots = [NOTHING; 16];
         self.time = TimeBase::default();
+        self.unpacker = Unpacker::default();
         self.distance_before = self.distance;
         self.processor = FitStreamProcessor::new();
         self.processor.deserialize_next(&HEADER).map(|_| ()).map_err(|error| TrackError::Decode(error.to_string()))
@@ -129,8 +166,10 @@ impl<'a> Visit<'a> for Projector {
         let mut slot = Slot { is_record: definition.num == mesg::RECORD, big_endian: definition.big_endian, ..NOTHING };
         let mut fields = [[0u8; 3]; WANTED.len()];
         for (num, size, at) in placed(definition.fields) {
-            if (num, size) == (FIELD_TIMESTAMP, 4) {
-                slot.time_at = at;
+            match (num, size) {
+                (FIELD_TIMESTAMP, 4) => slot.time_at = at,
+                PACKED => slot.packed_at = Some(at),
+                _ => {}
             }
             let wanted = WANTED.iter().find(|field| field[..2] == [num, size]);
             let known = &fields[..slot.kept_len];
@@ -142,6 +181,11 @@ impl<'a> Visit<'a> for Projector {
                 slot.kept_len += 1;
             }
         }
+        let known = &fields[..slot.kept_len];
+        if UNPACKED.iter().any(|field| known.contains(field)) {
+            slot.packed_at = None;
+        }
+        let unpacked: &[[u8; 3]] = slot.packed_at.map_or(&[], |_| &UNPACKED);
         self.slots[local] = slot;
         if !slot.is_record || self.failed.is_some() {
             return;
@@ -151,9 +195,9 @@ impl<'a> Visit<'a> for Projector {
         self.scratch.clear();
         self.scratch.extend_from_slice(&[0x40 | local as u8, 0, order]);
         self.scratch.extend_from_slice(&num);
-        self.scratch.push(1 + slot.kept_len as u8);
+        self.scratch.push((1 + slot.kept_len + unpacked.len()) as u8);
         self.scratch.extend_from_slice(&[FIELD_TIMESTAMP, 4, 0x86]);
-        for field in &fields[..slot.kept_len] {
+        for field in fields[..slot.kept_len].iter().chain(unpacked) {
             self.scratch.extend_from_slice(field);
         }
         self.failed = self.feed().err();
@@ -166,9 +210,7 @@ impl<'a> Visit<'a> for Projector {
         if !slot.is_record || self.failed.is_some() {
             return;
         }
-        let Some(time) = time.filter(|&time| instant(time).is_some()) else {
-            return;
-        };
+        let Some(time) = time else { return };
         let time = if slot.big_endian { time.to_be_bytes() } else { time.to_le_bytes() };
         self.scratch.clear();
         self.scratch.push(local as u8);
@@ -176,6 +218,18 @@ impl<'a> Visit<'a> for Projector {
         for &(at, size) in &slot.kept[..slot.kept_len] {
             let value = payload.get(at..at + size).unwrap_or_default();
             self.scratch.extend_from_slice(value);
+        }
+        if let Some(at) = slot.packed_at {
+            let packed = payload.get(at..).and_then(|rest| rest.first_chunk());
+            let (distance, speed) =
+                packed.and_then(|&packed| self.unpacker.unpack(packed)).unwrap_or((u32::MAX, u16::MAX));
+            if slot.big_endian {
+                self.scratch.extend_from_slice(&distance.to_be_bytes());
+                self.scratch.extend_from_slice(&speed.to_be_bytes());
+            } else {
+                self.scratch.extend_from_slice(&distance.to_le_bytes());
+                self.scratch.extend_from_slice(&speed.to_le_bytes());
+            }
         }
         match self.feed() {
             Ok(Some(record)) => {
@@ -246,4 +300,21 @@ fn number(value: &Value) -> Option<f64> {
         scalar => scalar.clone().try_into().ok()?,
     };
     number.is_finite().then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packed_distances_roll_over() {
+        let mut unpacker = Unpacker::default();
+        // 3.54 m/s; counter 0x010 of 16ths: one metre.
+        assert_eq!(unpacker.unpack([0x62, 0x01, 0x01]), Some((100, 3540)));
+        // Counter 0xFF0: 255 m.
+        assert_eq!(unpacker.unpack([0x00, 0x00, 0xFF]), Some((25_500, 0)));
+        // Counter 0x010 again: 257 m.
+        assert_eq!(unpacker.unpack([0x00, 0x00, 0x01]), Some((25_700, 0)));
+        assert_eq!(unpacker.unpack([0xFF; 3]), None);
+    }
 }

@@ -157,3 +157,25 @@ fn absurd_definitions_are_refused() {
     flood.bytes(&[0x40, 0, 0, 20, 0, 0].repeat(200_001));
     assert_eq!(scan(&flood.finish()).verdict, Verdict::Rejected(FitCode::TooManyDefinitions));
 }
+
+#[test]
+fn absurd_times_are_flagged_and_not_believed() {
+    use fitbridge_fit::synthetic::{Order, Payload, RawFit};
+    let session = |start: u32, elapsed_ms: u32| {
+        let mut fit = RawFit::new();
+        fit.define(0, Order::Little, 18, &[(2, 4, 0x86), (7, 4, 0x86)]);
+        fit.message(0, &Payload::new(Order::Little).u32(start).u32(elapsed_ms));
+        valid(&fit.finish())
+    };
+    let good = session(malformed::START, 3_600_000);
+    assert!(!good.elapsed_suspect && !good.clock_suspect);
+    assert!(session(malformed::START, 11 * 86_400_000).elapsed_suspect);
+    // 1999: a date, but not one of a ride.
+    let early = session(0x1200_0000, 1000);
+    assert!(early.clock_suspect && early.start.is_some());
+    // Seconds since power-on, the invalid value, and the last value there is.
+    assert_eq!(session(12_345, 1000).start, None);
+    assert_eq!(session(u32::MAX, u32::MAX).start, None);
+    assert_eq!(session(u32::MAX, u32::MAX).elapsed_s, None);
+    assert_eq!(session(u32::MAX - 1, 0).start.map(|t| t.to_string()).as_deref(), Some("2126-02-06T06:28:14Z"));
+}

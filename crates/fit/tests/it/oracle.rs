@@ -1,8 +1,11 @@
-//! `fitparser` as a second opinion on how many data messages a file holds.
+//! `fitparser` as a second opinion on what a file holds.
 
 use super::corpus::{folder, real_files};
-use fitbridge_fit::scan;
 use fitbridge_fit::synthetic::{RideSpec, malformed};
+use fitbridge_fit::{Scan, scan};
+use fitparser::profile::MesgNum;
+use fitparser::{FitDataRecord, Value};
+use std::collections::HashMap;
 
 fn second_opinion(bytes: &[u8]) -> Option<usize> {
     fitparser::from_bytes(bytes).ok().map(|messages| messages.len())
@@ -50,4 +53,54 @@ fn both_count_the_same_messages_in_made_up_files() {
         assert!(scan.verdict.is_valid());
         assert_eq!(Some(scan.summary.messages as usize), second_opinion(&bytes));
     }
+}
+
+/// The only message of a kind, by field name.
+fn only(messages: &[FitDataRecord], kind: MesgNum) -> Option<HashMap<&str, &Value>> {
+    let mut found = messages.iter().filter(|message| message.kind() == kind);
+    let message = found.next()?;
+    found.next().is_none().then(|| message.fields().iter().map(|field| (field.name(), field.value())).collect())
+}
+
+#[test]
+fn both_read_the_same_session_in_real_files() {
+    let Some(folder) = folder() else { return };
+    let mut compared = 0;
+    for (name, bytes) in real_files(&folder) {
+        let Scan { verdict, summary, .. } = scan(&bytes);
+        if bytes.len() > 300_000 || !verdict.is_valid() || summary.start.is_none() {
+            continue;
+        }
+        let Ok(messages) = fitparser::from_bytes(&bytes) else { continue };
+        let Some(session) = only(&messages, MesgNum::Session) else { continue };
+        let number = |field: &str| session.get(field).and_then(|&value| value.clone().try_into().ok());
+        let pairs: [(&str, Option<f64>); 10] = [
+            ("start_time", summary.start.map(|at| at.as_second() as f64)),
+            ("total_elapsed_time", summary.elapsed_s),
+            ("total_timer_time", summary.timer_s),
+            ("total_distance", summary.distance_m),
+            ("total_ascent", summary.ascent_m),
+            ("total_descent", summary.descent_m),
+            ("total_calories", summary.calories.map(f64::from)),
+            ("avg_heart_rate", summary.avg_heart_rate),
+            ("max_heart_rate", summary.max_heart_rate.map(f64::from)),
+            ("max_power", summary.max_power.map(f64::from)),
+        ];
+        for (field, ours) in pairs {
+            let theirs: Option<f64> = number(field);
+            let equal = match (ours, theirs) {
+                (Some(ours), Some(theirs)) => (ours - theirs).abs() < 1e-6,
+                (ours, theirs) => ours == theirs,
+            };
+            assert!(equal, "{name}: {field} is {ours:?}, fitparser says {theirs:?}");
+        }
+        if let Some(Value::String(theirs)) = session.get("sport") {
+            assert_eq!(summary.sport.map(|sport| sport.name()).as_ref(), Some(theirs), "{name}");
+        }
+        if let Some(Value::String(theirs)) = session.get("sub_sport") {
+            assert_eq!(summary.sub_sport.map(|sub| sub.name()).as_ref(), Some(theirs), "{name}");
+        }
+        compared += 1;
+    }
+    assert!(compared > 20, "only {compared} sessions compared");
 }
