@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use crate::{
     domain::{OwnerId, Shard},
     ports::{
-        Change, CommitError, DueRow, Expect, Key, Ledger, LedgerError, MAX_BATCH, PlanPage, PlanRow, PlanSlot, Record,
-        RecordPage, Scope, Write,
+        Change, CommitError, Due, DueRow, Expect, Key, Ledger, LedgerError, MAX_BATCH, PlanPage, PlanRow, PlanSlot,
+        Record, RecordPage, Scope, Write,
     },
 };
 
@@ -22,7 +22,8 @@ struct Tables {
     gone: BTreeSet<OwnerId>,
     /// What the indexes show; brought up to date by `settle` when they lag.
     due: BTreeMap<Key, (Shard, Timestamp, Option<OwnerId>)>,
-    plan: BTreeMap<(PlanSlot, Key), ()>,
+    plan: BTreeSet<(PlanSlot, Key)>,
+    planned_at: BTreeMap<Key, PlanSlot>,
     stale: BTreeSet<Key>,
     commits: u64,
     writes: Vec<Key>,
@@ -31,14 +32,17 @@ struct Tables {
 impl Tables {
     fn index(&mut self, key: &Key) {
         self.due.remove(key);
-        self.plan.retain(|(_, planned), ()| planned != key);
+        if let Some(slot) = self.planned_at.remove(key) {
+            self.plan.remove(&(slot, key.clone()));
+        }
         if let Some(record) = self.records.get(key) {
             if let Some(due) = &record.due {
                 let owner = due.claim.as_ref().map(|claim| claim.owner.clone());
                 self.due.insert(key.clone(), (due.shard, due.at, owner));
             }
             if let Some(slot) = record.plan {
-                self.plan.insert((slot, key.clone()), ());
+                self.plan.insert((slot, key.clone()));
+                self.planned_at.insert(key.clone(), slot);
             }
         }
     }
@@ -83,11 +87,25 @@ impl MemoryLedger {
     }
 }
 
-fn check_key(key: &Key) -> Result<(), LedgerError> {
-    match key.path.len() {
-        1..=512 => Ok(()),
-        length => Err(LedgerError::Misuse(format!("a path of {length} bytes"))),
+fn check(write: &Write) -> Result<(), LedgerError> {
+    let length = write.key.path.len();
+    if !(1..=512).contains(&length) {
+        return Err(LedgerError::Misuse(format!("a path of {length} bytes")));
     }
+    match &write.change {
+        Change::Put { body, .. } if body.len() > 256 * 1024 => {
+            Err(LedgerError::Misuse(format!("a body of {} bytes at {}", body.len(), write.key.path)))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The due time as it is kept: whole milliseconds, rounded up, so that nothing is due before its time.
+fn whole_ms(due: Due) -> Due {
+    let ms = due.at.as_millisecond();
+    let floor = Timestamp::from_millisecond(ms).unwrap_or(due.at);
+    let at = if floor < due.at { Timestamp::from_millisecond(ms + 1).unwrap_or(floor) } else { floor };
+    Due { at, ..due }
 }
 
 #[async_trait]
@@ -136,7 +154,7 @@ impl Ledger for MemoryLedger {
         let tables = &mut *guard;
         let mut conflicts = Vec::new();
         for write in &writes {
-            check_key(&write.key)?;
+            check(write)?;
             let version = tables.records.get(&write.key).map(|record| record.version);
             let holds = match write.expect {
                 Expect::Absent => version.is_none(),
@@ -157,7 +175,7 @@ impl Ledger for MemoryLedger {
             };
             match change {
                 Change::Put { body, due, plan } => {
-                    let record = Record { key: key.clone(), version, body, due, plan };
+                    let record = Record { key: key.clone(), version, body, due: due.map(whole_ms), plan };
                     tables.records.insert(key.clone(), record);
                 }
                 Change::Delete => {
@@ -194,7 +212,7 @@ impl Ledger for MemoryLedger {
     async fn planned(&self, slot: PlanSlot, cursor: Option<&str>, limit: usize) -> Result<PlanPage, LedgerError> {
         let skip = cursor.and_then(|cursor| cursor.parse::<usize>().ok()).unwrap_or(0);
         let tables = self.tables();
-        let mut keys = tables.plan.keys().filter(|(of, _)| *of == slot).map(|(_, key)| key).skip(skip);
+        let mut keys = tables.plan.iter().filter(|(of, _)| *of == slot).map(|(_, key)| key).skip(skip);
         let rows: Vec<_> = keys.by_ref().take(limit.max(1)).map(|key| PlanRow { key: key.clone() }).collect();
         let next = keys.next().map(|_| (skip + rows.len()).to_string());
         Ok(PlanPage { rows, next })
@@ -202,5 +220,69 @@ impl Ledger for MemoryLedger {
 
     fn is_gone(&self, owner: &OwnerId) -> bool {
         self.tables().gone.contains(owner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testkit::conformance::ledger::{Instance, Subject, suite};
+
+    struct Memory {
+        ledger: MemoryLedger,
+    }
+
+    #[async_trait]
+    impl Instance for Memory {
+        fn ledger(&self) -> Arc<dyn Ledger> {
+            Arc::new(self.ledger.clone())
+        }
+
+        async fn settle(&self) {
+            self.ledger.settle();
+        }
+
+        fn live_owner(&self) -> Option<OwnerId> {
+            static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+            let number = NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Some(OwnerId::from_any(&format!("owner-{number}")))
+        }
+
+        fn kill(&self, owner: &OwnerId) {
+            self.ledger.kill(owner);
+        }
+    }
+
+    struct Make(fn() -> MemoryLedger);
+
+    #[async_trait]
+    impl Subject for Make {
+        async fn fresh(&self) -> Box<dyn Instance> {
+            Box::new(Memory { ledger: (self.0)() })
+        }
+    }
+
+    #[tokio::test]
+    async fn the_memory_ledger_conforms() {
+        suite(&Make(MemoryLedger::default)).await;
+    }
+
+    #[tokio::test]
+    async fn the_lagging_memory_ledger_conforms() {
+        suite(&Make(MemoryLedger::lagging)).await;
+    }
+
+    #[tokio::test]
+    async fn lagging_indexes_show_a_commit_only_when_settled() {
+        let ledger = MemoryLedger::lagging();
+        let due = Some(Due::at(Shard(0), Timestamp::UNIX_EPOCH));
+        let key = Key { scope: Scope::System, path: "a".into() };
+        let change = Change::Put { body: "{}".into(), due, plan: None };
+        ledger.commit(vec![Write { key: key.clone(), expect: Expect::Absent, change }]).await.unwrap();
+        assert!(ledger.due(Shard(0), Timestamp::MAX, 9).await.unwrap().is_empty());
+        ledger.settle();
+        assert_eq!(ledger.due(Shard(0), Timestamp::MAX, 9).await.unwrap().len(), 1);
+        assert_eq!(ledger.take_writes(), (1, vec![key]));
+        assert_eq!(ledger.take_writes(), (0, vec![]));
     }
 }

@@ -1,0 +1,77 @@
+//! Ranges.
+
+use super::{Instance, commit, key, put, user};
+use crate::ports::{Expect, Ledger, Scope};
+
+/// Every path of a range, read in pages of `limit`.
+async fn walk(ledger: &dyn Ledger, scope: &Scope, prefix: &str, limit: usize) -> Vec<String> {
+    let (mut paths, mut after) = (Vec::new(), None::<String>);
+    for _ in 0..1000 {
+        let page = ledger.range(scope, prefix, after.as_deref(), limit).await.expect("a range");
+        assert!(page.records.len() <= limit.max(1), "a page of {} with limit {limit}", page.records.len());
+        paths.extend(page.records.into_iter().map(|record| record.key.path));
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return paths,
+        }
+    }
+    panic!("the range {prefix:?} does not end");
+}
+
+pub(super) async fn ranges_keep_to_prefix_and_order(it: &mut dyn Instance) {
+    let ledger = it.ledger();
+    let paths = [
+        "a",
+        "activity",
+        "activity/",
+        "activity/B",
+        "activity/a",
+        "activity/a/1",
+        "activity/ab",
+        "activity/b",
+        "activity/ä",
+        "activity/\u{ffff}",
+        "activity/\u{10ffff}",
+        "activity0",
+        "b",
+    ];
+    commit(&*ledger, paths.iter().rev().map(|path| put(path, Expect::Absent, "{}")).collect()).await;
+    let rider = user("rider");
+    for prefix in ["", "a", "activity", "activity/", "activity/a", "activity/a/", "activity/ab", "activity/ä", "zz"] {
+        let expected: Vec<_> = paths.into_iter().filter(|path| path.starts_with(prefix)).collect();
+        assert_eq!(walk(&*ledger, &rider, prefix, 100).await, expected, "prefix {prefix:?}, bytewise order");
+    }
+}
+
+pub(super) async fn ranges_never_leak(it: &mut dyn Instance) {
+    let ledger = it.ledger();
+    let scopes = [user("rider"), user("rider2"), user("ride"), user("s"), user("system"), Scope::System];
+    for (n, scope) in scopes.iter().enumerate() {
+        let mut write = put(&format!("x/{n}"), Expect::Absent, "{}");
+        write.key.scope = scope.clone();
+        commit(&*ledger, vec![write]).await;
+    }
+    for (n, scope) in scopes.iter().enumerate() {
+        assert_eq!(walk(&*ledger, scope, "", 10).await, [format!("x/{n}")], "{scope:?} sees its own only");
+    }
+    let nobody = walk(&*ledger, &user("nobody"), "", 10).await;
+    assert!(nobody.is_empty(), "a user without records sees {nobody:?}");
+}
+
+pub(super) async fn ranges_are_paged(it: &mut dyn Instance) {
+    let ledger = it.ledger();
+    let expected: Vec<_> = (0..95).map(|n| format!("p/{n:03}")).collect();
+    commit(&*ledger, expected.iter().map(|path| put(path, Expect::Absent, "{}")).collect()).await;
+    let rider = user("rider");
+    for limit in [1, 7, 94, 95, 96, 10_000] {
+        assert_eq!(walk(&*ledger, &rider, "p/", limit).await, expected, "in pages of {limit}");
+    }
+    assert_eq!(walk(&*ledger, &rider, "p/", 0).await, expected, "a limit of 0 counts as 1");
+    let behind = ledger.range(&rider, "p/", Some("p/0915"), 100).await.expect("a range");
+    let paths: Vec<_> = behind.records.iter().map(|record| record.key.path.as_str()).collect();
+    assert_eq!(paths, ["p/092", "p/093", "p/094"], "from behind a path that is not there");
+    let before = ledger.range(&rider, "p/", Some("a"), 1).await.expect("a range");
+    assert_eq!(before.records.first().map(|record| &record.key), Some(&key("p/000")), "from before the prefix");
+    let past = ledger.range(&rider, "p/", Some("q"), 10).await.expect("a range");
+    assert_eq!((past.records.len(), past.next), (0, None), "from behind the prefix there is nothing");
+}
