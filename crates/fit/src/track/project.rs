@@ -69,7 +69,7 @@ impl Unpacker {
         let speed = low | (mixed & 0x0F) << 8;
         let counter = mixed >> 4 | high << 4;
         let advance = counter.wrapping_sub(self.sixteenths) & 0x0FFF;
-        // 2,000,000 messages of less than 4,096 do not reach the type's bound twice; saturate all the same.
+        // No ride reaches the bound of 268,000 km; a hostile file may.
         self.sixteenths = self.sixteenths.saturating_add(advance);
         let centimetres = u64::from(self.sixteenths) * 100 / 16;
         Some((u32::try_from(centimetres).ok()?, (speed * 10) as u16))
