@@ -155,35 +155,35 @@ pub struct Ride {
 }
 
 impl Ride {
-    fn from_list<T>(&self, pick: impl Fn(&ListedFacts) -> Option<T>) -> Option<T> {
+    fn listed<T>(&self, pick: impl Fn(&ListedFacts) -> Option<T>) -> Option<T> {
         self.listed.as_ref().and_then(pick)
     }
 
-    fn from_detail<T>(&self, pick: impl Fn(&DetailFacts) -> Option<T>) -> Option<T> {
+    fn detailed<T>(&self, pick: impl Fn(&DetailFacts) -> Option<T>) -> Option<T> {
         self.detail.as_ref().and_then(pick)
     }
 
-    fn from_fit<T>(&self, pick: impl Fn(&RecordedFacts) -> Option<T>) -> Option<T> {
+    fn recorded<T>(&self, pick: impl Fn(&RecordedFacts) -> Option<T>) -> Option<T> {
         self.recorded.as_ref().and_then(pick)
     }
 
     /// The title, where it says anything.
     pub fn title(&self) -> Option<String> {
-        self.from_detail(|d| d.title.clone())
+        self.detailed(|d| d.title.clone())
             .filter(|title| !title.trim().is_empty())
-            .or_else(|| self.from_list(|l| l.title.clone()))
+            .or_else(|| self.listed(|l| l.title.clone()))
             .filter(|title| !title.trim().is_empty())
     }
 
     /// When the ride started, in UTC.
     pub fn start(&self) -> Option<Timestamp> {
-        self.from_fit(|f| f.start)
+        self.recorded(|f| f.start)
     }
 
     /// When the ride started, on the rider's wall clock.
     pub fn local_start(&self) -> Option<DateTime> {
-        self.from_detail(|d| d.local_start).or_else(|| {
-            let offset = Offset::from_seconds(self.from_fit(|f| f.utc_offset_s)?).ok()?;
+        self.detailed(|d| d.local_start).or_else(|| {
+            let offset = Offset::from_seconds(self.recorded(|f| f.utc_offset_s)?).ok()?;
             Some(offset.to_datetime(self.start()?))
         })
     }
@@ -192,13 +192,13 @@ impl Ride {
     pub fn local_date(&self) -> Option<Date> {
         self.local_start()
             .map(|start| start.date())
-            .or_else(|| self.from_list(|l| l.date))
+            .or_else(|| self.listed(|l| l.date))
             .or_else(|| Some(Offset::UTC.to_datetime(self.start()?).date()))
     }
 
     /// Elapsed time, s.
     pub fn elapsed_s(&self) -> Option<f64> {
-        self.from_fit(|f| f.elapsed_s).or_else(|| self.from_detail(|d| d.elapsed_s))
+        self.recorded(|f| f.elapsed_s).or_else(|| self.detailed(|d| d.elapsed_s))
     }
 
     /// When the ride ended, in UTC.
@@ -209,54 +209,50 @@ impl Ride {
 
     /// Moving time, s.
     pub fn moving_s(&self) -> Option<f64> {
-        self.from_fit(|f| f.timer_s)
-            .or_else(|| self.from_detail(|d| d.moving_s))
-            .or_else(|| self.from_list(|l| l.moving_s))
+        self.recorded(|f| f.timer_s).or_else(|| self.detailed(|d| d.moving_s)).or_else(|| self.listed(|l| l.moving_s))
     }
 
     /// Distance, m.
     pub fn distance_m(&self) -> Option<f64> {
-        self.from_fit(|f| f.distance_m)
-            .or_else(|| self.from_list(|l| l.distance_m))
-            .or_else(|| self.from_detail(|d| d.distance_m))
+        self.recorded(|f| f.distance_m)
+            .or_else(|| self.listed(|l| l.distance_m))
+            .or_else(|| self.detailed(|d| d.distance_m))
     }
 
     /// Climbed height, m.
     pub fn ascent_m(&self) -> Option<f64> {
-        self.from_fit(|f| f.ascent_m)
-            .or_else(|| self.from_detail(|d| d.ascent_m))
-            .or_else(|| self.from_list(|l| l.ascent_m))
+        self.recorded(|f| f.ascent_m).or_else(|| self.detailed(|d| d.ascent_m)).or_else(|| self.listed(|l| l.ascent_m))
     }
 
     /// Mean speed, m/s.
     pub fn avg_speed_mps(&self) -> Option<f64> {
-        self.from_fit(|f| f.avg_speed_mps)
-            .or_else(|| self.from_detail(|d| d.avg_speed_mps))
-            .or_else(|| self.from_list(|l| l.avg_speed_mps))
+        self.recorded(|f| f.avg_speed_mps)
+            .or_else(|| self.detailed(|d| d.avg_speed_mps))
+            .or_else(|| self.listed(|l| l.avg_speed_mps))
     }
 
     /// Mean heart rate, 1/min.
     pub fn avg_heart_rate_bpm(&self) -> Option<f64> {
-        self.from_fit(|f| f.avg_heart_rate_bpm).or_else(|| self.from_detail(|d| d.avg_heart_rate_bpm))
+        self.recorded(|f| f.avg_heart_rate_bpm).or_else(|| self.detailed(|d| d.avg_heart_rate_bpm))
     }
 
     /// Mean power, W.
     pub fn avg_power_w(&self) -> Option<f64> {
-        self.from_fit(|f| f.avg_power_w)
+        self.recorded(|f| f.avg_power_w)
     }
 
     /// The sport, as the FIT profile names it.
     pub fn sport(&self) -> Option<String> {
-        self.from_fit(|f| f.sport.clone()).or_else(|| {
-            let exercise = self.from_detail(|d| d.exercise_type).or_else(|| self.from_list(|l| l.exercise_type));
+        self.recorded(|f| f.sport.clone()).or_else(|| {
+            let exercise = self.detailed(|d| d.exercise_type).or_else(|| self.listed(|l| l.exercise_type));
             (exercise == Some(0)).then(|| "cycling".to_owned())
         })
     }
 
     /// The recording device.
     pub fn device(&self) -> Option<String> {
-        self.from_detail(|d| d.device.clone()).or_else(|| self.from_list(|l| l.device.clone())).or_else(|| {
-            let (manufacturer, product) = self.from_fit(|f| Some((f.manufacturer?, f.product?)))?;
+        self.detailed(|d| d.device.clone()).or_else(|| self.listed(|l| l.device.clone())).or_else(|| {
+            let (manufacturer, product) = self.recorded(|f| Some((f.manufacturer?, f.product?)))?;
             Some(format!("{manufacturer}/{product}"))
         })
     }

@@ -1,10 +1,192 @@
-//! The engine: a few verbs, each a short story.
+//! The engine: a few verbs, each a short story that reads from top to bottom.
+//!
+//! - [`Engine::tick`] picks who is polled and what is due, and hands it over;
+//! - [`Engine::poll`] finds new rides at a source;
+//! - [`Engine::resolve`] asks where a ride's file lies;
+//! - [`Engine::fetch`] turns a ride into an archived, identified activity with its deliveries;
+//! - [`Engine::deliver`] moves one delivery one state on;
+//! - [`Engine::settle`] puts waiting rides back to work after a (re)connection.
+//!
+//! All of them are at-least-once: claim by version, act, record. What a rider asks for directly
+//! (connecting, importing, saying send or skip) is in [`connect`], [`import`] and [`held`].
 
+mod access;
+mod baseline;
+mod claim;
+pub mod connect;
+mod deliver;
+mod fetch;
+mod health;
+pub mod held;
+pub mod import;
+mod observer;
+mod policy;
+mod poll;
+mod resolve;
 pub mod secrets;
+mod settle;
+mod tick;
+mod walk;
 
-/// Placeholder of the engine's parts.
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures::lock::Mutex as AsyncMutex;
+use jiff::Timestamp;
+
+pub use deliver::Delivered;
+pub use fetch::Fetched;
+pub use observer::{NoObserver, Observer};
+pub use policy::Policy;
+pub use poll::Poll;
+pub use resolve::Resolved;
+pub use tick::{Eagerness, Tick, Waiting};
+
+use crate::{
+    Code, Failure,
+    domain::{OwnerId, Service, Shard, UserId},
+    ports::{
+        Archive, ArchiveError, Clock, Entropy, Files, Job, Ledger, Scanner, Sink, Source, Task, Vault, VaultError,
+        WorkQueue,
+    },
+    store::{Store, StoreError},
+};
+
+/// The adapters an engine works with.
+#[derive(Debug, Clone)]
+pub struct Ports {
+    /// The truth.
+    pub ledger: Arc<dyn Ledger>,
+    /// Sealed secrets.
+    pub vault: Arc<dyn Vault>,
+    /// Original files.
+    pub archive: Arc<dyn Archive>,
+    /// Where jobs are handed over.
+    pub queue: Arc<dyn WorkQueue>,
+    /// Where rides come from.
+    pub source: Arc<dyn Source>,
+    /// Where their files lie.
+    pub files: Arc<dyn Files>,
+    /// Judges files.
+    pub scanner: Arc<dyn Scanner>,
+    /// Where rides go, by service.
+    pub sinks: BTreeMap<Service, Arc<dyn Sink>>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub entropy: Arc<dyn Entropy>,
+    /// Is told of every change.
+    pub observer: Arc<dyn Observer>,
+}
+
+/// Why a verb could not do its work. The record is as it was and stays due.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum EngineError {
+    /// The ledger failed, or holds what this version cannot read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The vault does not answer.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The archive does not answer.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// Something a person can mend.
+    #[error("{0}")]
+    Refused(Failure),
+}
+
+impl EngineError {
+    /// The failure as it is shown.
+    pub fn failure(&self) -> Failure {
+        match self {
+            Self::Store(error) => error.failure(),
+            Self::Vault(VaultError::Unavailable(why)) => Failure::new(Code::VaultUnavailable, why),
+            Self::Vault(VaultError::Missing(id)) => Failure::new(Code::TokenMissing, id.as_str()),
+            Self::Vault(VaultError::Unsealable(id)) => Failure::new(Code::VaultUnsealable, id.as_str()),
+            Self::Archive(error) => archive_failure(error),
+            Self::Refused(failure) => failure.clone(),
+        }
+    }
+}
+
+impl From<Failure> for EngineError {
+    fn from(failure: Failure) -> Self {
+        Self::Refused(failure)
+    }
+}
+
+fn archive_failure(error: &ArchiveError) -> Failure {
+    let code = match error {
+        ArchiveError::Missing(_) => Code::ArchiveMissing,
+        ArchiveError::Damaged(_) => Code::ArchiveCorrupt,
+        ArchiveError::Full(_) => Code::DiskFull,
+        ArchiveError::Unavailable(_) => Code::ArchiveUnavailable,
+    };
+    Failure::new(code, error.to_string())
+}
+
+/// The engine. Cheap to share; any number of them may work on one ledger.
 #[derive(Debug)]
-pub struct Engine;
-/// Placeholder.
-#[derive(Debug)]
-pub struct Policy;
+pub struct Engine {
+    ports: Ports,
+    store: Store,
+    policy: Policy,
+    owner: OwnerId,
+    health: health::Health,
+    /// One listing of a sink's baseline at a time; the others of this process wait and see it taken.
+    baseline_turn: AsyncMutex<()>,
+}
+
+impl Engine {
+    /// An engine over these adapters. `owner` is the name its claims carry.
+    pub fn new(ports: Ports, policy: Policy, owner: OwnerId) -> Self {
+        let store = Store::new(Arc::clone(&ports.ledger));
+        Self { ports, store, policy, owner, health: health::Health::default(), baseline_turn: AsyncMutex::new(()) }
+    }
+
+    /// Typed reads, for those who show what is there.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Its adapters.
+    pub fn ports(&self) -> &Ports {
+        &self.ports
+    }
+
+    /// Its times and bounds.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The present moment, as this engine's clock has it.
+    pub fn now(&self) -> Timestamp {
+        self.ports.clock.now()
+    }
+
+    /// Does a job, whatever its task. What became of it is in the ledger and was told to the observer.
+    pub async fn work(&self, job: &Job) -> Result<(), EngineError> {
+        match &job.task {
+            Task::Poll { connection } => self.poll(&job.user, connection).await.map(drop),
+            Task::Resolve { activity } => self.resolve(&job.user, activity).await.map(drop),
+            Task::Fetch { activity } => self.fetch(&job.user, activity).await.map(drop),
+            Task::Deliver { sink, content } => self.deliver(&job.user, sink, content).await.map(drop),
+            Task::Settle { connection } => self.settle(&job.user, connection).await.map(drop),
+        }
+    }
+
+    fn shard(&self, user: &UserId) -> Shard {
+        Shard::of(user, self.policy.shards)
+    }
+
+    /// Hands jobs over. A failure is only logged: the records are leased and come due again.
+    async fn hand_over(&self, jobs: Vec<Job>) {
+        if jobs.is_empty() {
+            return;
+        }
+        let count = jobs.len();
+        if let Err(error) = self.ports.queue.hand_over(jobs).await {
+            tracing::warn!(%error, count, "{count} jobs were not handed over; they come due again");
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! Getting at a source: its token, its one login, and what a refusal means.
+
+use jiff::Timestamp;
+
+use super::{Engine, EngineError, Poll, policy::later, secrets::SourceSecret};
+use crate::{
+    Code, Failure,
+    domain::{Connection, ConnectionState, LoginIntent, Refusals, Role, SourceProgress},
+    ports::{Access, SealedKey, SourceError, VaultError},
+    store::Stored,
+};
+
+/// How often a change to a connection's record is tried again when somebody else was faster.
+const TRIES: usize = 5;
+
+fn sealed_key(connection: &Connection) -> SealedKey {
+    SealedKey { user: connection.user.clone(), connection: connection.id.clone() }
+}
+
+impl Engine {
+    /// Opens a source's token, signing in anew where it has ended and the rider chose to stay signed in.
+    /// The inner error says why there is none.
+    pub(super) async fn open_token(
+        &self,
+        stored: &mut Stored<Connection>,
+    ) -> Result<Result<SourceSecret, Poll>, EngineError> {
+        let key = sealed_key(&stored.doc);
+        let sealed = match self.ports.vault.open(&key).await {
+            Ok(sealed) => sealed,
+            Err(VaultError::Missing(_)) => return self.pause(stored, Code::TokenMissing.into()).await.map(Err),
+            Err(VaultError::Unsealable(_)) => return self.pause(stored, Code::VaultUnsealable.into()).await.map(Err),
+            Err(error @ VaultError::Unavailable(_)) => return Err(error.into()),
+        };
+        let Some(secret) = SourceSecret::from_sealed(&sealed) else {
+            return self.pause(stored, Code::TokenMissing.into()).await.map(Err);
+        };
+        let ends_at = self.ports.source.token_facts(&secret.token).ok().and_then(|facts| facts.ends_at);
+        let now = self.now();
+        let soon = if secret.login.is_some() { later(now, self.policy.login_ahead) } else { now };
+        match ends_at {
+            Some(ends_at) if ends_at <= soon => match secret.login {
+                Some(_) => self.sign_in_again(stored, secret, ends_at).await,
+                None => self.pause(stored, Code::TokenExpired.into()).await.map(Err),
+            },
+            _ => Ok(Ok(secret)),
+        }
+    }
+
+    /// The one login of a token's life. The intent is written first, so that a crash in between cannot lead
+    /// to a second; a token that was sealed before the crash is found by [`Engine::open_token`].
+    async fn sign_in_again(
+        &self,
+        stored: &mut Stored<Connection>,
+        mut secret: SourceSecret,
+        ends_at: Timestamp,
+    ) -> Result<Result<SourceSecret, Poll>, EngineError> {
+        let Some(login) = secret.login.clone() else {
+            return self.pause(stored, Code::TokenExpired.into()).await.map(Err);
+        };
+        let used = |intent: &LoginIntent| intent.for_token_ending == ends_at;
+        if stored.doc.source().and_then(|source| source.login_intent.as_ref()).is_some_and(used) {
+            return self.pause(stored, Code::LoginUsed.into()).await.map(Err);
+        }
+        let intent = LoginIntent { for_token_ending: ends_at, at: self.now() };
+        let mut intended = stored.doc.clone();
+        if let Role::Source(source) = &mut intended.role {
+            source.login_intent = Some(intent);
+        }
+        if !self.save_connection(stored, intended).await? {
+            // Another worker is at it; the next poll sees what came of it.
+            return Ok(Err(Poll::Skipped(Code::LoginUsed.into())));
+        }
+        match self.ports.source.log_in(&stored.doc.account.realm, &login).await {
+            Ok(token) => {
+                let facts = match self.ports.source.token_facts(&token) {
+                    Ok(facts) => facts,
+                    Err(error) => return self.pause(stored, error.failure()).await.map(Err),
+                };
+                if facts.member != stored.doc.account.account {
+                    return self.pause(stored, Code::MemberMismatch.into()).await.map(Err);
+                }
+                secret.token = token;
+                self.ports.vault.seal(&sealed_key(&stored.doc), &secret.to_sealed()).await?;
+                self.change_source(stored, |source| {
+                    source.token_ends_at = facts.ends_at;
+                    source.login_intent = None;
+                })
+                .await?;
+                tracing::info!(connection = %stored.doc.id, "signed in again");
+                Ok(Ok(secret))
+            }
+            Err(error @ SourceError::Throttled { .. }) => {
+                // It certainly was no login, so this token's one is not used up.
+                self.change_source(stored, |source| source.login_intent = None).await?;
+                self.source_failed(stored, error).await.map(Err)
+            }
+            Err(SourceError::Away(failure)) => {
+                if failure.code != Code::ProviderTimeout {
+                    self.change_source(stored, |source| source.login_intent = None).await?;
+                }
+                Ok(Err(Poll::Away(failure)))
+            }
+            Err(error) => self.pause(stored, error.failure()).await.map(Err),
+        }
+    }
+
+    /// What a failed call means for the connection: a pause, a breaker, or just another try later.
+    pub(super) async fn source_failed(
+        &self,
+        stored: &mut Stored<Connection>,
+        error: SourceError,
+    ) -> Result<Poll, EngineError> {
+        let (account, failure) = (stored.doc.account.clone(), error.failure());
+        match error {
+            SourceError::Refused(_) => self.refused(stored, failure).await,
+            SourceError::WrongMember { .. } | SourceError::BadPassword(_) | SourceError::BadToken(_) => {
+                self.pause(stored, failure).await
+            }
+            SourceError::SignatureRequired(_) => {
+                // It concerns everybody, so nobody is paused for it.
+                self.open_breaker_for(&account, failure.clone(), None).await?;
+                Ok(Poll::Away(failure))
+            }
+            SourceError::Throttled { retry_after } => {
+                self.open_breaker_for(&account, failure.clone(), retry_after).await?;
+                Ok(Poll::Away(failure))
+            }
+            SourceError::Away(_) | SourceError::NotFound(_) | SourceError::NotReady => {
+                if self.failed_too_often(&account) {
+                    self.open_breaker_for(&account, failure.clone(), None).await?;
+                }
+                Ok(Poll::Away(failure))
+            }
+        }
+    }
+
+    /// A refusal. After the token's end it pauses at once; before, only when it is repeated later; never
+    /// while the provider refuses everybody or does not answer at all.
+    async fn refused(&self, stored: &mut Stored<Connection>, failure: Failure) -> Result<Poll, EngineError> {
+        let now = self.now();
+        let account = stored.doc.account.clone();
+        let everybody = self.refused_with_others(&account, &stored.doc.id, now);
+        if everybody || self.ports.source.reachable(&account).await.is_err() {
+            let failure = Failure::from(Code::ProviderAway);
+            self.open_breaker_for(&account, failure.clone(), None).await?;
+            return Ok(Poll::Away(failure));
+        }
+        let source = stored.doc.source().cloned().unwrap_or_default();
+        if source.token_ends_at.is_some_and(|end| end <= now) {
+            return self.pause(stored, Code::TokenExpired.into()).await;
+        }
+        match source.refusals {
+            Some(refusals) if !self.before_incident(&account, refusals.first_at) => {
+                if later(refusals.first_at, self.policy.refusal_gap) <= now {
+                    return self.pause(stored, failure).await;
+                }
+            }
+            _ => {
+                let first = Refusals { first_at: now, count: 1 };
+                self.change_source(stored, |source| source.refusals = Some(first.clone())).await?;
+            }
+        }
+        Ok(Poll::Refused(failure))
+    }
+
+    /// Pauses a connection: no call is made for it until the rider connects it again.
+    pub(super) async fn pause(&self, stored: &mut Stored<Connection>, reason: Failure) -> Result<Poll, EngineError> {
+        for _ in 0..TRIES {
+            if !stored.doc.is_active() {
+                break;
+            }
+            let mut paused = stored.doc.clone();
+            paused.state = ConnectionState::Paused { reason: reason.clone(), since: self.now() };
+            if self.save_connection(stored, paused).await? {
+                tracing::warn!(connection = %stored.doc.id, code = %reason.code, "connection {} is paused: {reason}", stored.doc.id);
+                break;
+            }
+            if !self.reread(stored).await? {
+                break;
+            }
+        }
+        Ok(Poll::Paused(reason))
+    }
+
+    /// Changes a source's progress, whoever else changes the record meanwhile.
+    pub(super) async fn change_source(
+        &self,
+        stored: &mut Stored<Connection>,
+        change: impl Fn(&mut SourceProgress) + Send + Sync,
+    ) -> Result<(), EngineError> {
+        for _ in 0..TRIES {
+            let mut changed = stored.doc.clone();
+            if let Role::Source(source) = &mut changed.role {
+                change(source);
+            }
+            if changed == stored.doc || self.save_connection(stored, changed).await? || !self.reread(stored).await? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces a connection's record, keeping its due time; `false` when it was changed meanwhile.
+    pub(super) async fn save_connection(
+        &self,
+        stored: &mut Stored<Connection>,
+        changed: Connection,
+    ) -> Result<bool, EngineError> {
+        let due = stored.due.clone();
+        if !self.save(stored, &changed, due).await? {
+            return Ok(false);
+        }
+        stored.version += 1;
+        stored.doc = changed;
+        self.ports.observer.connection(&stored.doc);
+        Ok(true)
+    }
+
+    /// Reads a connection again; `false` when it is gone.
+    pub(super) async fn reread(&self, stored: &mut Stored<Connection>) -> Result<bool, EngineError> {
+        match self.store.connection(&stored.doc.user, &stored.doc.id).await? {
+            Some(fresh) => {
+                *stored = fresh;
+                Ok(true)
+            }
+            None => Ok(false),
+        }
+    }
+}
+
+/// What a connection's calls are made with.
+pub(super) fn access<'a>(connection: &'a Connection, secret: &'a SourceSecret) -> Access<'a> {
+    Access { account: &connection.account, token: &secret.token }
+}

@@ -1,0 +1,218 @@
+//! What was at a sink before us. Rides that came there by another route are other files, which no file
+//! hash can match; sending ours too would double them.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, civil::Date, civil::DateTime, tz::Offset};
+
+use super::{Engine, EngineError};
+use crate::{
+    Failure,
+    domain::{About, Baseline, Connection, Role},
+    ports::{Key, MAX_BATCH, Outcome, RemoteRide, Sink, SinkError, SinkTarget, Write},
+    store::{BaselineMonth, BaselineRide, Stored},
+};
+
+/// Most rides in one record of the baseline.
+const PART: usize = 500;
+/// Starts this close on the same wall clock are one ride. Recorders differ by a few minutes (measured: up
+/// to 225 s).
+const CLOSE: SignedDuration = SignedDuration::from_mins(5);
+/// The first day that is asked for; no head unit is older.
+const FIRST_DAY: Date = jiff::civil::date(2000, 1, 1);
+
+impl Engine {
+    /// Makes sure that a readable sink was listed once before anything is sent there. The inner error is
+    /// what the attempt led to instead.
+    pub(super) async fn know_what_is_there(
+        &self,
+        sink: &mut Stored<Connection>,
+        adapter: &dyn Sink,
+        target: &SinkTarget,
+    ) -> Result<Result<(), Outcome>, EngineError> {
+        if !adapter.is_readable() || baseline_of(&sink.doc) != &Baseline::Unknown {
+            return Ok(Ok(()));
+        }
+        let _turn = self.baseline_turn.lock().await;
+        if !self.reread(sink).await? || baseline_of(&sink.doc) != &Baseline::Unknown {
+            return Ok(Ok(()));
+        }
+        let now = self.now();
+        // Local dates run ahead of UTC by up to 14 h.
+        let today = Offset::UTC.to_datetime(now).date();
+        let tomorrow = today.tomorrow().unwrap_or(today);
+        let baseline = match adapter.list(target, FIRST_DAY, tomorrow).await {
+            Ok(rides) => {
+                let elsewhere = self.write_baseline(&sink.doc, rides).await?;
+                Baseline::Taken { at: now, elsewhere }
+            }
+            Err(SinkError::Unsupported(failure)) => {
+                tracing::warn!(code = %failure.code, "what is already at {} cannot be listed: {failure}", sink.doc.id);
+                Baseline::Unreadable
+            }
+            Err(SinkError::NeedsReauth(failure)) => return Ok(Err(Outcome::NeedsReauth(failure))),
+            Err(SinkError::Settings(failure)) => return Ok(Err(Outcome::Rejected(failure))),
+            Err(SinkError::Away { failure, retry_after }) => {
+                return Ok(Err(Outcome::Transient { failure, retry_after }));
+            }
+        };
+        for _ in 0..5 {
+            let mut known = sink.doc.clone();
+            if let Role::Sink(progress) = &mut known.role {
+                progress.baseline = baseline.clone();
+            }
+            if self.save_connection(sink, known).await? || !self.reread(sink).await? {
+                break;
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Writes the rides that came by another route, by month; says how many there are.
+    async fn write_baseline(&self, sink: &Connection, rides: Vec<RemoteRide>) -> Result<u32, EngineError> {
+        let mut months = BTreeMap::<String, Vec<BaselineRide>>::new();
+        let mut elsewhere = 0_u32;
+        for ride in rides {
+            let Some(route) = ride.other_route else { continue };
+            elsewhere = elsewhere.saturating_add(1);
+            let rides = months.entry(month_of(ride.local_start.date())).or_default();
+            // A month with more than this has a broken list; the rest would not fit a record.
+            if rides.len() < PART {
+                rides.push(BaselineRide {
+                    remote_id: ride.remote_id,
+                    local_start: ride.local_start,
+                    route,
+                    elapsed_s: ride.elapsed_s,
+                    distance_m: ride.distance_m,
+                });
+            }
+        }
+        let documents: Vec<_> = months
+            .into_iter()
+            .map(|(month, rides)| BaselineMonth { user: sink.user.clone(), sink: sink.id.clone(), month, rides })
+            .collect();
+        for documents in documents.chunks(MAX_BATCH / 4) {
+            let keys: Vec<_> = documents.iter().map(crate::store::Document::key).collect();
+            let known = self.store.read_many::<BaselineMonth>(&keys).await?;
+            let writes = documents.iter().zip(known).map(|(document, known)| match known {
+                Some(known) => known.replace(document, None),
+                None => self.store.create(document, None, None),
+            });
+            let writes: Vec<Write> = writes.collect::<Result<_, _>>()?;
+            if !self.store.commit(writes).await? {
+                // Another process lists the same at the same time; its rows are as good as ours.
+                break;
+            }
+        }
+        Ok(elsewhere)
+    }
+
+    /// The ride in a sink's baseline that is this one, if there is one.
+    pub(super) async fn find_in_baseline(
+        &self,
+        sink: &Connection,
+        about: &About,
+    ) -> Result<Option<BaselineRide>, EngineError> {
+        if !matches!(baseline_of(sink), Baseline::Taken { elsewhere: 1.., .. }) {
+            return Ok(None);
+        }
+        let Some(around) = about.local_start.or_else(|| about.start.map(|start| Offset::UTC.to_datetime(start))) else {
+            return Ok(None);
+        };
+        let day = around.date();
+        let days = [day.yesterday().unwrap_or(day), day, day.tomorrow().unwrap_or(day)];
+        let mut months: Vec<_> = days.into_iter().map(month_of).collect();
+        months.dedup();
+        let keys: Vec<_> = months.iter().map(|month| Key::baseline(&sink.user, &sink.id, month)).collect();
+        let months = self.store.read_many::<BaselineMonth>(&keys).await?;
+        Ok(months.into_iter().flatten().flat_map(|month| month.doc.rides).find(|ride| is_same_ride(ride, about)))
+    }
+}
+
+fn baseline_of(connection: &Connection) -> &Baseline {
+    connection.sink().map_or(&Baseline::Unreadable, |sink| &sink.baseline)
+}
+
+fn month_of(day: Date) -> String {
+    format!("{:04}-{:02}", day.year(), day.month())
+}
+
+/// Whether a ride at the sink is the one that is to be sent. On the same wall clock close starts are
+/// enough. Where only UTC is known, the difference must be a time zone's, and length or distance must
+/// agree, else half of all rides of a day would match.
+fn is_same_ride(there: &BaselineRide, ours: &About) -> bool {
+    if let Some(local) = ours.local_start {
+        return apart(there.local_start, local) <= CLOSE;
+    }
+    let Some(start) = ours.start else { return false };
+    let utc = Offset::UTC.to_datetime(start);
+    let seconds = there.local_start.duration_since(utc).as_secs();
+    let zone = (seconds + 450).div_euclid(900) * 900;
+    let is_zone = (-12 * 3600..=14 * 3600).contains(&zone) && (seconds - zone).abs() <= 120;
+    let agrees = |a: Option<f64>, b: Option<f64>, share: f64| match (a, b) {
+        (Some(a), Some(b)) => (a - b).abs() <= share * a.max(b),
+        _ => false,
+    };
+    is_zone && (agrees(there.elapsed_s, ours.elapsed_s, 0.1) || agrees(there.distance_m, ours.distance_m, 0.05))
+}
+
+fn apart(a: DateTime, b: DateTime) -> SignedDuration {
+    a.duration_since(b).abs()
+}
+
+/// The failure that is shown for a held delivery.
+pub(super) fn held_failure(route: &str) -> Failure {
+    Failure::new(crate::Code::HeldElsewhere, route)
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::civil::date;
+
+    use super::*;
+    use crate::domain::RemoteId;
+
+    fn there(local_start: DateTime) -> BaselineRide {
+        BaselineRide {
+            remote_id: RemoteId("i1".into()),
+            local_start,
+            route: "STRAVA".into(),
+            elapsed_s: Some(3600.0),
+            distance_m: None,
+        }
+    }
+
+    fn ours(local_start: Option<DateTime>, start: &str) -> About {
+        About {
+            name: None,
+            external_id: "igpsport_1".into(),
+            source: "igpsport".into(),
+            start: Some(start.parse().unwrap()),
+            local_start,
+            elapsed_s: Some(3650.0),
+            distance_m: Some(30_000.0),
+            sport: None,
+            device: None,
+        }
+    }
+
+    #[test]
+    fn the_wall_clock_decides_where_it_is_known() {
+        let start = date(2026, 5, 1).at(8, 0, 0, 0);
+        let near = ours(Some(date(2026, 5, 1).at(8, 3, 45, 0)), "2026-05-01T00:03:45Z");
+        let far = ours(Some(date(2026, 5, 1).at(8, 6, 0, 0)), "2026-05-01T00:06:00Z");
+        assert!(is_same_ride(&there(start), &near));
+        assert!(!is_same_ride(&there(start), &far));
+    }
+
+    #[test]
+    fn in_utc_the_difference_must_be_a_time_zone_and_the_length_must_agree() {
+        let start = date(2026, 5, 1).at(8, 0, 0, 0);
+        assert!(is_same_ride(&there(start), &ours(None, "2026-05-01T00:01:00Z")));
+        assert!(!is_same_ride(&there(start), &ours(None, "2026-05-01T00:07:00Z")), "no zone is 7 minutes off");
+        assert!(!is_same_ride(&there(start), &ours(None, "2026-04-30T12:00:00Z")), "no zone is 20 hours off");
+        let mut longer = ours(None, "2026-05-01T00:01:00Z");
+        longer.elapsed_s = Some(7200.0);
+        assert!(!is_same_ride(&there(start), &longer));
+    }
+}

@@ -1,0 +1,149 @@
+//! Claiming a record before acting on it, so that two workers do not do the same work.
+
+use jiff::Timestamp;
+
+use super::{Engine, EngineError, Policy, policy::later};
+use crate::{
+    Code, Failure,
+    domain::{Activity, ActivityId, ActivityState, ConnectionId, ContentId, Delivery, DeliveryState, Stage, UserId},
+    ports::{Claim, Due},
+    store::{Document, Stored},
+};
+
+impl Engine {
+    /// Whether this engine may act on a record now. What waits in a queue may be taken by whoever gets the
+    /// job; what is being worked on only when its lease has ended or its owner is known to be gone.
+    pub(super) fn may_take(&self, due: Option<&Due>, now: Timestamp) -> bool {
+        match due {
+            None => false,
+            Some(Due { claim: Some(claim), .. }) if !claim.working => true,
+            Some(Due { claim: Some(claim), at, .. }) => *at <= now || self.ports.ledger.is_gone(&claim.owner),
+            Some(Due { at, claim: None, .. }) => *at <= now,
+        }
+    }
+
+    /// A lease for a job that is about to be handed over.
+    pub(super) fn handed_over(&self, user: &UserId, now: Timestamp) -> Due {
+        self.leased(user, now, false)
+    }
+
+    fn leased(&self, user: &UserId, now: Timestamp, working: bool) -> Due {
+        let claim = Some(Claim { owner: self.owner.clone(), working });
+        Due { shard: self.shard(user), at: later(now, self.policy.lease), claim }
+    }
+
+    /// Claims a ride for a stage and counts the attempt. `None` when there is nothing to do: it has moved
+    /// on, another worker has it, or its attempts are used up.
+    pub(super) async fn claim_ride(
+        &self,
+        user: &UserId,
+        activity: &ActivityId,
+        stage: Stage,
+    ) -> Result<Option<Stored<Activity>>, EngineError> {
+        let now = self.now();
+        let Some(stored) = self.store.activity(user, activity).await? else { return Ok(None) };
+        if stored.doc.state.stage() != Some(stage) || !self.may_take(stored.due.as_ref(), now) {
+            return Ok(None);
+        }
+        let mut claimed = stored.doc.clone();
+        claimed.attempts += 1;
+        claimed.updated_at = now;
+        // Each try may need both stages, and a worker that dies in one has used it up all the same.
+        let most = u32::try_from(self.policy.ride_backoff.len()).unwrap_or(u32::MAX).saturating_mul(2);
+        if claimed.attempts > most {
+            let failure = stored.doc.state.failure().cloned().unwrap_or_else(|| Code::AttemptsUsedUp.into());
+            claimed.state = ActivityState::DeadLetter { failure };
+            if self.save(&stored, &claimed, None).await? {
+                self.ports.observer.activity(&claimed);
+            }
+            return Ok(None);
+        }
+        self.take(stored, claimed, now).await
+    }
+
+    /// Claims a delivery and counts the attempt; `None` as for rides. An open delivery becomes `Sending`,
+    /// except an accepted one, which is only asked after.
+    pub(super) async fn claim_delivery(
+        &self,
+        user: &UserId,
+        sink: &ConnectionId,
+        content: &ContentId,
+    ) -> Result<Option<(Stored<Delivery>, DeliveryState)>, EngineError> {
+        let now = self.now();
+        let Some(stored) = self.store.delivery(user, sink, content).await? else { return Ok(None) };
+        if !stored.doc.state.is_open() || !self.may_take(stored.due.as_ref(), now) {
+            return Ok(None);
+        }
+        let before = stored.doc.state.clone();
+        let mut claimed = stored.doc.clone();
+        claimed.attempts += 1;
+        claimed.updated_at = now;
+        let most = u32::try_from(self.policy.delivery_backoff.len()).unwrap_or(u32::MAX).saturating_add(1);
+        if claimed.attempts > most {
+            let died = || Failure::new(Code::AttemptsUsedUp, "the worker died each time");
+            let failure = before.failure().cloned().unwrap_or_else(died);
+            claimed.state = DeliveryState::DeadLetter { failure };
+            if self.save(&stored, &claimed, None).await? {
+                self.ports.observer.delivery(&claimed);
+            }
+            return Ok(None);
+        }
+        if !matches!(before, DeliveryState::Accepted { .. }) {
+            claimed.state = DeliveryState::Sending;
+        }
+        Ok(self.take(stored, claimed, now).await?.map(|stored| (stored, before)))
+    }
+
+    async fn take<T: Document + HasUser>(
+        &self,
+        mut stored: Stored<T>,
+        claimed: T,
+        now: Timestamp,
+    ) -> Result<Option<Stored<T>>, EngineError> {
+        let due = self.leased(claimed.user(), now, true);
+        if !self.save(&stored, &claimed, Some(due.clone())).await? {
+            return Ok(None);
+        }
+        stored.doc = claimed;
+        stored.version += 1;
+        stored.due = Some(due);
+        Ok(Some(stored))
+    }
+
+    /// Replaces one record; `false` when it was changed meanwhile.
+    pub(super) async fn save<T: Document>(
+        &self,
+        stored: &Stored<T>,
+        doc: &T,
+        due: Option<Due>,
+    ) -> Result<bool, EngineError> {
+        Ok(self.store.commit(vec![stored.replace(doc, due)?]).await?)
+    }
+
+    /// When to try a ride again after so many attempts; `None` when they are used up.
+    pub(super) fn next_ride_try(&self, attempts: u32, now: Timestamp) -> Option<Timestamp> {
+        Policy::next_try(&self.policy.ride_backoff, attempts.div_ceil(2), now, &*self.ports.entropy)
+    }
+
+    /// When to try a delivery again after so many attempts; `None` when they are used up.
+    pub(super) fn next_delivery_try(&self, attempts: u32, now: Timestamp) -> Option<Timestamp> {
+        Policy::next_try(&self.policy.delivery_backoff, attempts, now, &*self.ports.entropy)
+    }
+}
+
+/// Documents that are a user's.
+pub(super) trait HasUser {
+    fn user(&self) -> &UserId;
+}
+
+impl HasUser for Activity {
+    fn user(&self) -> &UserId {
+        &self.user
+    }
+}
+
+impl HasUser for Delivery {
+    fn user(&self) -> &UserId {
+        &self.user
+    }
+}

@@ -1,0 +1,193 @@
+//! Connecting and disconnecting. The account was checked with its service before anything here is called.
+
+use secrecy::SecretString;
+
+use super::{Engine, EngineError, secrets::SourceSecret};
+use crate::{
+    Code, Failure,
+    domain::{
+        Connection, ConnectionId, ConnectionState, History, RemoteAccount, RideId, Role, SinkProgress, SourceProgress,
+        User, UserId, connection::Resume, ids::stable_hash,
+    },
+    ports::{Change, Due, Expect, Identity, PlanSlot, SealedKey, SourceIdentity, Write},
+    store::{Document, Stored},
+};
+
+/// How often a connect is tried again when somebody else changes the same records.
+const TRIES: usize = 5;
+
+/// What the rider says about a connection, whatever its service.
+#[derive(Debug, Clone)]
+pub struct Wish {
+    /// Whose it is to be.
+    pub user: UserId,
+    /// What to call it.
+    pub name: String,
+    /// How far back it reaches; `None` keeps what it was, or means all for a new one.
+    pub history: Option<History>,
+}
+
+impl Engine {
+    /// Makes sure that a rider's record is there.
+    pub async fn ensure_user(&self, user: &UserId) -> Result<Stored<User>, EngineError> {
+        for _ in 0..TRIES {
+            if let Some(stored) = self.store.user(user).await? {
+                return Ok(stored);
+            }
+            let fresh = User { user: user.clone(), connections: Vec::new(), created_at: self.now() };
+            if self.store.commit(vec![self.store.create(&fresh, None, None)?]).await? {
+                return Ok(Stored { doc: fresh, version: 1, due: None, plan: None });
+            }
+        }
+        Err(Failure::new(Code::LedgerLocked, "the rider's record keeps changing").into())
+    }
+
+    /// Connects a source, or renews the connection of the same account.
+    pub async fn connect_source(
+        &self,
+        wish: &Wish,
+        identity: &SourceIdentity,
+        secret: &SourceSecret,
+    ) -> Result<Connection, EngineError> {
+        let facts = self.ports.source.token_facts(&secret.token).map_err(|error| error.failure())?;
+        let label = identity.nickname.clone().unwrap_or_else(|| format!("member {}", identity.account.account));
+        let newest = identity.latest.rows.iter().map(|row| row.ride_id).max().unwrap_or(RideId(0));
+        let progress = |old: Option<&SourceProgress>, strangers: bool| SourceProgress {
+            // Whoever connects again after a pause over strange rides has been shown whose they are.
+            mark: old.and_then(|old| old.mark.clone()).filter(|_| !strangers),
+            token_ends_at: facts.ends_at,
+            refusals: None,
+            login_intent: None,
+            stay_signed_in: secret.login.is_some(),
+            problems: old.map(|old| old.problems.clone()).unwrap_or_default(),
+            newest_at_connect: old.map_or(Some(newest), |old| old.newest_at_connect),
+            resume: Some(Resume::default()),
+        };
+        let role = |old: Option<&Connection>| {
+            let strangers = old.and_then(|old| old.paused()).is_some_and(|why| why.code == Code::StrangerRides);
+            Role::Source(progress(old.and_then(|old| old.source()), strangers))
+        };
+        let sealed = secret.to_sealed();
+        self.connect(wish, &identity.account, label, serde_json::Value::Null, Some(&sealed), role).await
+    }
+
+    /// Connects a sink, or renews the connection of the same account.
+    pub async fn connect_sink(
+        &self,
+        wish: &Wish,
+        identity: &Identity,
+        secret: Option<&SecretString>,
+    ) -> Result<Connection, EngineError> {
+        let role = |old: Option<&Connection>| {
+            let old = old.and_then(|old| old.sink()).cloned().unwrap_or_default();
+            Role::Sink(SinkProgress { resume: Some(Resume::default()), ..old })
+        };
+        self.connect(wish, &identity.account, identity.label.clone(), identity.settings.clone(), secret, role).await
+    }
+
+    async fn connect(
+        &self,
+        wish: &Wish,
+        account: &RemoteAccount,
+        label: String,
+        settings: serde_json::Value,
+        secret: Option<&SecretString>,
+        role: impl Fn(Option<&Connection>) -> Role + Send + Sync,
+    ) -> Result<Connection, EngineError> {
+        let id = account.connection_id();
+        self.check_name(wish, &id).await?;
+        // Sealed first: a crash in between leaves a secret that the next connect replaces.
+        if let Some(secret) = secret {
+            let key = SealedKey { user: wish.user.clone(), connection: id.clone() };
+            self.ports.vault.seal(&key, secret).await?;
+        }
+        for _ in 0..TRIES {
+            let now = self.now();
+            let user = self.ensure_user(&wish.user).await?;
+            let old = self.store.connection(&wish.user, &id).await?;
+            let kept = old.as_ref().map(|old| &old.doc);
+            let renewed = kept.filter(|old| !old.is_removed());
+            let connection = Connection {
+                user: wish.user.clone(),
+                id: id.clone(),
+                name: wish.name.clone(),
+                account: account.clone(),
+                label: label.clone(),
+                state: ConnectionState::Active,
+                role: role(kept),
+                history: wish.history.or(renewed.map(|old| old.history)).unwrap_or_default(),
+                settings: settings.clone(),
+                connected_at: renewed.map_or(now, |old| old.connected_at),
+            };
+            let mut changed = user.doc.clone();
+            if !changed.connections.contains(&id) {
+                changed.connections.push(id.clone());
+            }
+            let body = match self.store.create(&connection, None, None)?.change {
+                Change::Put { body, .. } => body,
+                Change::Delete | Change::Check => String::new(),
+            };
+            let plan = connection.source().map(|_| self.plan_slot(&connection));
+            let due = Some(Due::at(self.shard(&wish.user), now));
+            let expect = old.as_ref().map_or(Expect::Absent, |old| Expect::Version(old.version));
+            let put = Write { key: connection.key(), expect, change: Change::Put { body, due, plan } };
+            if self.store.commit(vec![put, user.replace(&changed, None)?]).await? {
+                self.ports.observer.connection(&connection);
+                return Ok(connection);
+            }
+        }
+        Err(Failure::new(Code::LedgerLocked, "the connection keeps changing").into())
+    }
+
+    /// A name belongs to one account: renewing it with another member's token is refused.
+    async fn check_name(&self, wish: &Wish, id: &ConnectionId) -> Result<(), EngineError> {
+        let Some(user) = self.store.user(&wish.user).await? else { return Ok(()) };
+        for other in self.store.connections(&user.doc).await? {
+            if other.doc.name == wish.name && other.doc.id != *id {
+                let whose = format!("{} is {}, {}", wish.name, other.doc.label, other.doc.id);
+                return Err(Failure::new(Code::NameTaken, whose).into());
+            }
+        }
+        Ok(())
+    }
+
+    /// The minutes in which a source is polled: by hash, so that sources spread out by themselves.
+    fn plan_slot(&self, connection: &Connection) -> PlanSlot {
+        let class = self.policy.poll_class;
+        let hash = stable_hash(&format!("{}/{}", connection.user, connection.id));
+        let slot = u16::try_from(hash % u64::from(class.slots())).unwrap_or(0);
+        PlanSlot { shard: self.shard(&connection.user), class, slot }
+    }
+
+    /// Finds a connection by its name or id.
+    pub async fn find_connection(&self, user: &UserId, name: &str) -> Result<Stored<Connection>, EngineError> {
+        let all = match self.store.user(user).await? {
+            Some(user) => self.store.connections(&user.doc).await?,
+            None => Vec::new(),
+        };
+        let found = all.into_iter().find(|stored| stored.doc.name == name || stored.doc.id.as_str() == name);
+        found.ok_or_else(|| Failure::new(Code::NoSuchConnection, name).into())
+    }
+
+    /// Disconnects: no call is made for it any more and its secret is forgotten. The record stays, so that
+    /// connecting the same account again sends nothing twice.
+    pub async fn disconnect(&self, user: &UserId, name: &str) -> Result<Connection, EngineError> {
+        for _ in 0..TRIES {
+            let stored = self.find_connection(user, name).await?;
+            let owner = self.ensure_user(user).await?;
+            let mut removed = stored.doc.clone();
+            removed.state = ConnectionState::Removed { since: self.now() };
+            let mut rest = owner.doc.clone();
+            rest.connections.retain(|id| *id != removed.id);
+            let without_plan = Stored { plan: None, ..stored.clone() };
+            let writes = vec![without_plan.replace(&removed, None)?, owner.replace(&rest, None)?];
+            if self.store.commit(writes).await? {
+                let key = SealedKey { user: user.clone(), connection: removed.id.clone() };
+                self.ports.vault.forget(&key).await?;
+                self.ports.observer.connection(&removed);
+                return Ok(removed);
+            }
+        }
+        Err(Failure::new(Code::LedgerLocked, "the connection keeps changing").into())
+    }
+}

@@ -1,0 +1,274 @@
+//! From a location to an archived, identified activity with its deliveries.
+
+use bytes::Bytes;
+
+use super::{
+    Engine, EngineError, archive_failure,
+    resolve::{Setback, broken_before},
+};
+use crate::{
+    Code, Failure,
+    domain::{
+        About, Activity, ActivityId, ActivityState, ContentId, Delivery, DeliveryState, FileLocation, Integrity, Stage,
+        UserId,
+    },
+    ports::{ArchiveError, Due, FileError, Job, Key, ScanReport, Task, Verdict, Write},
+    store::{ContentOwner, Stored},
+};
+
+/// After so many attempts the source is asked again where the file lies.
+const ASK_AGAIN_AFTER: u32 = 6;
+/// How often the commit of a fetched ride is tried again when somebody else was faster.
+const TRIES: usize = 8;
+
+/// What a fetch led to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fetched {
+    /// Archived; the deliveries were handed over.
+    Archived,
+    /// The same file came by another inlet before.
+    Duplicate(ActivityId),
+    /// Nothing was done: moved on, or claimed by another worker.
+    Skipped,
+    /// It did not work, this time or at all.
+    Failed(Failure),
+}
+
+/// A file that was judged good enough to keep.
+pub(super) struct Accepted {
+    pub(super) content: ContentId,
+    pub(super) size_bytes: u64,
+    pub(super) integrity: Integrity,
+}
+
+impl Engine {
+    /// Downloads a ride's file, judges it, archives it, and makes its deliveries.
+    #[tracing::instrument(skip_all, fields(user = %user, activity = %activity))]
+    pub async fn fetch(&self, user: &UserId, activity: &ActivityId) -> Result<Fetched, EngineError> {
+        let Some(claimed) = self.claim_ride(user, activity, Stage::Fetch).await? else {
+            return Ok(Fetched::Skipped);
+        };
+        let location = match &claimed.doc.state {
+            ActivityState::Resolved { location } | ActivityState::Unavailable { location: Some(location), .. } => {
+                location.clone()
+            }
+            _ => return self.fetch_failed(&claimed, Setback::resolve(Code::FileGone.into())).await,
+        };
+        let bytes = match self.ports.files.open(&location).await {
+            Ok(bytes) => bytes,
+            Err(error) => return self.no_file(&claimed, location, error).await,
+        };
+        let content = ContentId::of(&bytes);
+        let report = self.ports.scanner.scan(&bytes);
+        let came_before = broken_before(&claimed.doc.state) == Some(content);
+        let integrity = match report.verdict {
+            Verdict::Valid if !report.is_activity => return self.reject(&claimed, Code::NotActivity.into()).await,
+            Verdict::Valid => Integrity::Intact,
+            // What is broken may have been caught half-uploaded; the same bytes again are all there is.
+            Verdict::Salvageable(code) if came_before => Integrity::Salvageable { code },
+            Verdict::Rejected(code) if came_before => return self.reject(&claimed, code.into()).await,
+            Verdict::Salvageable(code) | Verdict::Rejected(code) => {
+                let back = Setback { broken: Some(content), ..again(&claimed, code.into(), location) };
+                return self.fetch_failed(&claimed, back).await;
+            }
+        };
+        self.keep(&claimed, location, bytes, report, Accepted { content, size_bytes: 0, integrity }).await
+    }
+
+    async fn keep(
+        &self,
+        claimed: &Stored<Activity>,
+        location: FileLocation,
+        bytes: Bytes,
+        report: ScanReport,
+        mut accepted: Accepted,
+    ) -> Result<Fetched, EngineError> {
+        accepted.size_bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        if let Err(error) = self.ports.archive.put(&claimed.doc.user, accepted.content, bytes).await {
+            let failure = archive_failure(&error);
+            return match error {
+                ArchiveError::Full(_) | ArchiveError::Unavailable(_) | ArchiveError::Damaged(_) => {
+                    self.fetch_failed(claimed, again(claimed, failure, location)).await
+                }
+                ArchiveError::Missing(_) => Err(error.into()),
+            };
+        }
+        let mut activity = claimed.doc.clone();
+        activity.ride.recorded = Some(report.facts);
+        match self.record_file(activity, Some(claimed), &accepted).await? {
+            Some(activity) => Ok(match activity.state {
+                ActivityState::Duplicate { of, .. } => Fetched::Duplicate(of),
+                _ => Fetched::Archived,
+            }),
+            None => Ok(Fetched::Skipped),
+        }
+    }
+
+    /// Records that an activity's file is in the archive: one commit that makes it the file's owner and
+    /// makes a delivery for every sink that wants it, or makes it a duplicate. `None` when the claim was
+    /// lost.
+    pub(super) async fn record_file(
+        &self,
+        mut activity: Activity,
+        claimed: Option<&Stored<Activity>>,
+        accepted: &Accepted,
+    ) -> Result<Option<Activity>, EngineError> {
+        for _ in 0..TRIES {
+            let now = self.now();
+            activity.updated_at = now;
+            let content = accepted.content;
+            let owner: Option<Stored<ContentOwner>> = self.store.read(&Key::content(&activity.user, &content)).await?;
+            let owned_by_other = owner.as_ref().filter(|owner| owner.doc.activity != activity.id);
+            if let Some(other) = owned_by_other {
+                activity.state = ActivityState::Duplicate { of: other.doc.activity.clone(), content };
+                let writes = vec![self.write_activity(&activity, claimed)?];
+                if self.store.commit(writes).await? {
+                    self.ports.observer.activity(&activity);
+                    return Ok(Some(activity));
+                }
+            } else {
+                activity.state = ActivityState::Fetched {
+                    content,
+                    size_bytes: accepted.size_bytes,
+                    integrity: accepted.integrity.clone(),
+                };
+                activity.attempts = 0;
+                let (mut writes, deliveries) = self.new_deliveries(&activity, content).await?;
+                if owner.is_none() {
+                    let owner = ContentOwner { user: activity.user.clone(), content, activity: activity.id.clone() };
+                    writes.push(self.store.create(&owner, None, None)?);
+                }
+                writes.push(self.write_activity(&activity, claimed)?);
+                if self.store.commit(writes).await? {
+                    self.ports.observer.activity(&activity);
+                    self.hand_over_deliveries(deliveries).await;
+                    return Ok(Some(activity));
+                }
+            }
+            // Somebody else was faster: with this very ride, or with something it depends on.
+            let mine = match claimed {
+                Some(claimed) => {
+                    self.store.activity(&activity.user, &activity.id).await?.map(|now| now.version)
+                        == Some(claimed.version)
+                }
+                None => self.store.activity(&activity.user, &activity.id).await?.is_none(),
+            };
+            if !mine {
+                return Ok(None);
+            }
+        }
+        Ok(None)
+    }
+
+    fn write_activity(&self, activity: &Activity, claimed: Option<&Stored<Activity>>) -> Result<Write, EngineError> {
+        Ok(match claimed {
+            Some(claimed) => claimed.replace(activity, None)?,
+            None => self.store.create(activity, None, None)?,
+        })
+    }
+
+    /// The deliveries an activity still lacks, and a check that the set of connections is the one they were
+    /// chosen from: a sink connected meanwhile makes the commit fail, and is seen the next time.
+    async fn new_deliveries(
+        &self,
+        activity: &Activity,
+        content: ContentId,
+    ) -> Result<(Vec<Write>, Vec<Delivery>), EngineError> {
+        let Some(user) = self.store.user(&activity.user).await? else { return Ok((Vec::new(), Vec::new())) };
+        let mut writes = vec![user.unchanged()];
+        let mut made = Vec::new();
+        let now = self.now();
+        let (start, date) = (activity.ride.start(), activity.ride.local_date());
+        let mut sinks = self.store.connections(&user.doc).await?;
+        sinks.retain(|sink| sink.doc.sink().is_some() && !sink.doc.is_removed() && sink.doc.wants_ride(start, date));
+        let keys: Vec<_> = sinks.iter().map(|sink| Key::delivery(&activity.user, &sink.doc.id, &content)).collect();
+        let known = self.store.read_many::<Delivery>(&keys).await?;
+        for (sink, known) in sinks.into_iter().zip(known) {
+            if known.is_some() {
+                continue;
+            }
+            let blocked = sink.doc.paused().cloned();
+            let due = blocked.is_none().then(|| self.handed_over(&activity.user, now));
+            let delivery = Delivery {
+                user: activity.user.clone(),
+                sink: sink.doc.id.clone(),
+                content,
+                activity: activity.id.clone(),
+                about: About::of(activity),
+                state: blocked.map_or(DeliveryState::Pending, |failure| DeliveryState::Blocked { failure }),
+                send_anyway: false,
+                attempts: 0,
+                created_at: now,
+                updated_at: now,
+            };
+            writes.push(self.store.create(&delivery, due, None)?);
+            made.push(delivery);
+        }
+        Ok((writes, made))
+    }
+
+    pub(super) async fn hand_over_deliveries(&self, deliveries: Vec<Delivery>) {
+        let mut jobs = Vec::new();
+        for delivery in deliveries {
+            self.ports.observer.delivery(&delivery);
+            if delivery.state.is_open() {
+                let task = Task::Deliver { sink: delivery.sink, content: delivery.content };
+                jobs.push(Job { user: delivery.user, task });
+            }
+        }
+        self.hand_over(jobs).await;
+    }
+
+    async fn no_file(
+        &self,
+        claimed: &Stored<Activity>,
+        location: FileLocation,
+        error: FileError,
+    ) -> Result<Fetched, EngineError> {
+        match error {
+            FileError::Never(failure) => self.reject(claimed, failure).await,
+            FileError::Gone(failure) => self.fetch_failed(claimed, Setback::resolve(failure)).await,
+            FileError::Again { failure, retry_after } => {
+                let back = Setback { asked_until: self.asked(retry_after), ..again(claimed, failure, location) };
+                self.fetch_failed(claimed, back).await
+            }
+        }
+    }
+
+    async fn fetch_failed(&self, claimed: &Stored<Activity>, back: Setback) -> Result<Fetched, EngineError> {
+        let failure = back.failure.clone();
+        // The first failure of a resolved ride may just mean that the location has gone stale.
+        if back.stage == Stage::Resolve && claimed.doc.attempts <= 2 {
+            let state = ActivityState::Unavailable {
+                failure: failure.clone(),
+                stage: Stage::Resolve,
+                asked_until: back.asked_until,
+                location: None,
+                broken: broken_before(&claimed.doc.state),
+            };
+            let due = self.handed_over(&claimed.doc.user, self.now());
+            let now_or_asked = back.asked_until.map_or(due, |at| Due::at(self.shard(&claimed.doc.user), at));
+            if self.settle_ride(claimed, state, Some(now_or_asked)).await? && back.asked_until.is_none() {
+                let task = Task::Resolve { activity: claimed.doc.id.clone() };
+                self.hand_over(vec![Job { user: claimed.doc.user.clone(), task }]).await;
+            }
+            return Ok(Fetched::Failed(failure));
+        }
+        self.set_back(claimed, back).await?;
+        Ok(Fetched::Failed(failure))
+    }
+
+    async fn reject(&self, claimed: &Stored<Activity>, failure: Failure) -> Result<Fetched, EngineError> {
+        tracing::info!(code = %failure.code, "ride {}: {failure}", claimed.doc.rider_id());
+        self.settle_ride(claimed, ActivityState::Rejected { failure: failure.clone() }, None).await?;
+        Ok(Fetched::Failed(failure))
+    }
+}
+
+/// To be fetched again from the same place, or from where the source says by then.
+fn again(claimed: &Stored<Activity>, failure: Failure, location: FileLocation) -> Setback {
+    if claimed.doc.attempts >= ASK_AGAIN_AFTER {
+        return Setback::resolve(failure);
+    }
+    Setback { failure, stage: Stage::Fetch, asked_until: None, location: Some(location), broken: None }
+}

@@ -1,0 +1,113 @@
+//! Times and bounds. What an operator may turn is in here, with the reason for each default.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::ports::{Entropy, PollClass};
+
+/// Times and bounds of an engine.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// How many shards the users are spread over.
+    pub shards: u16,
+    /// How long a claim holds. Longer than any single step takes (a slow 32 MiB file, a slow upload).
+    pub lease: SignedDuration,
+    /// How often a source is polled; every 5 minutes until iGPSport's tolerance is known.
+    pub poll_class: PollClass,
+    /// Waits between attempts to resolve or fetch a ride. Afterwards it is a dead letter. About five days
+    /// in all: iGPSport has taken a day to process a ride.
+    pub ride_backoff: Vec<SignedDuration>,
+    /// Waits between attempts to deliver: the schedule of Standard Webhooks, about four days in all.
+    pub delivery_backoff: Vec<SignedDuration>,
+    /// A refusal before the token's end pauses only when it is repeated this much later.
+    pub refusal_gap: SignedDuration,
+    /// A list that looks unchanged is walked anyway when the last walk is this old: a deletion together
+    /// with a late upload can leave page 1 and the count as they were.
+    pub rewalk_after: SignedDuration,
+    /// How long a provider is left alone when its breaker opens; doubled with each strike, at most an hour.
+    pub breaker_wait: SignedDuration,
+    /// This many connections refused together, and no other answered, is the provider and not the riders.
+    pub incident_connections: usize,
+    /// How long a refusal counts towards an incident.
+    pub incident_window: SignedDuration,
+    /// Failed calls in a row after which the breaker opens.
+    pub breaker_failures: u32,
+    /// Most references handed over at a time.
+    pub in_flight: usize,
+    /// Signs in again this long before the token's end.
+    pub login_ahead: SignedDuration,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        let minutes = SignedDuration::from_mins;
+        let hours = SignedDuration::from_hours;
+        Self {
+            shards: 1,
+            lease: minutes(5),
+            poll_class: PollClass::Warm,
+            ride_backoff: vec![
+                SignedDuration::from_secs(30),
+                minutes(1),
+                minutes(2),
+                minutes(5),
+                minutes(10),
+                minutes(20),
+                minutes(30),
+                hours(1),
+                hours(1),
+                hours(2),
+                hours(3),
+                hours(6),
+                hours(12),
+                hours(24),
+                hours(24),
+                hours(48),
+            ],
+            delivery_backoff: vec![
+                SignedDuration::from_secs(5),
+                minutes(5),
+                minutes(30),
+                hours(2),
+                hours(5),
+                hours(10),
+                hours(14),
+                hours(20),
+                hours(24),
+            ],
+            refusal_gap: minutes(2),
+            rewalk_after: hours(24),
+            breaker_wait: minutes(5),
+            incident_connections: 3,
+            incident_window: minutes(10),
+            breaker_failures: 5,
+            in_flight: 500,
+            login_ahead: minutes(5),
+        }
+    }
+}
+
+impl Policy {
+    /// When to try again after `attempts` attempts, or `None` when they are used up. A fifth either way is
+    /// left to chance, so that what failed together does not come back together.
+    pub(super) fn next_try(
+        waits: &[SignedDuration],
+        attempts: u32,
+        now: Timestamp,
+        entropy: &dyn Entropy,
+    ) -> Option<Timestamp> {
+        let index = usize::try_from(attempts.saturating_sub(1)).ok()?;
+        let wait = waits.get(index)?.mul_f64(0.8 + 0.4 * entropy.fraction());
+        Some(later(now, wait))
+    }
+}
+
+/// A moment later than another; the end of time where there is none.
+pub(super) fn later(now: Timestamp, wait: SignedDuration) -> Timestamp {
+    now.checked_add(wait).unwrap_or(Timestamp::MAX)
+}
+
+/// The same for a wait that a server asked for; a day at most, whatever it says.
+pub(super) fn later_asked(now: Timestamp, wait: std::time::Duration) -> Timestamp {
+    const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
+    later(now, SignedDuration::try_from(wait.min(DAY)).unwrap_or(SignedDuration::from_hours(24)))
+}

@@ -1,0 +1,116 @@
+//! Looking for new rides.
+
+use std::fmt::Write as _;
+
+use super::{Engine, EngineError, access::access, policy::later};
+use crate::{
+    Code, Failure,
+    domain::{ActivityId, ConnectionId, UserId, WalkMark, ids::short_digest},
+    ports::ListPage,
+};
+
+/// What a poll led to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Poll {
+    /// The list is unchanged: one request, and nothing was written.
+    Idle,
+    /// The list was walked to its end.
+    Walked {
+        /// Rides seen for the first time that will be fetched.
+        new: Vec<ActivityId>,
+        /// Rides seen for the first time that the rider's history keeps out.
+        filtered: usize,
+        /// Rows that could not be decoded.
+        undecodable: usize,
+    },
+    /// No call was made: the connection is gone, or another worker is at it.
+    Skipped(Failure),
+    /// The token was refused for the first time; the next refusal pauses.
+    Refused(Failure),
+    /// The connection is paused and needs the rider.
+    Paused(Failure),
+    /// The provider is away or asked for patience; it is tried again by itself.
+    Away(Failure),
+}
+
+impl Engine {
+    /// Polls a source: one request when nothing changed, else a walk over the whole list in which every
+    /// row is accounted for.
+    #[tracing::instrument(skip_all, fields(user = %user, connection = %connection))]
+    pub async fn poll(&self, user: &UserId, connection: &ConnectionId) -> Result<Poll, EngineError> {
+        let Some(mut stored) = self.store.connection(user, connection).await? else {
+            return Ok(Poll::Skipped(Code::NoSuchConnection.into()));
+        };
+        if stored.doc.is_removed() || stored.doc.source().is_none() {
+            return Ok(Poll::Skipped(Code::NoSuchConnection.into()));
+        }
+        let result = if let Some(reason) = stored.doc.paused() {
+            Poll::Paused(reason.clone())
+        } else if let Some(breaker) = self.open_breaker(&stored.doc.account, self.now()) {
+            Poll::Away(breaker.failure)
+        } else {
+            self.poll_active(&mut stored).await?
+        };
+        self.ports.observer.polled(&stored.doc, &result);
+        Ok(result)
+    }
+
+    async fn poll_active(
+        &self,
+        stored: &mut crate::store::Stored<crate::domain::Connection>,
+    ) -> Result<Poll, EngineError> {
+        let secret = match self.open_token(stored).await? {
+            Ok(secret) => secret,
+            Err(instead) => return Ok(instead),
+        };
+        let connection = stored.doc.clone();
+        let first = match self.ports.source.list_page(access(&connection, &secret), 1).await {
+            Ok(page) => page,
+            Err(error) => return self.source_failed(stored, error).await,
+        };
+        let now = self.now();
+        self.provider_answered(&connection.account, &connection.id, now).await?;
+        let source = connection.source().cloned().unwrap_or_default();
+        let unchanged = source.mark.as_ref().is_some_and(|mark| {
+            same_list(mark, &mark_of(&first, now)) && later(mark.walked_at, self.policy.rewalk_after) > now
+        });
+        if unchanged {
+            self.change_source(stored, |source| source.refusals = None).await?;
+            return Ok(Poll::Idle);
+        }
+        let walked = match self.walk(&connection, &secret, first).await? {
+            Ok(walked) => walked,
+            Err(error) => return self.source_failed(stored, error).await,
+        };
+        if walked.strangers {
+            return self.pause(stored, Code::StrangerRides.into()).await;
+        }
+        self.change_source(stored, |source| {
+            source.mark = Some(walked.mark.clone());
+            source.problems = walked.problems.clone();
+            source.refusals = None;
+        })
+        .await?;
+        Ok(Poll::Walked { new: walked.new, filtered: walked.filtered, undecodable: walked.problems.len() })
+    }
+}
+
+fn same_list(a: &WalkMark, b: &WalkMark) -> bool {
+    a.total_rows == b.total_rows && a.digest == b.digest
+}
+
+/// The mark that a walk starting with this page leaves.
+pub(super) fn mark_of(first: &ListPage, now: jiff::Timestamp) -> WalkMark {
+    let mut ids = String::new();
+    for row in &first.rows {
+        // Writing to a string does not fail.
+        let _ = write!(ids, "{},", row.ride_id);
+    }
+    for problem in &first.problems {
+        ids.push_str(&problem.digest);
+        ids.push(',');
+    }
+    let rows = first.rows.len() + first.problems.len();
+    let total_rows = first.total_rows.unwrap_or_else(|| u64::try_from(rows).unwrap_or(u64::MAX));
+    WalkMark { total_rows, digest: short_digest(ids.as_bytes()), walked_at: now }
+}

@@ -1,0 +1,335 @@
+//! Picking who is polled and what is due.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::{Engine, EngineError};
+use crate::{
+    domain::{Activity, ActivityId, ActivityState, ConnectionId, ContentId, Delivery, OwnerId, Shard, Stage},
+    ports::{Change, Claim, Due, Expect, Job, Key, MAX_BATCH, PlanSlot, PollClass, Record, Scope, Task, Write},
+    store::{Cursor, CursorClaim, StoreError, Stored},
+};
+
+/// The slowest class comes round after this many minutes, so no tick has to look further back.
+const LONGEST_PERIOD: i64 = 60;
+/// Rows of the plan in one read.
+const PLAN_PAGE: usize = 500;
+
+/// What a tick handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tick {
+    /// Sources to poll.
+    pub polls: usize,
+    /// Records that were due.
+    pub due: usize,
+}
+
+/// What counts as due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Eagerness {
+    /// What is due by now.
+    Due,
+    /// Also what only waits for our own backoff: a rider asked for it. What a server asked to leave alone,
+    /// and what another process has, is left alone.
+    Eager,
+}
+
+impl Engine {
+    /// One tick of a shard: hands over the polls of all minutes since the last one that was done, each
+    /// source once, and what is due. At most two writes of its own: the cursor, claimed and done.
+    #[tracing::instrument(skip_all, fields(shard = shard.0))]
+    pub async fn tick(&self, shard: Shard) -> Result<Tick, EngineError> {
+        self.load_breakers().await?;
+        let now = self.now();
+        let minute = now.as_second().div_euclid(60);
+        let mut tick = Tick::default();
+        if let Some(cursor) = self.claim_cursor(shard, minute, now).await? {
+            let from = cursor.doc.done_minute.saturating_add(1).max(minute - LONGEST_PERIOD + 1);
+            let jobs = self.planned_polls(shard, from..=minute).await?;
+            tick.polls = jobs.len();
+            self.hand_over(jobs).await;
+            let done = Cursor { shard, done_minute: minute, claimed: None };
+            self.save(&cursor, &done, None).await?;
+        }
+        tick.due = self.sweep(shard, Eagerness::Due).await?;
+        Ok(tick)
+    }
+
+    /// Hands over what is due in a shard, and says how much that was.
+    pub async fn sweep(&self, shard: Shard, eagerness: Eagerness) -> Result<usize, EngineError> {
+        let jobs = self.take_due(shard, eagerness).await?;
+        let count = jobs.len();
+        self.hand_over(jobs).await;
+        Ok(count)
+    }
+
+    async fn claim_cursor(
+        &self,
+        shard: Shard,
+        minute: i64,
+        now: Timestamp,
+    ) -> Result<Option<Stored<Cursor>>, EngineError> {
+        let until = super::policy::later(now, self.policy.lease);
+        let claimed = Some(CursorClaim { owner: self.owner.clone(), until });
+        let key = Key::cursor(shard);
+        let Some(mut stored) = self.store.read::<Cursor>(&key).await? else {
+            // The first tick ever starts with the present minute's slots and all others of a period.
+            let cursor = Cursor { shard, done_minute: minute - LONGEST_PERIOD, claimed };
+            let made = self.store.commit(vec![self.store.create(&cursor, None, None)?]).await?;
+            return Ok(made.then_some(Stored { doc: cursor, version: 1, due: None, plan: None }));
+        };
+        if stored.doc.done_minute >= minute {
+            return Ok(None);
+        }
+        let busy = |claim: &CursorClaim| {
+            claim.owner != self.owner && claim.until > now && !self.ports.ledger.is_gone(&claim.owner)
+        };
+        if stored.doc.claimed.as_ref().is_some_and(busy) {
+            return Ok(None);
+        }
+        let cursor = Cursor { claimed, ..stored.doc.clone() };
+        if !self.save(&stored, &cursor, None).await? {
+            return Ok(None);
+        }
+        stored.doc = cursor;
+        stored.version += 1;
+        Ok(Some(stored))
+    }
+
+    async fn planned_polls(
+        &self,
+        shard: Shard,
+        minutes: std::ops::RangeInclusive<i64>,
+    ) -> Result<Vec<Job>, EngineError> {
+        let mut slots = BTreeSet::new();
+        for minute in minutes {
+            for class in PollClass::ALL {
+                let slot = u16::try_from(minute.rem_euclid(i64::from(class.slots()))).unwrap_or(0);
+                slots.insert(PlanSlot { shard, class, slot });
+            }
+        }
+        let (mut seen, mut jobs) = (BTreeSet::new(), Vec::new());
+        for slot in slots {
+            let mut cursor: Option<String> = None;
+            loop {
+                let page = self.store.ledger().planned(slot, cursor.as_deref(), PLAN_PAGE).await;
+                let page = page.map_err(StoreError::from)?;
+                for row in page.rows {
+                    if seen.insert(row.key.clone()) {
+                        jobs.extend(poll_job(&row.key));
+                    }
+                }
+                cursor = page.next;
+                if cursor.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(jobs)
+    }
+
+    /// Leases what is due and names the jobs. A record that somebody else changes meanwhile is theirs.
+    async fn take_due(&self, shard: Shard, eagerness: Eagerness) -> Result<Vec<Job>, EngineError> {
+        let now = self.now();
+        let until = match eagerness {
+            Eagerness::Due => now,
+            Eagerness::Eager => Timestamp::MAX,
+        };
+        let rows = self.store.ledger().due(shard, until, self.policy.in_flight).await.map_err(StoreError::from)?;
+        let mut jobs = Vec::new();
+        for rows in rows.chunks(MAX_BATCH) {
+            let keys: Vec<_> = rows.iter().map(|row| row.key.clone()).collect();
+            let records = self.store.ledger().get_many(&keys).await.map_err(StoreError::from)?;
+            let mut leased = Vec::new();
+            for record in records.into_iter().flatten() {
+                if self.is_due(&record, eagerness, now)
+                    && let Some(job) = job_of(&record)
+                {
+                    leased.push((self.lease(record, now, shard), job));
+                }
+            }
+            let writes = leased.iter().map(|(write, _)| write.clone()).collect();
+            if self.store.commit(writes).await? {
+                jobs.extend(leased.into_iter().map(|(_, job)| job));
+                continue;
+            }
+            for (write, job) in leased {
+                if self.store.commit(vec![write]).await? {
+                    jobs.push(job);
+                }
+            }
+        }
+        Ok(jobs)
+    }
+
+    fn is_due(&self, record: &Record, eagerness: Eagerness, now: Timestamp) -> bool {
+        let Some(due) = &record.due else { return false };
+        match &due.claim {
+            Some(Claim { owner, .. }) if self.ports.ledger.is_gone(owner) => true,
+            Some(_) => due.at <= now,
+            None => due.at <= now || (eagerness == Eagerness::Eager && !is_asked(record, now)),
+        }
+    }
+
+    fn lease(&self, record: Record, now: Timestamp, shard: Shard) -> Write {
+        let early = record.due.as_ref().is_some_and(|due| due.claim.is_none() && due.at > now);
+        let claim = Some(Claim { owner: self.owner.clone(), working: false });
+        let due = Some(Due { shard, at: super::policy::later(now, self.policy.lease), claim });
+        let body = if early { with_attempt_back(record.body) } else { record.body };
+        let expect = Expect::Version(record.version);
+        Write { key: record.key, expect, change: Change::Put { body, due, plan: record.plan } }
+    }
+}
+
+/// The parts of a record by which its next job is known.
+#[derive(serde::Deserialize)]
+struct Peek {
+    #[serde(flatten)]
+    activity: Option<ActivityState>,
+}
+
+/// The document with one attempt fewer: a try that the rider asked for ahead of its time is free, else
+/// running `sync` a few times during an outage would use the attempts of days up.
+fn with_attempt_back(body: String) -> String {
+    let Ok(mut document) = serde_json::from_str::<serde_json::Value>(&body) else { return body };
+    match document.get("attempts").and_then(serde_json::Value::as_u64) {
+        Some(attempts @ 1..) => {
+            document["attempts"] = (attempts - 1).into();
+            document.to_string()
+        }
+        _ => body,
+    }
+}
+
+/// Whether somebody asked to leave the record alone until later.
+fn is_asked(record: &Record, now: Timestamp) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Asked {
+        #[serde(default)]
+        state: String,
+        #[serde(default)]
+        asked_until: Option<Timestamp>,
+    }
+    match serde_json::from_str::<Asked>(&record.body) {
+        // An accepted file is asked after when the sink said, not sooner.
+        Ok(asked) => asked.state == "accepted" || asked.asked_until.is_some_and(|until| until > now),
+        Err(_) => false,
+    }
+}
+
+fn poll_job(key: &Key) -> Option<Job> {
+    let Scope::User(user) = &key.scope else { return None };
+    let connection = ConnectionId::new(key.path.strip_prefix("connection/")?).ok()?;
+    Some(Job { user: user.clone(), task: Task::Poll { connection } })
+}
+
+/// The job that a due record waits for; by its path, and a ride's by its state.
+fn job_of(record: &Record) -> Option<Job> {
+    let Scope::User(user) = &record.key.scope else { return None };
+    let (kind, rest) = record.key.path.split_once('/')?;
+    let task = match kind {
+        "activity" => {
+            let activity = ActivityId::new(rest).ok()?;
+            let peek: Peek = serde_json::from_str(&record.body).ok()?;
+            match peek.activity?.stage()? {
+                Stage::Resolve => Task::Resolve { activity },
+                Stage::Fetch => Task::Fetch { activity },
+            }
+        }
+        "delivery" => {
+            let (sink, content) = rest.split_once('/')?;
+            let sink = ConnectionId::new(sink).ok()?;
+            Task::Deliver { sink, content: ContentId::try_from(content.to_owned()).ok()? }
+        }
+        "connection" => Task::Settle { connection: ConnectionId::new(rest).ok()? },
+        _ => return None,
+    };
+    Some(Job { user: user.clone(), task })
+}
+
+/// What still waits for something in a shard: for exit codes and status.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Waiting {
+    /// Rides that have no file yet.
+    pub rides: Vec<Activity>,
+    /// Deliveries that are not done.
+    pub deliveries: Vec<Delivery>,
+}
+
+impl Engine {
+    /// Everything that is open, however late it is due: what a pass could not finish.
+    pub async fn waiting(&self, shard: Shard) -> Result<Waiting, EngineError> {
+        let rows = self.store.ledger().due(shard, Timestamp::MAX, 100_000).await.map_err(StoreError::from)?;
+        let mut waiting = Waiting::default();
+        let (mut rides, mut deliveries) = (Vec::new(), Vec::new());
+        for row in rows {
+            match row.key.path.split_once('/').map(|(kind, _)| kind) {
+                Some("activity") => rides.push(row.key),
+                Some("delivery") => deliveries.push(row.key),
+                _ => {}
+            }
+        }
+        for stored in self.store.read_many::<Activity>(&rides).await?.into_iter().flatten() {
+            if stored.doc.state.stage().is_some() {
+                waiting.rides.push(stored.doc);
+            }
+        }
+        for stored in self.store.read_many::<Delivery>(&deliveries).await?.into_iter().flatten() {
+            if stored.doc.state.is_open() {
+                waiting.deliveries.push(stored.doc);
+            }
+        }
+        Ok(waiting)
+    }
+
+    /// The name this engine's claims carry.
+    pub fn owner(&self) -> &OwnerId {
+        &self.owner
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(path: &str, body: &str) -> Record {
+        let scope = Scope::User(crate::domain::UserId::new("me").unwrap());
+        Record { key: Key { scope, path: path.into() }, version: 1, body: body.into(), due: None, plan: None }
+    }
+
+    #[test]
+    fn a_due_record_names_its_job() {
+        let task = |path: &str, body: &str| job_of(&record(path, body)).map(|job| job.task);
+        let id = ActivityId::new("a-1").unwrap();
+        let discovered = serde_json::to_string(&ActivityState::Discovered).unwrap();
+        assert_eq!(task("activity/a-1", &discovered), Some(Task::Resolve { activity: id.clone() }));
+        let location = crate::domain::FileLocation("https://x".into());
+        let resolved = serde_json::to_string(&ActivityState::Resolved { location }).unwrap();
+        assert_eq!(task("activity/a-1", &resolved), Some(Task::Fetch { activity: id }));
+        let content = ContentId::of(b"x");
+        let delivery = format!("delivery/folder-1/{content}");
+        let sink = ConnectionId::new("folder-1").unwrap();
+        assert_eq!(task(&delivery, "{}"), Some(Task::Deliver { sink: sink.clone(), content }));
+        assert_eq!(task("connection/folder-1", "{}"), Some(Task::Settle { connection: sink }));
+        for nonsense in ["user", "activity/a/b", "delivery/x", "cursor/1", "activity/a-1"] {
+            assert_eq!(task(nonsense, "{}"), None, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn a_try_ahead_of_its_time_is_free() {
+        assert_eq!(with_attempt_back(r#"{"attempts":3}"#.into()), r#"{"attempts":2}"#);
+        assert_eq!(with_attempt_back(r#"{"attempts":0}"#.into()), r#"{"attempts":0}"#);
+    }
+
+    #[test]
+    fn what_a_server_asked_for_is_left_alone() {
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let asked = |body: &str| is_asked(&record("delivery/x", body), now);
+        assert!(asked(r#"{"state":"retrying","asked_until":"2026-01-01T00:00:01Z"}"#));
+        assert!(!asked(r#"{"state":"retrying","asked_until":"2026-01-01T00:00:00Z"}"#));
+        assert!(!asked(r#"{"state":"retrying"}"#));
+        assert!(asked(r#"{"state":"accepted","poll_token":"t"}"#));
+    }
+}
