@@ -5,4 +5,5 @@
 mod contract;
 mod faults;
 mod files;
+mod source;
 mod support;
