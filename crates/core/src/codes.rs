@@ -79,7 +79,7 @@ catalogue! {
     FileGone "file_gone" "the file is no longer where iGPSport said" "nothing to do: where the file lies is asked for again";
     // the FIT file
     FitEmpty "fit_empty" "the file is empty" "export it again from the head unit";
-    FitTooShort "fit_too_short" "the file is shorter than a FIT header" "export it again from the head unit";
+    FitNotFit "fit_not_fit" "the file is no FIT file" "check that it is the original .fit file, not a web page or an archive";
     FitBadHeader "fit_bad_header" "the file has no valid FIT header" "check that it is a FIT file";
     FitBadHeaderCrc "fit_bad_header_crc" "the FIT header's checksum is wrong" "export it again from the head unit";
     FitDataSizeZero "fit_data_size_zero" "the FIT header says there is no data" "export it again from the head unit";
@@ -87,7 +87,8 @@ catalogue! {
     FitMissingCrc "fit_missing_crc" "the FIT file lacks its checksum" "export it again from the head unit";
     FitBadCrc "fit_bad_crc" "the FIT file's checksum is wrong" "export it again from the head unit";
     FitTrailingBytes "fit_trailing_bytes" "there are bytes after the end of the FIT file" "export it again from the head unit";
-    FitBadStructure "fit_bad_structure" "the FIT file's messages do not fit together" "export it again from the head unit";
+    FitMessageOverrun "fit_message_overrun" "the last message of the FIT file is not complete" "export it again from the head unit";
+    FitBadDefinition "fit_bad_definition" "a message definition in the FIT file makes no sense" "export it again from the head unit";
     FitUndefinedMessage "fit_undefined_message" "the FIT file has data without a definition" "export it again from the head unit";
     FitTooLarge "fit_too_large" "the FIT file is larger than 32 MiB" "no ride is that long; check the file";
     FitTooManyMessages "fit_too_many_messages" "the FIT file has more messages than any ride has" "check the file";

@@ -4,6 +4,7 @@ mod code;
 mod crc;
 mod gather;
 pub mod limits;
+pub mod port;
 mod profile;
 mod scan;
 mod summary;

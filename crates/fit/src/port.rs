@@ -1,0 +1,75 @@
+//! The scanner as the sync engine takes it.
+
+use fitbridge_core::{
+    Code,
+    domain::RecordedFacts,
+    ports::{self, ScanReport, Scanner},
+};
+
+use crate::{FitCode, Scan, Verdict, scan};
+
+/// This crate's scanner behind the engine's port.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FitScanner;
+
+impl Scanner for FitScanner {
+    fn scan(&self, bytes: &[u8]) -> ScanReport {
+        report(&scan(bytes))
+    }
+}
+
+/// The engine's code for what is wrong with a file.
+pub fn code_of(code: FitCode) -> Code {
+    // The names are the same; a test holds them together.
+    Code::parse(code.as_str()).unwrap_or(Code::Bug)
+}
+
+/// What the engine keeps of a scan.
+pub fn report(scan: &Scan) -> ScanReport {
+    let summary = &scan.summary;
+    let verdict = match scan.verdict {
+        Verdict::Valid => ports::Verdict::Valid,
+        Verdict::Salvageable(code) => ports::Verdict::Salvageable(code_of(code)),
+        Verdict::Rejected(code) => ports::Verdict::Rejected(code_of(code)),
+    };
+    let facts = RecordedFacts {
+        start: summary.start,
+        utc_offset_s: summary.local_offset_s,
+        elapsed_s: summary.elapsed_s,
+        timer_s: summary.timer_s,
+        distance_m: summary.distance_m,
+        ascent_m: summary.ascent_m,
+        avg_speed_mps: summary.avg_speed_mps,
+        avg_heart_rate_bpm: summary.avg_heart_rate,
+        avg_power_w: summary.avg_power,
+        sport: summary.sport.map(|sport| sport.name()),
+        sub_sport: summary.sub_sport.map(|sport| sport.name()),
+        manufacturer: summary.manufacturer,
+        product: summary.product,
+        serial: summary.serial.clone(),
+        time_created: summary.time_created,
+    };
+    ScanReport { verdict, is_activity: summary.is_activity, facts }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_of_the_scanner_is_in_the_catalogue() {
+        for code in FitCode::ALL {
+            assert_eq!(code_of(code).as_str(), code.as_str());
+        }
+    }
+
+    #[test]
+    fn a_scan_is_told_as_the_engine_knows_it() {
+        let start = "2026-05-01T06:00:00Z".parse().unwrap();
+        let bytes = crate::synthetic::RideSpec::small(1, start).encode().unwrap();
+        let report = FitScanner.scan(&bytes);
+        assert_eq!((report.verdict, report.is_activity), (ports::Verdict::Valid, true));
+        assert_eq!((report.facts.start, report.facts.manufacturer), (Some(start), Some(115)));
+        assert_eq!(FitScanner.scan(b"").verdict, ports::Verdict::Rejected(Code::FitEmpty));
+    }
+}
