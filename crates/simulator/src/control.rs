@@ -29,7 +29,7 @@ impl<E: std::fmt::Display> From<E> for Refusal {
 type Answer = Result<Value, Refusal>;
 
 /// Whose rides a request is about.
-#[derive(Deserialize)]
+#[derive(Clone, Copy, Deserialize)]
 struct Owner {
     #[serde(default)]
     region: Region,

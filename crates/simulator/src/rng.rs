@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-/// A small generator (SplitMix64), enough to roll dice for faults.
+/// A small generator (`SplitMix64`), enough to roll dice for faults.
 #[derive(Debug)]
 pub(crate) struct Rng(u64);
 

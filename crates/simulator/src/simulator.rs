@@ -60,7 +60,6 @@ impl Simulator {
     ///
     /// # Errors
     /// When a port cannot be had or no thread can be started.
-    #[expect(clippy::unused_async, reason = "callers await it, so that starting may come to need waiting")]
     pub async fn start(config: Config) -> Result<Self, StartError> {
         Self::start_blocking(config)
     }

@@ -48,7 +48,7 @@ impl IntervalsState {
                     && newest.is_none_or(|newest| date <= newest)
             })
             .collect();
-        found.sort_by(|a, b| b.start_date_local.cmp(&a.start_date_local));
+        found.sort_by_key(|activity| std::cmp::Reverse(activity.start_date_local));
         let rows: Vec<Value> = found.into_iter().map(|activity| shown(activity, fields.as_deref())).collect();
         Reply::json(200, &Value::Array(rows))
     }

@@ -49,7 +49,7 @@ impl State {
                 Some(ids) => ids,
                 None => {
                     any_new = true;
-                    self.create(caller, &item, name.clone(), external_id.clone(), request)
+                    self.create(caller, &item, request)
                 }
             };
             received.push((item, ids));
@@ -91,14 +91,7 @@ impl State {
         (alive || state.toggles.reupload == Reupload::Duplicate).then(|| ids.clone())
     }
 
-    fn create(
-        &mut self,
-        caller: &Caller,
-        item: &Item,
-        name: Option<String>,
-        external_id: Option<String>,
-        request: &Incoming,
-    ) -> Vec<String> {
+    fn create(&mut self, caller: &Caller, item: &Item, request: &Incoming) -> Vec<String> {
         let facts = synth::read(&item.bytes);
         let state = &mut self.intervals;
         let offset = state
@@ -116,8 +109,8 @@ impl State {
                 athlete: caller.athlete.clone(),
                 start_date_local: offset.to_datetime(start),
                 source: source.to_owned(),
-                external_id: external_id.clone(),
-                name: name.clone().unwrap_or_else(|| "Ride".to_owned()),
+                external_id: request.query_value("external_id"),
+                name: request.query_value("name").unwrap_or_else(|| "Ride".to_owned()),
                 kind: "Ride".to_owned(),
                 elapsed_s: facts.as_ref().map_or(0, |facts| facts.elapsed_s),
                 distance_m: facts.as_ref().map_or(0.0, |facts| facts.distance_m),
