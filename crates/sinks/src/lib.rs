@@ -1,1 +1,15 @@
-//! Under construction.
+#![doc = include_str!("../README.md")]
+
+mod answer;
+pub mod folder;
+pub mod intervals;
+mod registry;
+#[cfg(test)]
+mod testing;
+mod text;
+pub mod webhook;
+
+pub use folder::Folder;
+pub use intervals::Intervals;
+pub use registry::{Entry, Options, Registry};
+pub use webhook::Webhook;
