@@ -96,21 +96,9 @@ pub fn sniff(body: &[u8]) -> BodyKind {
 }
 
 fn looks_like_html(head: &[u8]) -> bool {
-    let starts = [
-        "<!doctype html",
-        "<html",
-        "<head",
-        "<body",
-        "<script",
-        "<!--",
-        "<title",
-    ];
-    let xhtml = head.starts_with(b"<?xml")
-        && (contains(head, b"<!doctype html") || contains(head, b"<html"));
-    xhtml
-        || starts
-            .iter()
-            .any(|start| head.starts_with(start.as_bytes()))
+    let starts = ["<!doctype html", "<html", "<head", "<body", "<script", "<!--", "<title"];
+    let xhtml = head.starts_with(b"<?xml") && (contains(head, b"<!doctype html") || contains(head, b"<html"));
+    xhtml || starts.iter().any(|start| head.starts_with(start.as_bytes()))
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
@@ -122,10 +110,8 @@ mod tests {
     use super::*;
 
     fn pause(pairs: &[(&'static str, &str)], now: Option<SystemTime>) -> Option<u64> {
-        let headers = pairs
-            .iter()
-            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
-            .collect();
+        let headers =
+            pairs.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect();
         retry_after(&headers, now).map(|d| d.as_secs())
     }
 
@@ -136,19 +122,10 @@ mod tests {
         let earlier = httpdate::parse_http_date("Sun, 06 Nov 1994 08:48:37 GMT").unwrap();
         assert_eq!(pause(&[("retry-after", "120")], None), Some(120));
         assert_eq!(pause(&[("retry-after", " 0 ")], None), Some(0));
-        assert_eq!(
-            pause(&[("retry-after", date), ("date", before)], Some(earlier)),
-            Some(30)
-        );
+        assert_eq!(pause(&[("retry-after", date), ("date", before)], Some(earlier)), Some(30));
         assert_eq!(pause(&[("retry-after", date)], Some(earlier)), Some(60));
-        assert_eq!(
-            pause(&[("retry-after", date), ("date", date)], None),
-            Some(0)
-        );
-        assert_eq!(
-            pause(&[("retry-after", before), ("date", date)], None),
-            Some(0)
-        );
+        assert_eq!(pause(&[("retry-after", date), ("date", date)], None), Some(0));
+        assert_eq!(pause(&[("retry-after", before), ("date", date)], None), Some(0));
     }
 
     #[test]
@@ -157,15 +134,9 @@ mod tests {
         assert_eq!(pause(&[("retry-after", "soon")], None), None);
         assert_eq!(pause(&[("retry-after", "")], None), None);
         assert_eq!(pause(&[("retry-after", "-5")], None), None);
-        assert_eq!(
-            pause(&[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")], None),
-            None
-        );
+        assert_eq!(pause(&[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")], None), None);
         let day = Some(86_400);
-        assert_eq!(
-            pause(&[("retry-after", "999999999999999999999999")], None),
-            day
-        );
+        assert_eq!(pause(&[("retry-after", "999999999999999999999999")], None), day);
         assert_eq!(pause(&[("retry-after", "604800")], None), day);
     }
 
@@ -176,10 +147,7 @@ mod tests {
             (b" \r\n", BodyKind::Empty),
             (b"<!DOCTYPE html><p>", BodyKind::Html),
             (b"\n <HTML>", BodyKind::Html),
-            (
-                b"<?xml version=\"1.0\"?>\n<!DOCTYPE html PUBLIC>",
-                BodyKind::Html,
-            ),
+            (b"<?xml version=\"1.0\"?>\n<!DOCTYPE html PUBLIC>", BodyKind::Html),
             (b"<?xml version=\"1.0\"?><Error/>", BodyKind::Xml),
             (b"<Error><Code>NoSuchKey</Code></Error>", BodyKind::Xml),
             (b"\xef\xbb\xbf{}", BodyKind::Json),

@@ -31,11 +31,7 @@ pub struct ApiOptions {
 
 impl Default for ApiOptions {
     fn default() -> Self {
-        Self {
-            connect_timeout: Duration::from_secs(10),
-            total_timeout: Duration::from_secs(30),
-            pool_per_host: 16,
-        }
+        Self { connect_timeout: Duration::from_secs(10), total_timeout: Duration::from_secs(30), pool_per_host: 16 }
     }
 }
 
@@ -63,10 +59,7 @@ pub struct GuardedOptions {
 
 impl Default for GuardedOptions {
     fn default() -> Self {
-        Self {
-            connect_timeout: Duration::from_secs(10),
-            total_timeout: Duration::from_secs(30),
-        }
+        Self { connect_timeout: Duration::from_secs(10), total_timeout: Duration::from_secs(30) }
     }
 }
 
@@ -86,10 +79,7 @@ pub struct GuardedClient {
 ///
 /// # Errors
 /// [`BuildError`] when TLS cannot be set up.
-pub fn guarded_client(
-    guard: Arc<UrlGuard>,
-    options: &GuardedOptions,
-) -> Result<GuardedClient, BuildError> {
+pub fn guarded_client(guard: Arc<UrlGuard>, options: &GuardedOptions) -> Result<GuardedClient, BuildError> {
     guarded_with(guard, options, SystemLookup)
 }
 
@@ -99,17 +89,9 @@ pub(crate) fn guarded_with<L: Lookup>(
     lookup: L,
 ) -> Result<GuardedClient, BuildError> {
     let plain = || base(options.connect_timeout, options.total_timeout).no_gzip();
-    let public = plain()
-        .https_only(true)
-        .dns_resolver(PublicResolver(lookup))
-        .build()
-        .map_err(BuildError)?;
+    let public = plain().https_only(true).dns_resolver(PublicResolver(lookup)).build().map_err(BuildError)?;
     let trusted = plain().build().map_err(BuildError)?;
-    Ok(GuardedClient {
-        guard,
-        public,
-        trusted,
-    })
+    Ok(GuardedClient { guard, public, trusted })
 }
 
 impl GuardedClient {
@@ -119,11 +101,7 @@ impl GuardedClient {
     /// Why the address is refused.
     pub fn request(&self, method: Method, url: &Url) -> Result<RequestBuilder, GuardError> {
         self.guard.check(url)?;
-        let client = if self.guard.is_trusted(url) {
-            &self.trusted
-        } else {
-            &self.public
-        };
+        let client = if self.guard.is_trusted(url) { &self.trusted } else { &self.public };
         Ok(client.request(method, url.clone()))
     }
 
@@ -134,10 +112,7 @@ impl GuardedClient {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the one place where clients are built"
-)]
+#[expect(clippy::disallowed_methods, reason = "this is the one place where clients are built")]
 fn base(connect_timeout: Duration, total_timeout: Duration) -> ClientBuilder {
     Client::builder()
         .user_agent(USER_AGENT)

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use flate2::read::MultiGzDecoder;
 use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap,
-    HeaderName, LAST_MODIFIED, LOCATION,
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderName,
+    LAST_MODIFIED, LOCATION,
 };
 use reqwest::{Method, Response, StatusCode};
 use tracing::instrument;
@@ -35,11 +35,7 @@ pub struct DownloadLimits {
 impl Default for DownloadLimits {
     /// 32 MiB, 60 seconds, 3 redirects.
     fn default() -> Self {
-        Self {
-            max_bytes: 32 * 1024 * 1024,
-            total_time: Duration::from_secs(60),
-            max_redirects: 3,
-        }
+        Self { max_bytes: 32 * 1024 * 1024, total_time: Duration::from_secs(60), max_redirects: 3 }
     }
 }
 
@@ -145,22 +141,14 @@ pub enum DownloadError {
 /// # Errors
 /// One [`DownloadError`] for each way in which no complete file came.
 #[instrument(skip_all, fields(http.host = url.host_str()))]
-pub async fn download(
-    client: &GuardedClient,
-    url: &Url,
-    limits: &DownloadLimits,
-) -> Result<Download, DownloadError> {
+pub async fn download(client: &GuardedClient, url: &Url, limits: &DownloadLimits) -> Result<Download, DownloadError> {
     match tokio::time::timeout(limits.total_time, fetch(client, url, limits)).await {
         Ok(result) => result,
         Err(_) => Err(DownloadError::Timeout),
     }
 }
 
-async fn fetch(
-    client: &GuardedClient,
-    url: &Url,
-    limits: &DownloadLimits,
-) -> Result<Download, DownloadError> {
+async fn fetch(client: &GuardedClient, url: &Url, limits: &DownloadLimits) -> Result<Download, DownloadError> {
     let mut url = url.clone();
     let mut redirects = 0;
     loop {
@@ -171,9 +159,7 @@ async fn fetch(
             return Ok(file);
         }
         if redirects == limits.max_redirects {
-            return Err(DownloadError::TooManyRedirects {
-                limit: limits.max_redirects,
-            });
+            return Err(DownloadError::TooManyRedirects { limit: limits.max_redirects });
         }
         redirects += 1;
         url = next_hop(client, &url, response.headers()).map_err(DownloadError::RedirectRefused)?;
@@ -184,15 +170,9 @@ fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-fn next_hop(
-    client: &GuardedClient,
-    from: &Url,
-    headers: &HeaderMap,
-) -> Result<Url, RedirectProblem> {
+fn next_hop(client: &GuardedClient, from: &Url, headers: &HeaderMap) -> Result<Url, RedirectProblem> {
     let location = text_of(headers, &LOCATION).ok_or(RedirectProblem::NoLocation)?;
-    let next = from
-        .join(&location)
-        .map_err(|_| RedirectProblem::NoLocation)?;
+    let next = from.join(&location).map_err(|_| RedirectProblem::NoLocation)?;
     client.guard().check(&next)?;
     Ok(next)
 }
@@ -210,19 +190,14 @@ async fn open(
         .header(ACCEPT, "*/*")
         // The bytes as stored are wanted; a server that compresses all the same is understood.
         .header(ACCEPT_ENCODING, "identity");
-    request
-        .send()
-        .await
-        .map_err(|error| match TransportError::from(error) {
-            TransportError::Timeout => DownloadError::Timeout,
-            TransportError::NotPublic if redirected => {
-                DownloadError::RedirectRefused(RedirectProblem::NotPublic)
-            }
-            TransportError::NotPublic => DownloadError::NotPublic,
-            TransportError::Connect(why)
-            | TransportError::Interrupted(why)
-            | TransportError::Request(why) => DownloadError::Connect(why),
-        })
+    request.send().await.map_err(|error| match TransportError::from(error) {
+        TransportError::Timeout => DownloadError::Timeout,
+        TransportError::NotPublic if redirected => DownloadError::RedirectRefused(RedirectProblem::NotPublic),
+        TransportError::NotPublic => DownloadError::NotPublic,
+        TransportError::Connect(why) | TransportError::Interrupted(why) | TransportError::Request(why) => {
+            DownloadError::Connect(why)
+        }
+    })
 }
 
 async fn receive(response: Response, limits: &DownloadLimits) -> Result<Download, DownloadError> {
@@ -234,10 +209,7 @@ async fn receive(response: Response, limits: &DownloadLimits) -> Result<Download
     let raw = receive_body(response, announced, limits.max_bytes).await?;
     let received = raw.len() as u64;
     if let Some(announced) = announced.filter(|announced| *announced != received) {
-        return Err(DownloadError::WrongLength {
-            received,
-            announced,
-        });
+        return Err(DownloadError::WrongLength { received, announced });
     }
     let was_gzip = is_gzip(&headers)?;
     let bytes = if was_gzip {
@@ -258,16 +230,11 @@ async fn receive(response: Response, limits: &DownloadLimits) -> Result<Download
     })
 }
 
-async fn receive_body(
-    mut response: Response,
-    announced: Option<u64>,
-    limit: u64,
-) -> Result<Bytes, DownloadError> {
+async fn receive_body(mut response: Response, announced: Option<u64>, limit: u64) -> Result<Bytes, DownloadError> {
     if announced.is_some_and(|length| length > limit) {
         return Err(DownloadError::TooLarge { limit });
     }
-    let mut body =
-        BytesMut::with_capacity(announced.map_or(0, |n| usize::try_from(n).unwrap_or(0)));
+    let mut body = BytesMut::with_capacity(announced.map_or(0, |n| usize::try_from(n).unwrap_or(0)));
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) => {
@@ -301,12 +268,7 @@ async fn refusal(mut response: Response) -> DownloadError {
         }
     }
     excerpt.truncate(EXCERPT_BYTES);
-    DownloadError::Status {
-        status,
-        retry_after,
-        kind: sniff(&excerpt),
-        excerpt: excerpt.freeze(),
-    }
+    DownloadError::Status { status, retry_after, kind: sniff(&excerpt), excerpt: excerpt.freeze() }
 }
 
 fn is_gzip(headers: &HeaderMap) -> Result<bool, DownloadError> {

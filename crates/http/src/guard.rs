@@ -12,18 +12,8 @@ const MAX_URL_BYTES: usize = 8 * 1024;
 
 /// Endings of names that never mean a host on the public Internet (RFC 6761, RFC 6762, RFC 8375,
 /// and what home routers and clouds use).
-const LOCAL_SUFFIXES: [&str; 10] = [
-    "localhost",
-    "local",
-    "localdomain",
-    "internal",
-    "intranet",
-    "home.arpa",
-    "lan",
-    "home",
-    "corp",
-    "onion",
-];
+const LOCAL_SUFFIXES: [&str; 10] =
+    ["localhost", "local", "localdomain", "internal", "intranet", "home.arpa", "lan", "home", "corp", "onion"];
 
 /// Admits https URLs of public hosts, and the hosts that the operator trusts by name and port.
 ///
@@ -72,10 +62,7 @@ impl UrlGuard {
     /// # Errors
     /// The first entry that is not `host:port`.
     pub fn new(trusted: &[String]) -> Result<Self, TrustedHostError> {
-        let trusted = trusted
-            .iter()
-            .map(|entry| host_and_port(entry.trim()))
-            .collect::<Result<_, _>>()?;
+        let trusted = trusted.iter().map(|entry| host_and_port(entry.trim())).collect::<Result<_, _>>()?;
         Ok(Self { trusted })
     }
 
@@ -88,13 +75,8 @@ impl UrlGuard {
         if text.len() > MAX_URL_BYTES {
             return Err(GuardError::Invalid("too long"));
         }
-        if text
-            .chars()
-            .any(|c| c.is_whitespace() || c.is_control() || c == '\\')
-        {
-            return Err(GuardError::Invalid(
-                "white space, control character or backslash",
-            ));
+        if text.chars().any(|c| c.is_whitespace() || c.is_control() || c == '\\') {
+            return Err(GuardError::Invalid("white space, control character or backslash"));
         }
         let url = Url::parse(text).map_err(|error| match error {
             url::ParseError::EmptyHost => GuardError::NoHost,
@@ -141,9 +123,7 @@ impl UrlGuard {
 }
 
 fn host_and_port(entry: &str) -> Result<(Host<String>, u16), TrustedHostError> {
-    let refuse = || TrustedHostError {
-        entry: entry.to_owned(),
-    };
+    let refuse = || TrustedHostError { entry: entry.to_owned() };
     let (host, port) = entry.rsplit_once(':').ok_or_else(refuse)?;
     let port = port.parse().map_err(|_| refuse())?;
     let host = Host::parse(host).map_err(|_| refuse())?;
@@ -151,11 +131,7 @@ fn host_and_port(entry: &str) -> Result<(Host<String>, u16), TrustedHostError> {
 }
 
 fn public(address: IpAddr) -> Result<(), GuardError> {
-    if is_public(address) {
-        Ok(())
-    } else {
-        Err(GuardError::NotPublic(address))
-    }
+    if is_public(address) { Ok(()) } else { Err(GuardError::NotPublic(address)) }
 }
 
 fn public_name(name: &str) -> Result<(), GuardError> {
@@ -164,15 +140,10 @@ fn public_name(name: &str) -> Result<(), GuardError> {
         return Err(GuardError::NoHost);
     }
     let local = !bare.contains('.')
-        || LOCAL_SUFFIXES.iter().any(|suffix| {
-            bare.strip_suffix(suffix)
-                .is_some_and(|front| front.is_empty() || front.ends_with('.'))
-        });
-    if local {
-        Err(GuardError::LocalName(bare.to_owned()))
-    } else {
-        Ok(())
-    }
+        || LOCAL_SUFFIXES
+            .iter()
+            .any(|suffix| bare.strip_suffix(suffix).is_some_and(|front| front.is_empty() || front.ends_with('.')));
+    if local { Err(GuardError::LocalName(bare.to_owned())) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -222,23 +193,14 @@ mod tests {
             ("https://a.localhost/", "`a.localhost` is a name"),
             ("https://printer/", "`printer` is a name"),
             ("https://nas.local/", "`nas.local` is a name"),
-            (
-                "https://metadata.google.internal/",
-                "`metadata.google.internal` is a name",
-            ),
-            (
-                "https://169.254.169.254/latest/meta-data",
-                "169.254.169.254 is not a public",
-            ),
+            ("https://metadata.google.internal/", "`metadata.google.internal` is a name"),
+            ("https://169.254.169.254/latest/meta-data", "169.254.169.254 is not a public"),
             ("https://2130706433/", "127.0.0.1 is not a public"),
             ("https://0x7f.1/", "127.0.0.1 is not a public"),
             ("https://0177.0.0.1/", "127.0.0.1 is not a public"),
             ("https://127.1/", "127.0.0.1 is not a public"),
             ("https://①②⑦.0.0.1/", "127.0.0.1 is not a public"),
-            (
-                "https://[::ffff:10.0.0.1]/",
-                "::ffff:10.0.0.1 is not a public",
-            ),
+            ("https://[::ffff:10.0.0.1]/", "::ffff:10.0.0.1 is not a public"),
             ("https://0/", "0.0.0.0 is not a public"),
         ] {
             let error = guard.parse(url).unwrap_err().to_string();
@@ -274,15 +236,7 @@ mod tests {
 
     #[test]
     fn a_bad_trusted_entry_is_named() {
-        for entry in [
-            "",
-            "host",
-            "host:",
-            "host:x",
-            "::1:80",
-            "http://h:80",
-            "h:70000",
-        ] {
+        for entry in ["", "host", "host:", "host:x", "::1:80", "http://h:80", "h:70000"] {
             let error = UrlGuard::new(&[entry.to_owned()]).unwrap_err();
             assert_eq!(error.entry, entry);
         }

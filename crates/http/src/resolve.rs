@@ -12,10 +12,7 @@ use crate::addr::is_public;
 /// Where addresses come from; a seam, so that tests can play a hostile name server.
 pub(crate) trait Lookup: Send + Sync + 'static {
     /// All addresses of a name, port 0.
-    fn lookup(
-        &self,
-        name: String,
-    ) -> Pin<Box<dyn Future<Output = std::io::Result<Vec<SocketAddr>>> + Send>>;
+    fn lookup(&self, name: String) -> Pin<Box<dyn Future<Output = std::io::Result<Vec<SocketAddr>>> + Send>>;
 }
 
 /// The operating system's resolver.
@@ -23,10 +20,7 @@ pub(crate) trait Lookup: Send + Sync + 'static {
 pub(crate) struct SystemLookup;
 
 impl Lookup for SystemLookup {
-    fn lookup(
-        &self,
-        name: String,
-    ) -> Pin<Box<dyn Future<Output = std::io::Result<Vec<SocketAddr>>> + Send>> {
+    fn lookup(&self, name: String) -> Pin<Box<dyn Future<Output = std::io::Result<Vec<SocketAddr>>> + Send>> {
         Box::pin(async move { Ok(tokio::net::lookup_host((name, 0)).await?.collect()) })
     }
 }
@@ -52,11 +46,7 @@ impl<L: Lookup> Resolve for PublicResolver<L> {
     fn resolve(&self, name: Name) -> Resolving {
         let found = self.0.lookup(name.as_str().to_owned());
         Box::pin(async move {
-            let public: Vec<SocketAddr> = found
-                .await?
-                .into_iter()
-                .filter(|address| is_public(address.ip()))
-                .collect();
+            let public: Vec<SocketAddr> = found.await?.into_iter().filter(|address| is_public(address.ip())).collect();
             if public.is_empty() {
                 return Err(NoPublicAddress.into());
             }
@@ -72,10 +62,7 @@ mod tests {
     struct Fixed(Vec<SocketAddr>);
 
     impl Lookup for Fixed {
-        fn lookup(
-            &self,
-            _: String,
-        ) -> Pin<Box<dyn Future<Output = std::io::Result<Vec<SocketAddr>>> + Send>> {
+        fn lookup(&self, _: String) -> Pin<Box<dyn Future<Output = std::io::Result<Vec<SocketAddr>>> + Send>> {
             let addresses = self.0.clone();
             Box::pin(async move { Ok(addresses) })
         }

@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fitbridge_http::{
-    BodyKind, BuildError, DownloadError, DownloadLimits, GuardError, GuardedClient, GuardedOptions, UrlGuard, download,
-    guarded_client, sniff,
+    BodyKind, BuildError, DownloadError, DownloadLimits, GuardedClient, GuardedOptions, TransportError, UrlGuard,
+    download, guarded_client, sniff,
 };
+use reqwest::Method;
+use reqwest::header::HeaderMap;
 use tracing::instrument;
+use url::Url;
 
 use crate::detail::Location;
 
@@ -63,7 +66,7 @@ pub enum FileError {
         /// Bytes received.
         received: u64,
     },
-    /// Another length than announced came, or a content that cannot be unpacked.
+    /// Another length than announced came.
     #[error("the file host announced another length than it sent ({received} bytes)")]
     WrongLength {
         /// Bytes received.
@@ -95,6 +98,9 @@ pub enum FileError {
         /// The pause it asks for.
         retry_after: Option<Duration>,
     },
+    /// The host compressed the file in a way that cannot be undone.
+    #[error("the file's compression cannot be undone: {0}")]
+    Compression(String),
     /// It is not there, or no longer to be had under this address.
     #[error("the file is gone from its place (status {status}{})", after_comma(code.as_deref()))]
     Gone {
@@ -122,7 +128,7 @@ impl FileError {
             Self::LocationRefused(_) => "file_location_refused",
             Self::Timeout => "file_timeout",
             Self::Unreachable(_) => "file_unreachable",
-            Self::HostError { .. } => "file_host_error",
+            Self::HostError { .. } | Self::Compression(_) => "file_host_error",
             Self::Gone { .. } => "file_gone",
         }
     }
@@ -139,6 +145,7 @@ impl FileError {
             | Self::WrongLength { .. }
             | Self::Timeout
             | Self::Unreachable(_)
+            | Self::Compression(_)
             | Self::HostError { .. } => FileErrorClass::Transient,
             Self::NotFit | Self::TooLarge { .. } | Self::RedirectRefused(_) | Self::LocationRefused(_) => {
                 FileErrorClass::Permanent
@@ -178,6 +185,20 @@ impl FileHost {
         Self { client, limits }
     }
 
+    /// Asks for a file's headers only.
+    pub(crate) async fn headers(&self, location: &Location) -> Result<(u16, HeaderMap), FileError> {
+        let url = self.locate(location)?;
+        let request =
+            self.client.request(Method::HEAD, &url).map_err(|error| FileError::LocationRefused(error.to_string()))?;
+        let response =
+            request.send().await.map_err(|error| FileError::Unreachable(TransportError::from(error).to_string()))?;
+        Ok((response.status().as_u16(), response.headers().clone()))
+    }
+
+    fn locate(&self, location: &Location) -> Result<Url, FileError> {
+        self.client.guard().parse(&location.0).map_err(|error| FileError::LocationRefused(error.to_string()))
+    }
+
     /// Downloads a file. What is obviously no FIT file is refused; whether a FIT file is sound is the
     /// scanner's question, also where it is only a few bytes long.
     ///
@@ -185,11 +206,7 @@ impl FileHost {
     /// One [`FileError`] for each way in which no file came.
     #[instrument(skip_all)]
     pub async fn fetch(&self, location: &Location) -> Result<FitFile, FileError> {
-        let url = self
-            .client
-            .guard()
-            .parse(&location.0)
-            .map_err(|error: GuardError| FileError::LocationRefused(error.to_string()))?;
+        let url = self.locate(location)?;
         let file = download(&self.client, &url, &self.limits).await.map_err(from_download)?;
         look_at(&file.bytes)?;
         Ok(FitFile {
@@ -234,7 +251,7 @@ fn from_download(error: DownloadError) -> FileError {
         DownloadError::WrongLength { received, .. } => FileError::WrongLength { received },
         DownloadError::Timeout => FileError::Timeout,
         DownloadError::Connect(why) => FileError::Unreachable(why),
-        DownloadError::Decode(_) => FileError::NotFit,
+        DownloadError::Decode(why) => FileError::Compression(why),
         DownloadError::Status { status: status @ (403 | 404 | 410), excerpt, .. } => {
             FileError::Gone { status, code: xml_code(&excerpt) }
         }

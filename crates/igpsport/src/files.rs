@@ -48,7 +48,7 @@ fn code_of(error: &FileError) -> Code {
         FileError::LocationRefused(_) => Code::FileLocationRefused,
         FileError::Timeout => Code::FileTimeout,
         FileError::Unreachable(_) => Code::FileUnreachable,
-        FileError::HostError { .. } => Code::FileHostError,
+        FileError::HostError { .. } | FileError::Compression(_) => Code::FileHostError,
         FileError::Gone { .. } => Code::FileGone,
     }
 }
@@ -65,7 +65,10 @@ fn detail_of(error: &FileError) -> String {
         FileError::XmlError { code } => code.clone().unwrap_or_default(),
         FileError::Truncated { received } => format!("after {received} bytes"),
         FileError::WrongLength { received } => format!("{received} bytes came"),
-        FileError::RedirectRefused(why) | FileError::LocationRefused(why) | FileError::Unreachable(why) => why.clone(),
+        FileError::RedirectRefused(why)
+        | FileError::LocationRefused(why)
+        | FileError::Unreachable(why)
+        | FileError::Compression(why) => why.clone(),
         FileError::HostError { status, .. } => format!("status {status}"),
         FileError::Gone { status, code } => match code {
             Some(code) => format!("status {status}, {code}"),
@@ -94,6 +97,7 @@ mod tests {
             FileError::LocationRefused(text()),
             FileError::Timeout,
             FileError::Unreachable(text()),
+            FileError::Compression(text()),
             FileError::HostError { status: 500, retry_after: None },
             FileError::Gone { status: 404, code: Some(text()) },
         ] {

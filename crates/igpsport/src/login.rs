@@ -52,7 +52,7 @@ impl Client {
     }
 }
 
-fn read_login(answer: &Answer) -> Result<LoginAnswer, ApiError> {
+pub(crate) fn read_login(answer: &Answer) -> Result<LoginAnswer, ApiError> {
     let data = answer.data().map_err(|error| match error {
         ApiError::Refused { code: Some(_), .. }
         | ApiError::Refused { status: 401, .. }

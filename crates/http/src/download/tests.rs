@@ -62,21 +62,13 @@ fn trusting(at: &[SocketAddr]) -> GuardedClient {
     guarded_client(Arc::new(guard), &GuardedOptions::default()).unwrap()
 }
 
-async fn get_with(
-    server: &Server,
-    path: &str,
-    limits: &DownloadLimits,
-) -> Result<Download, DownloadError> {
+async fn get_with(server: &Server, path: &str, limits: &DownloadLimits) -> Result<Download, DownloadError> {
     let url = format!("http://{}{path}", server.at).parse().unwrap();
     download(&trusting(&[server.at]), &url, limits).await
 }
 
 async fn get(answer: Answer) -> Result<Download, DownloadError> {
-    let limits = DownloadLimits {
-        max_bytes: 1000,
-        total_time: Duration::from_secs(20),
-        max_redirects: 3,
-    };
+    let limits = DownloadLimits { max_bytes: 1000, total_time: Duration::from_secs(20), max_redirects: 3 };
     get_with(&serve(answer).await, "/start", &limits).await
 }
 
@@ -94,22 +86,14 @@ fn gzip(plain: &[u8]) -> Vec<u8> {
 
 fn gzipped(plain: &[u8]) -> Vec<u8> {
     let body = gzip(plain);
-    let headers = format!(
-        "Content-Encoding: gzip\r\nContent-Length: {}\r\n",
-        body.len()
-    );
+    let headers = format!("Content-Encoding: gzip\r\nContent-Length: {}\r\n", body.len());
     ok(&headers, &body)
 }
 
 #[tokio::test]
 async fn a_file_arrives_whole_and_nothing_but_plain_headers_is_sent() {
-    let server = serve(|_, _| {
-        ok(
-            "Content-Length: 4\r\nContent-Type: x/y\r\nETag: \"e\"\r\nSet-Cookie: a=b\r\n",
-            b"data",
-        )
-    })
-    .await;
+    let server =
+        serve(|_, _| ok("Content-Length: 4\r\nContent-Type: x/y\r\nETag: \"e\"\r\nSet-Cookie: a=b\r\n", b"data")).await;
     let limits = DownloadLimits::default();
     for _ in 0..2 {
         let file = get_with(&server, "/f?sig=1", &limits).await.unwrap();
@@ -120,10 +104,7 @@ async fn a_file_arrives_whole_and_nothing_but_plain_headers_is_sent() {
     }
     for request in server.requests.lock().unwrap().iter() {
         let request = request.to_ascii_lowercase();
-        assert!(
-            request.starts_with("get /f?sig=1 http/1.1\r\n"),
-            "{request}"
-        );
+        assert!(request.starts_with("get /f?sig=1 http/1.1\r\n"), "{request}");
         assert!(request.contains(&format!("user-agent: {}", crate::USER_AGENT)));
         assert!(request.contains("accept-encoding: identity"));
         for name in ["authorization", "cookie", "referer"] {
@@ -134,29 +115,17 @@ async fn a_file_arrives_whole_and_nothing_but_plain_headers_is_sent() {
 
 #[tokio::test]
 async fn without_a_length_the_end_of_the_connection_is_the_end() {
-    let file = get(|_, _| ok("Connection: close\r\n", b"data"))
-        .await
-        .unwrap();
+    let file = get(|_, _| ok("Connection: close\r\n", b"data")).await.unwrap();
     assert_eq!(&file.bytes[..], b"data");
 }
 
 #[tokio::test]
 async fn too_many_bytes_are_refused_announced_or_not() {
     let announced = get(|_, _| ok("Content-Length: 1001\r\n", b"")).await;
-    assert_eq!(
-        announced.unwrap_err(),
-        DownloadError::TooLarge { limit: 1000 }
-    );
+    assert_eq!(announced.unwrap_err(), DownloadError::TooLarge { limit: 1000 });
     let streamed = get(|_, _| ok("Connection: close\r\n", &[7; 1001])).await;
-    assert_eq!(
-        streamed.unwrap_err(),
-        DownloadError::TooLarge { limit: 1000 }
-    );
-    assert!(
-        get(|_, _| ok("Content-Length: 1000\r\n", &[7; 1000]))
-            .await
-            .is_ok()
-    );
+    assert_eq!(streamed.unwrap_err(), DownloadError::TooLarge { limit: 1000 });
+    assert!(get(|_, _| ok("Content-Length: 1000\r\n", &[7; 1000])).await.is_ok());
 }
 
 #[tokio::test]
@@ -164,21 +133,10 @@ async fn a_cut_connection_is_truncated() {
     let plain = get(|_, _| ok("Content-Length: 10\r\n", b"data")).await;
     assert_eq!(
         plain.unwrap_err(),
-        DownloadError::Truncated {
-            received: 4,
-            announced: Some(10),
-            head: Bytes::from_static(b"data"),
-        }
+        DownloadError::Truncated { received: 4, announced: Some(10), head: Bytes::from_static(b"data") }
     );
     let chunked = get(|_, _| ok("Transfer-Encoding: chunked\r\n", b"4\r\ndata\r\n")).await;
-    assert!(matches!(
-        chunked.unwrap_err(),
-        DownloadError::Truncated {
-            received: 4,
-            announced: None,
-            ..
-        }
-    ));
+    assert!(matches!(chunked.unwrap_err(), DownloadError::Truncated { received: 4, announced: None, .. }));
 }
 
 #[tokio::test]
@@ -195,12 +153,10 @@ async fn gzip_is_undone_within_the_bound() {
 
 #[tokio::test]
 async fn a_refusal_keeps_what_tells_its_cause() {
-    let error = get(|_, _| {
-        b"HTTP/1.1 503 No\r\nRetry-After: 7\r\nConnection: close\r\n\r\n<Error><Code>X</Code>"
-            .to_vec()
-    })
-    .await
-    .unwrap_err();
+    let error =
+        get(|_, _| b"HTTP/1.1 503 No\r\nRetry-After: 7\r\nConnection: close\r\n\r\n<Error><Code>X</Code>".to_vec())
+            .await
+            .unwrap_err();
     assert_eq!(
         error,
         DownloadError::Status {
@@ -226,10 +182,7 @@ async fn redirects_are_followed_three_times_at_most() {
     });
     assert_eq!(three.await.unwrap().redirects, 3);
     let endless = get(|_, _| redirect("/start")).await;
-    assert_eq!(
-        endless.unwrap_err(),
-        DownloadError::TooManyRedirects { limit: 3 }
-    );
+    assert_eq!(endless.unwrap_err(), DownloadError::TooManyRedirects { limit: 3 });
 }
 
 #[tokio::test]
@@ -243,27 +196,15 @@ async fn redirects_to_private_places_are_refused() {
     ];
     for target in targets {
         let error = get(target).await.unwrap_err();
-        assert!(
-            matches!(
-                error,
-                DownloadError::RedirectRefused(RedirectProblem::Refused(_))
-            ),
-            "{error:?}"
-        );
+        assert!(matches!(error, DownloadError::RedirectRefused(RedirectProblem::Refused(_))), "{error:?}");
     }
     let nowhere = get(|_, _| b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n".to_vec()).await;
-    assert_eq!(
-        nowhere.unwrap_err(),
-        DownloadError::RedirectRefused(RedirectProblem::NoLocation)
-    );
+    assert_eq!(nowhere.unwrap_err(), DownloadError::RedirectRefused(RedirectProblem::NoLocation));
 }
 
 #[tokio::test]
 async fn a_silent_host_runs_out_of_time() {
-    let limits = DownloadLimits {
-        total_time: Duration::from_millis(100),
-        ..DownloadLimits::default()
-    };
+    let limits = DownloadLimits { total_time: Duration::from_millis(100), ..DownloadLimits::default() };
     let silent = get_with(&serve(|_, _| Vec::new()).await, "/", &limits).await;
     assert_eq!(silent.unwrap_err(), DownloadError::Timeout);
 }
@@ -286,10 +227,7 @@ async fn nobody_there_and_not_admitted_are_told_apart() {
 struct LeadsHome(AtomicUsize, u16);
 
 impl Lookup for Arc<LeadsHome> {
-    fn lookup(
-        &self,
-        _: String,
-    ) -> Pin<Box<dyn Future<Output = std::io::Result<Vec<SocketAddr>>> + Send>> {
+    fn lookup(&self, _: String) -> Pin<Box<dyn Future<Output = std::io::Result<Vec<SocketAddr>>> + Send>> {
         let asked = self.0.fetch_add(1, Ordering::SeqCst);
         let address = SocketAddr::from(([127, 0, 0, 1], self.1));
         Box::pin(async move {
@@ -303,12 +241,7 @@ impl Lookup for Arc<LeadsHome> {
 async fn a_name_that_leads_home_is_never_connected_to() {
     let server = serve(|_, _| ok("Content-Length: 4\r\n", b"data")).await;
     let lookup = Arc::new(LeadsHome(AtomicUsize::new(0), server.at.port()));
-    let client = guarded_with(
-        Arc::new(UrlGuard::default()),
-        &GuardedOptions::default(),
-        Arc::clone(&lookup),
-    )
-    .unwrap();
+    let client = guarded_with(Arc::new(UrlGuard::default()), &GuardedOptions::default(), Arc::clone(&lookup)).unwrap();
     let url = format!("https://rebind.example.org:{}/", server.at.port());
     let limits = DownloadLimits::default();
     let error = download(&client, &url.parse().unwrap(), &limits).await;

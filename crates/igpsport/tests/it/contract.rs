@@ -20,6 +20,7 @@ fn check_headers(seen: &Seen, region: Region, bearer: bool) {
     let bearer = bearer.then(|| format!("Bearer {}", jwt(1)));
     for (name, value) in [
         ("accept", Some("application/json, text/plain, */*")),
+        ("accept-encoding", Some("gzip")),
         ("accept-language", Some("en")),
         ("origin", Some(origin)),
         ("referer", Some(&*format!("{origin}/"))),

@@ -2,7 +2,7 @@
 
 use fitbridge_igpsport::{ApiError, ErrorClass, Region, Resolution, RideId, WalkEnd};
 
-use crate::support::{Reply, Seen, Server, data, json_reply, token};
+use crate::support::{Reply, Seen, Server, data, gzip, json_reply, token};
 
 /// A way to answer, and what is expected of it.
 type Case = (fn(&Seen) -> Reply, &'static str, ErrorClass);
@@ -165,4 +165,22 @@ async fn nobody_there_is_an_error_of_its_own() {
     let error = client.list_page(&token(1), 1).await.unwrap_err();
     assert_eq!(error.code(), "provider_unreachable");
     assert!(!format!("{error:?}{error}").contains("http://"), "{error:?}");
+}
+
+#[tokio::test]
+async fn compressed_answers_are_read() {
+    let server = Server::start(|_| {
+        let Reply(status, _, body) = data(r#"{"rows":[{"rideId":5}]}"#);
+        Reply(status, vec![("content-encoding", "gzip".into())], gzip(&body))
+    })
+    .await;
+    let page = server.client(Region::Global).list_page(&token(1), 1).await.unwrap();
+    assert_eq!(page.rows[0].ride_id, RideId(5));
+}
+
+#[tokio::test]
+async fn an_endless_answer_is_cut_off() {
+    let server = Server::start(|_| json_reply(200, &" ".repeat(8 * 1024 * 1024 + 1))).await;
+    let error = server.client(Region::Global).list_page(&token(1), 1).await.unwrap_err();
+    assert_eq!(error.to_string(), "the answer cannot be read: it is larger than 8388608 bytes");
 }

@@ -5,5 +5,6 @@
 mod contract;
 mod faults;
 mod files;
+mod first_contact;
 mod source;
 mod support;

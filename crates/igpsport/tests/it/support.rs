@@ -118,3 +118,21 @@ pub(crate) fn jwt(member: u64) -> String {
 pub(crate) fn token(member: u64) -> Token {
     Token::parse(&jwt(member)).unwrap()
 }
+
+/// Gzip of up to 65,535 bytes, in one stored block.
+pub(crate) fn gzip(plain: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(plain.len()).unwrap();
+    let mut packed = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff\x01".to_vec();
+    packed.extend_from_slice(&length.to_le_bytes());
+    packed.extend_from_slice(&(!length).to_le_bytes());
+    packed.extend_from_slice(plain);
+    packed.extend_from_slice(&crc32(plain).to_le_bytes());
+    packed.extend_from_slice(&u32::from(length).to_le_bytes());
+    packed
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+    })
+}
