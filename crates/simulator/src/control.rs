@@ -210,14 +210,15 @@ fn post(world: &World, segments: &[&str], request: &Incoming) -> Answer {
         }
         ["clock"] => {
             let asked: ClockBody = body(request)?;
+            // First, so that a clock that is stopped and set shows exactly that time.
+            if let Some(speed) = asked.speed {
+                world.clock().set_speed(speed);
+            }
             if let Some(to) = asked.set {
                 world.clock().set(to);
             }
             if let Some(seconds) = asked.advance_s {
                 world.clock().advance(SignedDuration::from_secs(seconds));
-            }
-            if let Some(speed) = asked.speed {
-                world.clock().set_speed(speed);
             }
             clock(world)
         }

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::config::Config;
 use crate::connection::{ConnectionHelp, connection_help};
@@ -43,13 +43,16 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Simulator {
     world: World,
-    runtime: Option<Runtime>,
+    _threads: Threads,
 }
 
-impl Drop for Simulator {
+/// A runtime that may be dropped anywhere, also inside another runtime, where waiting for its end is forbidden.
+#[derive(Debug)]
+struct Threads(Option<Runtime>);
+
+impl Drop for Threads {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            // Waiting is not allowed where this may be dropped: inside another runtime.
+        if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
         }
     }
@@ -75,19 +78,21 @@ impl Simulator {
             .enable_all()
             .build()
             .map_err(StartError::Runtime)?;
+        let handle = runtime.handle().clone();
+        let threads = Threads(Some(runtime));
         let mut listeners = Vec::with_capacity(Role::ALL.len());
         let mut addrs = [SocketAddr::from((Ipv4Addr::LOCALHOST, 0)); Role::ALL.len()];
         for (role, addr) in Role::ALL.into_iter().zip(&mut addrs) {
             let port = config.ports.of(role);
-            let (listener, at) = listen(&runtime, port).map_err(|source| StartError::Listen { role, port, source })?;
+            let (listener, at) = listen(&handle, port).map_err(|source| StartError::Listen { role, port, source })?;
             *addr = at;
             listeners.push((role, listener));
         }
         let shared = Arc::new(Shared::new(&config, Urls(addrs)));
         for (role, listener) in listeners {
-            runtime.spawn(serve(WireListener(listener), role, Arc::clone(&shared)));
+            handle.spawn(serve(WireListener(listener), role, Arc::clone(&shared)));
         }
-        Ok(Self { world: World { shared }, runtime: Some(runtime) })
+        Ok(Self { world: World { shared }, _threads: threads })
     }
 
     /// A simulator with one rider, 44 rides on three pages, an Intervals.icu athlete and a webhook secret.
@@ -168,7 +173,7 @@ impl Simulator {
     }
 }
 
-fn listen(runtime: &Runtime, port: u16) -> std::io::Result<(TcpListener, SocketAddr)> {
+fn listen(runtime: &Handle, port: u16) -> std::io::Result<(TcpListener, SocketAddr)> {
     let listener = StdListener::bind((Ipv4Addr::LOCALHOST, port))?;
     listener.set_nonblocking(true)?;
     let addr = listener.local_addr()?;
