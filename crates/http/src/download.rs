@@ -21,6 +21,9 @@ use crate::transport::TransportError;
 /// Bytes kept of an answer that is not the file, to tell what it was.
 const EXCERPT_BYTES: usize = 2048;
 
+/// Most bytes reserved on the strength of a `Content-Length`.
+const RESERVED_BYTES: usize = 256 * 1024;
+
 /// Bounds of one download.
 #[derive(Debug, Clone)]
 pub struct DownloadLimits {
@@ -28,14 +31,21 @@ pub struct DownloadLimits {
     pub max_bytes: u64,
     /// Longest time for all hops together.
     pub total_time: Duration,
+    /// Longest time without a byte, from the request to the answer's head and within the body.
+    pub idle_time: Duration,
     /// Most redirects followed.
     pub max_redirects: usize,
 }
 
 impl Default for DownloadLimits {
-    /// 32 MiB, 60 seconds, 3 redirects.
+    /// 32 MiB, 60 seconds, 15 of them without a byte, 3 redirects.
     fn default() -> Self {
-        Self { max_bytes: 32 * 1024 * 1024, total_time: Duration::from_secs(60), max_redirects: 3 }
+        Self {
+            max_bytes: 32 * 1024 * 1024,
+            total_time: Duration::from_secs(60),
+            idle_time: Duration::from_secs(15),
+            max_redirects: 3,
+        }
     }
 }
 
@@ -140,7 +150,7 @@ pub enum DownloadError {
 ///
 /// # Errors
 /// One [`DownloadError`] for each way in which no complete file came.
-#[instrument(skip_all, fields(http.host = url.host_str()))]
+#[instrument(level = "debug", skip_all, fields(http.host = url.host_str()))]
 pub async fn download(client: &GuardedClient, url: &Url, limits: &DownloadLimits) -> Result<Download, DownloadError> {
     match tokio::time::timeout(limits.total_time, fetch(client, url, limits)).await {
         Ok(result) => result,
@@ -190,7 +200,10 @@ async fn open(
         .header(ACCEPT, "*/*")
         // The bytes as stored are wanted; a server that compresses all the same is understood.
         .header(ACCEPT_ENCODING, "identity");
-    request.send().await.map_err(|error| match TransportError::from(error) {
+    let Ok(answer) = tokio::time::timeout(limits.idle_time, request.send()).await else {
+        return Err(DownloadError::Timeout);
+    };
+    answer.map_err(|error| match TransportError::from(error) {
         TransportError::Timeout => DownloadError::Timeout,
         TransportError::NotPublic if redirected => DownloadError::RedirectRefused(RedirectProblem::NotPublic),
         TransportError::NotPublic => DownloadError::NotPublic,
@@ -202,11 +215,11 @@ async fn open(
 
 async fn receive(response: Response, limits: &DownloadLimits) -> Result<Download, DownloadError> {
     if !response.status().is_success() {
-        return Err(refusal(response).await);
+        return Err(refusal(response, limits).await);
     }
     let headers = response.headers().clone();
     let announced = text_of(&headers, &CONTENT_LENGTH).and_then(|text| text.parse().ok());
-    let raw = receive_body(response, announced, limits.max_bytes).await?;
+    let raw = receive_body(response, announced, limits).await?;
     let received = raw.len() as u64;
     if let Some(announced) = announced.filter(|announced| *announced != received) {
         return Err(DownloadError::WrongLength { received, announced });
@@ -230,13 +243,23 @@ async fn receive(response: Response, limits: &DownloadLimits) -> Result<Download
     })
 }
 
-async fn receive_body(mut response: Response, announced: Option<u64>, limit: u64) -> Result<Bytes, DownloadError> {
+async fn receive_body(
+    mut response: Response,
+    announced: Option<u64>,
+    limits: &DownloadLimits,
+) -> Result<Bytes, DownloadError> {
+    let limit = limits.max_bytes;
     if announced.is_some_and(|length| length > limit) {
         return Err(DownloadError::TooLarge { limit });
     }
-    let mut body = BytesMut::with_capacity(announced.map_or(0, |n| usize::try_from(n).unwrap_or(0)));
+    // An announcement costs its sender nothing, so it reserves little.
+    let reserved = announced.map_or(0, |length| usize::try_from(length).unwrap_or(0).min(RESERVED_BYTES));
+    let mut body = BytesMut::with_capacity(reserved);
     loop {
-        match response.chunk().await {
+        let Ok(chunk) = tokio::time::timeout(limits.idle_time, response.chunk()).await else {
+            return Err(DownloadError::Timeout);
+        };
+        match chunk {
             Ok(Some(chunk)) => {
                 if body.len() as u64 + chunk.len() as u64 > limit {
                     return Err(DownloadError::TooLarge { limit });
@@ -256,15 +279,15 @@ async fn receive_body(mut response: Response, announced: Option<u64>, limit: u64
     }
 }
 
-async fn refusal(mut response: Response) -> DownloadError {
+async fn refusal(mut response: Response, limits: &DownloadLimits) -> DownloadError {
     let status = response.status().as_u16();
     let retry_after = retry_after(response.headers(), None);
     let mut excerpt = BytesMut::new();
     while excerpt.len() < EXCERPT_BYTES {
-        match response.chunk().await {
-            Ok(Some(chunk)) => excerpt.extend_from_slice(&chunk),
+        match tokio::time::timeout(limits.idle_time, response.chunk()).await {
+            Ok(Ok(Some(chunk))) => excerpt.extend_from_slice(&chunk),
             // The status is the news; how its page ends is not.
-            Ok(None) | Err(_) => break,
+            _ => break,
         }
     }
     excerpt.truncate(EXCERPT_BYTES);

@@ -42,7 +42,7 @@ impl Client {
     ///
     /// # Errors
     /// Why it does not.
-    #[instrument(skip_all)]
+    #[instrument(level = "debug", skip_all)]
     pub async fn reachable(&self) -> Result<(), ApiError> {
         let call = Call::get(CONFIG_PATH).with_query("type=0");
         self.call(call).await?.data().map(|_| ()).map_err(not_about_the_token)
@@ -53,7 +53,7 @@ impl Client {
     /// # Errors
     /// A 401 or 403 here is [`ApiError::Unavailable`]: this part of the service is known to refuse
     /// valid tokens, so it says nothing about them.
-    #[instrument(skip_all)]
+    #[instrument(level = "debug", skip_all)]
     pub async fn user_info(&self, token: &Token) -> Result<UserInfo, ApiError> {
         let answer = self.call(Call::get(USER_PATH).with_token(token)).await?;
         let data = answer.data().map_err(not_about_the_token)?;
@@ -74,7 +74,7 @@ impl Client {
     ///
     /// # Errors
     /// [`ApiError::Refused`] when the token is no good; others say nothing about it.
-    #[instrument(skip_all)]
+    #[instrument(level = "debug", skip_all)]
     pub async fn probe(&self, token: &Token) -> Result<ListPage, ApiError> {
         self.list(token, 1, 1).await
     }
@@ -85,7 +85,7 @@ impl Client {
     /// # Errors
     /// Those of the list; [`ApiError::MemberMismatch`] when the service names another member than the
     /// token does.
-    #[instrument(skip_all)]
+    #[instrument(level = "debug", skip_all)]
     pub async fn account(&self, token: &Token) -> Result<Account, ApiError> {
         let member = token.decode()?.member;
         let latest = self.list_page(token, 1).await?;

@@ -85,7 +85,7 @@ impl Client {
     }
 
     /// Makes a call and reads the whole answer, whatever its status.
-    #[instrument(skip_all, fields(igpsport.region = %self.region(), http.path = call.path))]
+    #[instrument(level = "debug", skip_all, fields(igpsport.region = %self.region(), http.path = call.path))]
     pub(crate) async fn call(&self, call: Call<'_>) -> Result<Answer, ApiError> {
         let url = self.endpoints.url(call.path, call.query);
         let body = call.body.unwrap_or_default();

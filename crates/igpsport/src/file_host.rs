@@ -204,7 +204,7 @@ impl FileHost {
     ///
     /// # Errors
     /// One [`FileError`] for each way in which no file came.
-    #[instrument(skip_all)]
+    #[instrument(level = "debug", skip_all)]
     pub async fn fetch(&self, location: &Location) -> Result<FitFile, FileError> {
         let url = self.locate(location)?;
         let file = download(&self.client, &url, &self.limits).await.map_err(from_download)?;

@@ -30,7 +30,7 @@ impl Client {
     ///
     /// # Errors
     /// Any [`ApiError`] but those of login and detail.
-    #[instrument(skip_all, fields(igpsport.page = page))]
+    #[instrument(level = "debug", skip_all, fields(igpsport.page = page))]
     pub async fn list_page(&self, token: &Token, page: u32) -> Result<ListPage, ApiError> {
         self.list(token, page, PAGE_SIZE).await
     }

@@ -39,7 +39,7 @@ impl Client {
     /// # Errors
     /// [`ApiError::BadPassword`] for wrong credentials (also those of the other region); a refusal
     /// here is never about a token.
-    #[instrument(skip_all)]
+    #[instrument(level = "debug", skip_all)]
     pub async fn login(&self, username: &str, password: &SecretString) -> Result<LoginAnswer, ApiError> {
         read_login(&self.login_answer(username, password).await?)
     }

@@ -45,7 +45,7 @@ impl Client {
     /// # Errors
     /// Any [`ApiError`] but those of login; [`ApiError::NotFound`] for a ride that does not exist,
     /// which the service also tells with a code of its own ([`ApiError::Api`]).
-    #[instrument(skip_all, fields(igpsport.ride_id = %ride))]
+    #[instrument(level = "debug", skip_all, fields(igpsport.ride_id = %ride))]
     pub async fn detail(&self, token: &Token, ride: RideId) -> Result<Detail, ApiError> {
         let path = format!("{DETAIL_PATH}/{ride}");
         let answer = self.call(Call::get(&path).with_token(token)).await?;
@@ -56,7 +56,7 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::detail`].
-    #[instrument(skip_all, fields(igpsport.ride_id = %ride))]
+    #[instrument(level = "debug", skip_all, fields(igpsport.ride_id = %ride))]
     pub async fn download_url(&self, token: &Token, ride: RideId) -> Result<Option<Location>, ApiError> {
         let path = format!("{DOWNLOAD_PATH}/{ride}");
         let answer = self.call(Call::get(&path).with_token(token)).await?;
@@ -70,7 +70,7 @@ impl Client {
     /// [`ApiError::MemberMismatch`] when the ride is not the token's member's; otherwise the detail's
     /// error when both calls fail, as that is the more telling one, or the second one's when the
     /// token was refused there.
-    #[instrument(skip_all, fields(igpsport.ride_id = %ride))]
+    #[instrument(level = "debug", skip_all, fields(igpsport.ride_id = %ride))]
     pub async fn resolve(&self, token: &Token, ride: RideId) -> Result<Resolution, ApiError> {
         let member = token.decode()?.member;
         let detail = match self.detail(token, ride).await {

@@ -19,6 +19,9 @@ use crate::resolve::Lookup;
 /// What the server does with one connection.
 type Answer = fn(&str, SocketAddr) -> Vec<u8>;
 
+/// Headers of an answer that promises more than comes.
+const KEEP_OPEN: &str = "Content-Length: 900\r\nX-Keep-Open: yes\r\n";
+
 struct Server {
     at: SocketAddr,
     requests: Arc<Mutex<Vec<String>>>,
@@ -50,6 +53,9 @@ async fn serve(answer: Answer) -> Server {
                     std::future::pending::<()>().await;
                 }
                 let _ = socket.write_all(&bytes).await;
+                if bytes.windows(KEEP_OPEN.len()).any(|part| part == KEEP_OPEN.as_bytes()) {
+                    std::future::pending::<()>().await;
+                }
             });
         }
     });
@@ -68,7 +74,7 @@ async fn get_with(server: &Server, path: &str, limits: &DownloadLimits) -> Resul
 }
 
 async fn get(answer: Answer) -> Result<Download, DownloadError> {
-    let limits = DownloadLimits { max_bytes: 1000, total_time: Duration::from_secs(20), max_redirects: 3 };
+    let limits = DownloadLimits { max_bytes: 1000, ..DownloadLimits::default() };
     get_with(&serve(answer).await, "/start", &limits).await
 }
 
@@ -204,9 +210,21 @@ async fn redirects_to_private_places_are_refused() {
 
 #[tokio::test]
 async fn a_silent_host_runs_out_of_time() {
-    let limits = DownloadLimits { total_time: Duration::from_millis(100), ..DownloadLimits::default() };
-    let silent = get_with(&serve(|_, _| Vec::new()).await, "/", &limits).await;
-    assert_eq!(silent.unwrap_err(), DownloadError::Timeout);
+    let short = Duration::from_millis(100);
+    for limits in [
+        DownloadLimits { total_time: short, ..DownloadLimits::default() },
+        DownloadLimits { idle_time: short, ..DownloadLimits::default() },
+    ] {
+        let silent = get_with(&serve(|_, _| Vec::new()).await, "/", &limits).await;
+        assert_eq!(silent.unwrap_err(), DownloadError::Timeout);
+        // `KEEP_OPEN` makes the server send what it has and then say nothing more.
+        let stalled = serve(|_, _| ok(KEEP_OPEN, b"data")).await;
+        assert_eq!(get_with(&stalled, "/", &limits).await.unwrap_err(), DownloadError::Timeout);
+    }
+    let limits = DownloadLimits { idle_time: short, ..DownloadLimits::default() };
+    let page = serve(|_, _| format!("HTTP/1.1 404 No\r\n{KEEP_OPEN}\r\n<html>").into_bytes()).await;
+    let refusal = get_with(&page, "/", &limits).await.unwrap_err();
+    assert!(matches!(refusal, DownloadError::Status { status: 404, kind: BodyKind::Html, .. }), "{refusal:?}");
 }
 
 #[tokio::test]

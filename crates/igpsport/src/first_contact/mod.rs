@@ -94,7 +94,7 @@ impl std::fmt::Debug for FirstContact {
 
 /// Makes the calls, one after the other. Errors are answers, too: nothing stops it but a token that is
 /// refused by the list, after which no call could tell anything.
-#[instrument(skip_all)]
+#[instrument(level = "debug", skip_all)]
 pub async fn first_contact(
     client: &Client,
     files: &FileHost,
