@@ -20,8 +20,9 @@ pub(crate) const SMALL: u64 = 64 * 1024;
 /// Most characters taken from a server's own words.
 const MAX_WORDS: usize = 160;
 
-/// The slowest upload that is waited for, bytes/s.
-const SLOWEST_UPLOAD: usize = 64 * 1024;
+/// The slowest upload that is waited for, bytes/s. With it the largest file of 32 MiB takes about two
+/// minutes, less than the time for which a worker holds its claim.
+const SLOWEST_UPLOAD: usize = 256 * 1024;
 
 /// An answer, read as far as it came.
 #[derive(Debug)]

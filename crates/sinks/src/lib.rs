@@ -3,7 +3,7 @@
 mod answer;
 pub mod folder;
 pub mod intervals;
-mod registry;
+pub mod registry;
 #[cfg(test)]
 mod testing;
 mod text;

@@ -84,3 +84,63 @@ impl Registry {
         self.entries.into_iter().map(|(service, entry)| (service, entry.sink)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use fitbridge_core::ports::{Outcome, SinkTarget};
+    use jiff::Timestamp;
+    use secrecy::SecretString;
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{Reply, Server, about, attempt, file};
+
+    #[derive(Debug)]
+    struct Fixed;
+
+    impl Clock for Fixed {
+        fn now(&self) -> Timestamp {
+            crate::testing::now()
+        }
+    }
+
+    fn options(server: &Server) -> Options {
+        Options {
+            intervals_url: server.url(),
+            guard: Arc::new(UrlGuard::new(&[server.address.to_string()]).unwrap()),
+            clock: Arc::new(Fixed),
+            timeout: Duration::from_secs(10),
+        }
+    }
+
+    /// What the command line does: look a sink up, check, and deliver with what the check returned.
+    #[tokio::test]
+    async fn every_sink_checks_and_delivers_under_its_name() {
+        let server = Server::start([Reply::new(200, r#"{"id":"i7"}"#)]).await;
+        let folder = tempfile::tempdir().unwrap();
+        let registry = Registry::new(options(&server)).unwrap();
+        let names: Vec<_> = registry.iter().map(|entry| entry.service.as_str().to_owned()).collect();
+        assert_eq!(names, ["folder", "intervals", "webhook"]);
+        let hush = SecretString::from("hush-hush-hush");
+        for (name, settings, secret) in [
+            ("folder", json!({"path": folder.path().to_str().unwrap()}), None),
+            ("intervals", json!({}), Some(intervals::api_key_secret(&hush))),
+            (
+                "webhook",
+                json!({"url": server.url().as_str()}),
+                webhook::sealed_secret(&webhook::new_secret([1; 32])).ok(),
+            ),
+        ] {
+            let sink = registry.get(&Service::from_any(name)).unwrap();
+            let identity = sink.check(&settings, secret.as_ref()).await.unwrap();
+            assert_eq!(identity.account.service.as_str(), name);
+            assert!(!identity.label.is_empty());
+            let target = SinkTarget { account: identity.account, settings: identity.settings, secret };
+            let outcome = sink.deliver(&target, &file(b"ride"), &about(), &attempt(1)).await;
+            let done = matches!(outcome, Outcome::Created { .. } | Outcome::AlreadyThere { .. });
+            assert!(done, "{name}: {outcome:?}");
+            assert!(!format!("{target:?} {sink:?}").contains("hush"), "{name} shows its secret");
+        }
+        assert_eq!(registry.into_sinks().len(), 3);
+    }
+}

@@ -80,7 +80,7 @@ pub(super) fn write(root: &Path, place: &Place, tag: &str, bytes: &[u8], sweep: 
         let path = folder.join(name);
         match temp.persist_noclobber(&path) {
             Ok(_) => {
-                persist(&path, &folder).map_err(at(name))?;
+                sync_folder(&folder).map_err(at(name))?;
                 return Ok(Written::Created(shown(name)));
             }
             Err(error) if error.error.kind() == ErrorKind::AlreadyExists => {
@@ -167,12 +167,14 @@ fn unfinished(folder: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
     Ok(temp)
 }
 
-/// Makes a file's content and name survive a power cut.
+/// Makes what an earlier attempt wrote survive a power cut, which it may not have come to do.
+#[cfg(unix)]
 fn persist(path: &Path, folder: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()?;
     sync_folder(folder)
 }
 
+/// Makes a new name in a folder survive a power cut.
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> io::Result<()> {
     match File::open(folder)?.sync_all() {
@@ -180,6 +182,12 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
         Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Ok(()),
         other => other,
     }
+}
+
+// Windows flushes neither folders nor files that were opened for reading.
+#[cfg(not(unix))]
+fn persist(_path: &Path, _folder: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 #[cfg(not(unix))]

@@ -150,8 +150,13 @@ impl Intervals {
         let answer = self.ask(request, MAX_LIST).await?;
         if !answer.status.is_success() {
             return Err(match refusal(&answer, &opened.auth) {
+                // The key may be good for uploads all the same.
                 SinkError::NeedsReauth(failure) if answer.status == 403 => {
                     SinkError::Unsupported(Failure { code: Code::SinkForbidden, ..failure })
+                }
+                // The athlete was there when it was connected.
+                SinkError::Settings(failure) => {
+                    SinkError::Away { failure: Failure { code: Code::SinkAway, ..failure }, retry_after: None }
                 }
                 other => other,
             });

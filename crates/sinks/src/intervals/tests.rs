@@ -258,8 +258,16 @@ async fn a_list_that_is_refused_or_odd_says_so() {
     assert!(matches!(list(Reply::new(401, "")).await, SinkError::NeedsReauth(_)));
     let throttled = list(Reply::new(429, "").with("retry-after", "3")).await;
     assert!(matches!(throttled, SinkError::Away { retry_after: Some(pause), .. } if pause.as_secs() == 3));
-    let odd = list(Reply::new(200, "{}")).await;
-    assert_eq!(odd.failure().code, Code::SinkMalformed);
+    for (reply, code) in [
+        (Reply::new(200, "{}"), Code::SinkMalformed),
+        (Reply::new(200, PAGE), Code::SinkMalformed),
+        (Reply::new(403, PAGE), Code::SinkAway),
+        (Reply::new(404, "{}"), Code::SinkAway),
+        (Reply::new(500, ""), Code::SinkAway),
+    ] {
+        let error = list(reply).await;
+        assert!(matches!(&error, SinkError::Away { failure, .. } if failure.code == code), "{error:?}");
+    }
 }
 
 #[tokio::test]
