@@ -29,8 +29,9 @@ impl<E: std::fmt::Display> From<E> for Refusal {
 type Answer = Result<Value, Refusal>;
 
 /// Whose rides a request is about.
-#[derive(Clone, Copy, Deserialize)]
-struct Owner {
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OwnerBody {
     #[serde(default)]
     region: Region,
     /// The region's first member when absent.
@@ -38,32 +39,40 @@ struct Owner {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct RidesBody {
-    #[serde(flatten)]
-    owner: Owner,
+    #[serde(default)]
+    region: Region,
+    member: Option<MemberId>,
     batch: Option<RideBatch>,
     ride: Option<NewRide>,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct PagingBody {
-    #[serde(flatten)]
-    owner: Owner,
+    #[serde(default)]
+    region: Region,
+    member: Option<MemberId>,
     after_page: u64,
     action: PageAction,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct TokenBody {
-    #[serde(flatten)]
-    owner: Owner,
+    #[serde(default)]
+    region: Region,
+    member: Option<MemberId>,
     life_s: Option<i64>,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct FolderBody {
-    #[serde(flatten)]
-    owner: Owner,
+    #[serde(default)]
+    region: Region,
+    member: Option<MemberId>,
     path: PathBuf,
 }
 
@@ -136,7 +145,7 @@ fn get(world: &World, segments: &[&str], request: &Incoming) -> Answer {
                 Some(name) => name.parse()?,
                 None => Region::Global,
             };
-            let member = owner(world, Owner { region, member: number("member").map(MemberId) })?.1;
+            let member = owner(world, region, number("member").map(MemberId))?.1;
             json!({ "rides": world.rides(region, member) })
         }
         ["toggles"] => json!({
@@ -173,24 +182,25 @@ fn post(world: &World, segments: &[&str], request: &Incoming) -> Answer {
         ["rides"] => add_rides(world, request)?,
         ["rides", "while-paging"] => {
             let asked: PagingBody = body(request)?;
-            let (region, member) = owner(world, asked.owner)?;
+            let (region, member) = owner(world, asked.region, asked.member)?;
             world.while_paging(region, member, asked.after_page, asked.action)?;
             json!({})
         }
         ["folder"] => {
             let asked: FolderBody = body(request)?;
-            let (region, member) = owner(world, asked.owner)?;
+            let (region, member) = owner(world, asked.region, asked.member)?;
             json!({ "rides": world.load_folder(region, member, &asked.path)? })
         }
         ["tokens"] => {
             let asked: TokenBody = body(request)?;
-            let (region, member) = owner(world, asked.owner)?;
+            let (region, member) = owner(world, asked.region, asked.member)?;
             let life = asked.life_s.unwrap_or_else(|| world.toggles(region).token_life_s);
             let token = world.token_for(region, member, SignedDuration::from_secs(life))?;
             json!({ "token": token, "member": member, "region": region })
         }
         ["tokens", "revoke"] => {
-            let (region, member) = owner(world, body(request)?)?;
+            let asked: OwnerBody = body(request)?;
+            let (region, member) = owner(world, asked.region, asked.member)?;
             json!({ "revoked": world.revoke_tokens(region, member) })
         }
         ["toggles", "intervals"] => {
@@ -271,7 +281,7 @@ fn delete(world: &World, segments: &[&str]) -> Answer {
 
 fn add_rides(world: &World, request: &Incoming) -> Answer {
     let asked: RidesBody = body(request)?;
-    let (region, member) = owner(world, asked.owner)?;
+    let (region, member) = owner(world, asked.region, asked.member)?;
     let ids = match (asked.batch, asked.ride) {
         (Some(batch), None) => world.add_rides(region, member, &batch)?,
         (None, ride) => vec![world.add_ride(region, member, &ride.unwrap_or_default())?],
@@ -305,11 +315,10 @@ fn clock(world: &World) -> Value {
     json!({ "now": world.now(), "speed": world.clock().speed() })
 }
 
-fn owner(world: &World, asked: Owner) -> Result<(Region, MemberId), Refusal> {
-    let first = || world.members(asked.region).first().map(|m| m.member_id);
-    let member = asked.member.or_else(first);
-    let member = member.ok_or_else(|| Refusal(404, format!("{} has no member", asked.region)))?;
-    Ok((asked.region, member))
+fn owner(world: &World, region: Region, asked: Option<MemberId>) -> Result<(Region, MemberId), Refusal> {
+    let first = || world.members(region).first().map(|m| m.member_id);
+    let member = asked.or_else(first).ok_or_else(|| Refusal(404, format!("{region} has no member")))?;
+    Ok((region, member))
 }
 
 fn athlete(world: &World, asked: Option<AthleteId>) -> Result<AthleteId, Refusal> {

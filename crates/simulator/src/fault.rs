@@ -125,6 +125,7 @@ impl Fault {
 
 /// Where and how often a [`Fault`] strikes. A rule that names nothing strikes everywhere, for ever.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FaultRule {
     /// What goes wrong.
     pub fault: Fault,

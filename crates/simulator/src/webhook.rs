@@ -253,6 +253,20 @@ mod tests {
     }
 
     #[test]
+    fn raw_bytes_that_are_no_text_verify_too() {
+        let secret = decode_secret(SECRET).expect("the vector's secret");
+        let body = [14, 32, 0xff, 0xfe, b'.', b'F', b'I', b'T', 0];
+        let mut mac = Hmac::<Sha256>::new_from_slice(&secret).expect("a key");
+        mac.update(b"msg_1.1649367553.");
+        mac.update(&body);
+        let signature = format!("v1,{}", BASE64.encode(mac.finalize().into_bytes()));
+        let now = Timestamp::from_second(1_649_367_553).expect("in range");
+        let check = |body: &[u8]| verify(std::slice::from_ref(&secret), "msg_1", "1649367553", &signature, body, now);
+        assert_eq!(check(&body), Ok(()));
+        assert_eq!(check(&body[1..]), Err(SignatureError::Signature));
+    }
+
+    #[test]
     fn only_secrets_of_the_right_size_are_taken() {
         assert_eq!(decode_secret("whsec_AAAA"), Err(SecretError));
         assert_eq!(decode_secret("C2FVsBQIhrscChlQIMV+b5sSYspob7oD"), Err(SecretError));

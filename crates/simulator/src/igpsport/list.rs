@@ -43,8 +43,10 @@ impl State {
                 BeyondEnd::NullData => return success(&Value::Null),
             }
         };
-        let mut distinct = shown.to_vec();
-        distinct.dedup();
+        let distinct = match &shown {
+            Cow::Borrowed(order) => order.len(),
+            Cow::Owned(shown) => shown.windows(2).filter(|pair| pair[0] != pair[1]).count() + usize::from(pages > 0),
+        };
         let reply = success(&json!({
             "pageNo": page,
             "pageSize": match here.toggles.page_size_echo {
@@ -52,7 +54,7 @@ impl State {
                 PageSizeEcho::Requested => requested,
             },
             "totalPage": pages,
-            "totalRows": distinct.len(),
+            "totalRows": distinct,
             "rows": rows,
         }));
         self.run_hooks(region, id, page, request);
@@ -88,6 +90,9 @@ impl State {
             row.insert("label".into(), json!(1));
             row.insert("isOpen".into(), json!(0));
             row.insert("unRead".into(), json!(false));
+        }
+        if toggles.extra_fields {
+            row.insert("newInThisVersion".into(), json!({"nested": [1, "two", null]}));
         }
         if toggles.fit_oss_path {
             row.insert("fitOssPath".into(), json!(self.file_url(ride)));

@@ -202,6 +202,8 @@ pub struct Toggles {
     pub ride_id_as_text: bool,
     /// Rows omit what is optional.
     pub sparse_rows: bool,
+    /// Rows carry a field nobody has seen before.
+    pub extra_fields: bool,
     /// Rows carry `fitOssPath`.
     pub fit_oss_path: bool,
     /// `getDownloadUrl`'s way.
@@ -243,6 +245,7 @@ impl Default for Toggles {
             end_time_exclusive: false,
             ride_id_as_text: false,
             sparse_rows: false,
+            extra_fields: false,
             fit_oss_path: false,
             download_url: DownloadUrlShape::default(),
             detail_url: UrlShape::default(),

@@ -55,7 +55,10 @@ async fn switches_faults_and_time() {
     let path = "/service/web-gateway/web-analyze/activity/queryMyActivity";
     let response = rig.get(path).await;
     assert_eq!((response.status().as_u16(), response.headers()["retry-after"].to_str().ok()), (503, Some("2")));
-    assert_eq!(rig.control("/faults", json!({"fault": {"kind": "explode"}})).await.0, 400);
+    for wrong in [json!({"fault": {"kind": "explode"}}), json!({"fault": {"kind": "gzip"}, "tims": 1})] {
+        assert_eq!(rig.control("/faults", wrong).await.0, 400);
+    }
+    assert_eq!(rig.control("/rides", json!({"rides": 3})).await.0, 400);
 
     rig.control("/clock", json!({"speed": 0.0, "set": "2026-06-01T00:00:00Z", "advance_s": 60})).await;
     assert_eq!(get(&rig, "/clock").await["now"], "2026-06-01T00:01:00Z");

@@ -1,8 +1,8 @@
 //! Lists, details and where files lie.
 
 use fitbridge_simulator::{
-    BeyondEnd, DateStyle, DownloadUrlShape, NewRide, PageAction, PageSizeEcho, Region, RideBatch, RideId, RowShape,
-    UnknownRide, UrlShape,
+    BeyondEnd, DateStyle, DownloadUrlShape, Fault, FaultRule, NewRide, PageAction, PageSizeEcho, Region, RideBatch,
+    RideId, Role, RowShape, UnknownRide, UrlShape,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -180,4 +180,47 @@ async fn locations_appear_when_the_ride_is_processed() {
     assert!(rig.detail(id).await.1["data"].get("fitUrl").is_none());
     rig.world().set_toggles(HERE, |t| t.download_url = DownloadUrlShape::Empty);
     assert_eq!(rig.download_url(id).await.1["data"], "");
+}
+
+#[tokio::test]
+async fn rows_can_be_sparse_strange_and_compressed() {
+    let rig = Rig::new().await;
+    let id = rig.world().add_ride(HERE, rig.member, &NewRide::default()).expect("a ride");
+    rig.world().set_toggles(HERE, |t| {
+        t.sparse_rows = true;
+        t.extra_fields = true;
+        t.fit_oss_path = true;
+        t.ride_id_as_text = true;
+        t.gzip_json = true;
+    });
+    let row = rig.page(1).await["data"]["rows"][0].clone();
+    assert_eq!(row["rideId"], id.0.to_string());
+    assert!(row.get("totalAscent").is_none() && row["newInThisVersion"].is_object());
+    assert_eq!(row["fitOssPath"], rig.file_url(id).await);
+    let path = "/service/web-gateway/web-analyze/activity/queryMyActivity";
+    let url = format!("{}{path}", rig.sim.igpsport_url(HERE));
+    let plain = rig.client.get(url).bearer_auth(&rig.token).header("accept-encoding", "identity").send().await;
+    assert!(plain.expect("an answer").text().await.expect("a body").starts_with('{'));
+}
+
+#[tokio::test]
+async fn answers_can_be_invalid_slow_or_cut() {
+    let rig = Rig::new().await;
+    let path = "/service/web-gateway/web-analyze/activity/queryMyActivity";
+    let arm = |fault| rig.world().add_fault(FaultRule::new(fault).on(Role::IgpsportGlobal).route("list").times(1));
+    arm(Fault::InvalidJson);
+    let text = rig.get(path).await.text().await.expect("a body");
+    assert!(serde_json::from_str::<Value>(&text).is_err());
+    arm(Fault::TruncateBody { keep: 20 });
+    assert!(rig.get(path).await.text().await.is_err());
+    arm(Fault::Slow { ms: 20 });
+    arm(Fault::TooManyRequests { retry_after: None });
+    let response = rig.get(path).await;
+    assert_eq!((response.status().as_u16(), response.headers().contains_key("retry-after")), (429, false));
+    arm(Fault::RevokeUser);
+    assert_eq!(rig.get(path).await.status(), 401);
+    let fresh = rig.world().token(HERE, rig.member).expect("a token");
+    assert_eq!(rig.world().token_owner(&fresh), Some((HERE, rig.member)));
+    assert!(rig.world().revoke_token(&fresh) && !rig.world().revoke_token("unknown"));
+    assert_eq!(rig.get_at(HERE, path, &fresh).await.status(), 401);
 }
