@@ -137,11 +137,15 @@ async fn all_ids_of_a_multisport_file_are_kept() {
 async fn retry_after_is_read_in_both_forms() {
     let seconds = outcome_of(Reply::new(429, "").with("retry-after", "7")).await;
     assert_eq!(seconds, Outcome::Throttled { retry_after: Some(Duration::from_secs(7)) });
-    // Without a date of the server's own, the attempt's time counts; the server here sends one in between.
     let reply = Reply::new(429, "")
         .with("date", "Sun, 06 Nov 1994 08:49:07 GMT")
         .with("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT");
     assert_eq!(outcome_of(reply).await, Outcome::Throttled { retry_after: Some(Duration::from_secs(30)) });
+    // Without a date of the server's own, the attempt's time counts.
+    let dateless = "HTTP/1.1 429 Slow\r\nretry-after: Sun, 06 Nov 1994 08:49:37 GMT\r\ncontent-length: 0\r\n\r\n";
+    let base = format!("http://{}", cutting_server(dateless).await);
+    let outcome = deliver_to(&sink(&base, Duration::from_secs(10))).await;
+    assert_eq!(outcome, Outcome::Throttled { retry_after: Some(Duration::from_secs(60)) });
     let Outcome::Transient { retry_after, .. } = outcome_of(Reply::new(503, "").with("retry-after", "9")).await else {
         panic!()
     };

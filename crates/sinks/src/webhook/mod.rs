@@ -10,12 +10,13 @@ mod sign;
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use fitbridge_core::{
     Code, Failure,
     domain::{About, ContentId, RemoteAccount, Service},
     ports::{Attempt, Clock, Identity, Outcome, Resend, Sink, SinkError, SinkFile, SinkTarget},
 };
-use fitbridge_http::{GuardError, GuardedClient, TransportError};
+use fitbridge_http::{GuardError, GuardedClient, TransportError, read_bounded};
 use jiff::Timestamp;
 use reqwest::{Method, RequestBuilder, Response, header::HeaderValue};
 use secrecy::SecretString;
@@ -30,6 +31,9 @@ use crate::answer::{Answer, SMALL, away, lost, upload_time};
 
 /// The sink's short name.
 pub const SERVICE: &str = "webhook";
+
+/// Longest wait for the body of an answer whose status is known.
+const BODY_TIME: Duration = Duration::from_secs(2);
 
 /// The sink.
 #[derive(Debug, Clone)]
@@ -117,10 +121,14 @@ impl Webhook {
 }
 
 /// Keeps status and headers. A short body is read to its end, so that the connection can serve the next
-/// call; what it says does not matter.
+/// call; what it says does not matter, and nobody waits long for it.
 async fn read(response: Response) -> Answer {
-    let short = response.content_length().is_some_and(|length| length <= SMALL);
-    Answer::read(response, if short { SMALL } else { 0 }).await
+    let (status, headers) = (response.status(), response.headers().clone());
+    if response.content_length().is_some_and(|length| length <= SMALL) {
+        // What is not read in time only costs the connection.
+        let _ = tokio::time::timeout(BODY_TIME, read_bounded(response, SMALL)).await;
+    }
+    Answer { status, headers, body: Ok(Bytes::new()) }
 }
 
 fn outcome(answer: &Answer, now: Timestamp) -> Outcome {

@@ -173,6 +173,8 @@ async fn broken_calls_tell_whether_the_message_may_have_arrived() {
     assert!(matches!(&cut, Outcome::Unknown(failure) if failure.code == Code::SinkUnknownOutcome), "{cut:?}");
     let half = at(cutting_server("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf").await, usual).await;
     assert_eq!(half, Outcome::Created { remote_id: None });
+    let endless = at(cutting_server("HTTP/1.1 200 OK\r\n\r\nand then").await, usual).await;
+    assert_eq!(endless, Outcome::Created { remote_id: None });
     let refused = at(closed_port().await, usual).await;
     assert!(matches!(&refused, Outcome::Transient { failure, .. } if failure.code == Code::SinkAway), "{refused:?}");
     let server = Server::start([Reply::new(200, "").after(Duration::from_secs(30))]).await;
