@@ -27,7 +27,15 @@ pub(crate) use token::{Tokens, mint};
 use std::fmt;
 use std::str::FromStr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::reply::{Incoming, Reply};
+use crate::rng::digest;
+use crate::state::State;
+use call::Call;
 
 /// The two clouds, which share no accounts (but trust each other's tokens: the hazard).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -95,14 +103,9 @@ impl fmt::Display for RideId {
     }
 }
 
-impl crate::state::State {
+impl State {
     /// One call to a region's API.
-    pub(crate) fn igpsport(
-        &mut self,
-        region: Region,
-        call: &call::Call,
-        request: &crate::reply::Incoming,
-    ) -> crate::reply::Reply {
+    pub(crate) fn igpsport(&mut self, region: Region, call: &Call, request: &Incoming) -> Reply {
         let toggles = self.region(region).toggles.clone();
         let reply = match respond::outage(&toggles, call.is_public()) {
             Some(reply) => reply,
@@ -114,23 +117,17 @@ impl crate::state::State {
         respond::dress(reply, &toggles, request)
     }
 
-    fn igpsport_up(
-        &mut self,
-        region: Region,
-        call: &call::Call,
-        request: &crate::reply::Incoming,
-    ) -> crate::reply::Reply {
-        use call::Call;
+    fn igpsport_up(&mut self, region: Region, call: &Call, request: &Incoming) -> Reply {
         match call {
             Call::Login => return self.login(region, request),
             Call::OauthToken => return self.oauth_token(region, request),
             Call::PublicKey => {
                 // 256 bytes in base64, as the handshake of the China web app hands out.
-                let key = crate::rng::digest(self.seed, &["signing", region.as_str()]).repeat(4);
-                let key = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, key);
-                return respond::success(&serde_json::json!({ "secret_key": key }));
+                let key = digest(self.seed, &["signing", region.as_str()]).repeat(4);
+                let key = BASE64.encode(key);
+                return respond::success(&json!({ "secret_key": key }));
             }
-            Call::Config => return respond::mobile_success(&serde_json::json!("")),
+            Call::Config => return respond::mobile_success(&json!("")),
             Call::Unknown => return respond::failure(404, 404, "Not Found"),
             Call::UserInfo | Call::List | Call::Detail(_) | Call::DownloadUrl(_) => {}
         }

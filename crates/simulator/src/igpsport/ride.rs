@@ -18,7 +18,7 @@ pub enum FileSpec {
     Small,
     /// A synthetic ride of the usual size, about 75 KB.
     Standard,
-    /// A broken file (the names are in `ridefile::MALFORMED`).
+    /// A broken file (the names are in [`MALFORMED`](crate::MALFORMED)).
     Malformed {
         /// Its name.
         name: String,

@@ -10,6 +10,7 @@ use fitbridge_simulator::{
 use reqwest::multipart::{Form, Part};
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::support::{Rig, json};
 
@@ -217,4 +218,17 @@ async fn the_rate_limit_runs_on_the_virtual_clock() {
     assert_eq!(seen, [200, 200, 429]);
     it.rig.world().clock().advance(jiff::SignedDuration::from_millis(100));
     assert_eq!(it.get("/api/v1/athlete/0").await.0, 200);
+}
+
+#[tokio::test]
+async fn a_file_another_integration_brought_is_there_under_its_own_id() {
+    let it = Intervals::new().await;
+    let fit = it.fit("2026-06-02T11:56:49Z");
+    let sha256 = hex::encode(Sha256::digest(&fit));
+    let foreign =
+        NewActivity { external_id: Some("2026-06-02.fit".into()), sha256: Some(sha256), ..NewActivity::default() };
+    let id = it.rig.world().add_activity(&it.athlete, &foreign).expect("an athlete");
+    let (status, body) = it.upload("?external_id=igp-1", "ride.fit", &fit).await;
+    assert_eq!((status, &body["id"]), (StatusCode::OK, &json!(id)));
+    assert_eq!(it.rig.world().activities(&it.athlete)[0].external_id.as_deref(), Some("2026-06-02.fit"));
 }
