@@ -211,8 +211,10 @@ impl From<ApiError> for SourceError {
             ApiError::Unavailable { status, .. } => away(Code::ProviderAway, format!("status {status}")),
             ApiError::Redirected { status } => away(Code::ProviderAway, format!("a redirect, status {status}")),
             ApiError::WafPage => away(Code::ProviderAway, "a web page, status 403".into()),
-            ApiError::Connect(why) | ApiError::Interrupted(why) => away(Code::ProviderAway, why),
+            ApiError::Connect(why) => away(Code::ProviderAway, why),
             ApiError::Timeout => Self::Away(Code::ProviderTimeout.into()),
+            // Like a timeout it leaves open what the service did, which matters after a login.
+            ApiError::Interrupted(why) => away(Code::ProviderTimeout, format!("the connection broke: {why}")),
             ApiError::Malformed { what } => away(Code::ProviderMalformed, what),
             ApiError::Api { code, message } => away(Code::ProviderError, format!("code {code}: {message}")),
             ApiError::Request(why) => away(Code::Bug, why),

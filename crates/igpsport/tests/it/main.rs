@@ -6,5 +6,6 @@ mod contract;
 mod faults;
 mod files;
 mod first_contact;
+mod simulated;
 mod source;
 mod support;
