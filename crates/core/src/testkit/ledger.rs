@@ -6,7 +6,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     domain::{OwnerId, Shard},
@@ -102,9 +102,11 @@ fn check(write: &Write) -> Result<(), LedgerError> {
 
 /// The due time as it is kept: whole milliseconds, rounded up, so that nothing is due before its time.
 fn whole_ms(due: Due) -> Due {
-    let ms = due.at.as_millisecond();
-    let floor = Timestamp::from_millisecond(ms).unwrap_or(due.at);
-    let at = if floor < due.at { Timestamp::from_millisecond(ms + 1).unwrap_or(floor) } else { floor };
+    let millisecond = SignedDuration::from_millis(1);
+    let cut = due.at.subsec_nanosecond().rem_euclid(1_000_000);
+    let floor = due.at - SignedDuration::from_nanos(cut.into());
+    // Above the last millisecond there is none to round up to.
+    let at = if cut == 0 { floor } else { floor.checked_add(millisecond).unwrap_or(floor) };
     Due { at, ..due }
 }
 

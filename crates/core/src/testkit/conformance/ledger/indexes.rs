@@ -87,8 +87,12 @@ pub(super) async fn odd_times_are_kept(it: &mut dyn Instance) {
     }
     it.settle().await;
     assert_eq!(due_paths(&*ledger, 0, 0).await, ["min", "1969", "epoch"], "times before 1970 come first");
+    commit(&*ledger, vec![put_due("max", Expect::Absent, Some(Due::at(Shard(0), Timestamp::MAX)))]).await;
+    let end = read(&*ledger, "max").await.and_then(|record| record.due).map(|due| due.at.as_second());
+    assert_eq!(end, Some(Timestamp::MAX.as_second()), "the end of time");
+    it.settle().await;
     let all = ledger.due(Shard(0), Timestamp::MAX, 10).await.expect("due must answer");
-    assert_eq!(all.len(), 4, "the far future is reached too");
+    assert_eq!(all.len(), 5, "the far future is reached too");
 }
 
 pub(super) async fn due_times_are_kept_to_the_millisecond(it: &mut dyn Instance) {

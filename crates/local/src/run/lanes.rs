@@ -1,0 +1,148 @@
+//! Workers in lanes: calls to the source, downloads, and each sink have room of their own, so that a slow
+//! one does not hold up the others.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use fitbridge_core::{
+    Engine, Failure,
+    domain::ConnectionId,
+    ports::{Job, Task},
+};
+use tokio::{sync::Semaphore, task::JoinSet};
+
+use super::Jobs;
+
+/// How much is done at a time.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Calls to the source's API.
+    pub source: usize,
+    /// Downloads.
+    pub files: usize,
+    /// Deliveries to each sink connection.
+    pub sink: usize,
+}
+
+impl Default for Limits {
+    /// What public clients of iGPSport run without trouble (apis: 3 to 16 downloads), on the polite side.
+    fn default() -> Self {
+        Self { source: 2, files: 4, sink: 4 }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Lane {
+    Source,
+    Files,
+    Sink(ConnectionId),
+}
+
+/// The workers of a process.
+#[derive(Debug)]
+pub struct Lanes {
+    engine: Arc<Engine>,
+    jobs: Jobs,
+    limits: Limits,
+    room: HashMap<Lane, Arc<Semaphore>>,
+    running: JoinSet<Result<(), Failure>>,
+    failures: Vec<Failure>,
+}
+
+impl Lanes {
+    /// Workers for the jobs of a queue.
+    pub fn new(engine: Arc<Engine>, jobs: Jobs, limits: Limits) -> Self {
+        Self { engine, jobs, limits, room: HashMap::new(), running: JoinSet::new(), failures: Vec::new() }
+    }
+
+    /// The engine that works here.
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// Works until the queue is empty and everything begun is finished.
+    pub async fn drain(&mut self) {
+        loop {
+            while let Ok(job) = self.jobs.try_recv() {
+                self.start(job);
+            }
+            let Some(finished) = self.running.join_next().await else { break };
+            self.note(finished);
+        }
+    }
+
+    /// Works on one thing: starts a job, or notes that one is finished. Cancel-safe. Pends for ever while
+    /// there is nothing to do.
+    pub async fn step(&mut self) {
+        tokio::select! {
+            Some(job) = self.jobs.recv() => self.start(job),
+            Some(finished) = self.running.join_next() => self.note(finished),
+            else => std::future::pending().await,
+        }
+    }
+
+    /// Starts nothing more and waits for what has begun, at most so long. Says how many jobs were finished
+    /// and how many are left to whoever comes next.
+    pub async fn stop(&mut self, patience: Duration) -> (usize, usize) {
+        self.jobs.close();
+        for room in self.room.values() {
+            // Those that wait for room have begun nothing: closing turns them away.
+            room.close();
+        }
+        let mut left = 0;
+        while self.jobs.try_recv().is_ok() {
+            left += 1;
+        }
+        let mut finished = 0;
+        let all = async {
+            while let Some(result) = self.running.join_next().await {
+                finished += 1;
+                if let Ok(Err(failure)) = result {
+                    tracing::warn!(code = %failure.code, "{failure}");
+                }
+            }
+        };
+        let _ = tokio::time::timeout(patience, all).await;
+        left += self.running.len();
+        self.running.abort_all();
+        (finished, left)
+    }
+
+    /// Failures of the work itself (storage, not providers) since the last call.
+    pub fn take_failures(&mut self) -> Vec<Failure> {
+        std::mem::take(&mut self.failures)
+    }
+
+    fn start(&mut self, job: Job) {
+        let lane = match &job.task {
+            task if task.calls_source() => Lane::Source,
+            Task::Deliver { sink, .. } => Lane::Sink(sink.clone()),
+            _ => Lane::Files,
+        };
+        let size = match lane {
+            Lane::Source => self.limits.source,
+            Lane::Files => self.limits.files,
+            Lane::Sink(_) => self.limits.sink,
+        };
+        let room = Arc::clone(self.room.entry(lane).or_insert_with(|| Arc::new(Semaphore::new(size.max(1)))));
+        let engine = Arc::clone(&self.engine);
+        self.running.spawn(async move {
+            let Ok(_place) = room.acquire().await else { return Ok(()) };
+            engine.work(&job).await.map_err(|error| error.failure())
+        });
+    }
+
+    fn note(&mut self, finished: Result<Result<(), Failure>, tokio::task::JoinError>) {
+        match finished {
+            Ok(Ok(())) => {}
+            Ok(Err(failure)) => {
+                tracing::warn!(code = %failure.code, "{failure}");
+                self.failures.push(failure);
+            }
+            // The claim stands until its lease ends; the attempt is counted, so this cannot go on for ever.
+            Err(panic) => {
+                tracing::error!("a worker died: {panic}");
+                self.failures.push(Failure::new(fitbridge_core::Code::Bug, "a worker died"));
+            }
+        }
+    }
+}

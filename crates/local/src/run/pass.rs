@@ -1,0 +1,124 @@
+//! One pass: poll every source, then work until nothing is due that may be tried now.
+
+use std::time::Duration;
+
+use fitbridge_core::{
+    Code, Failure,
+    domain::{Connection, Shard, UserId},
+    engine::{Eagerness, EngineError, Poll, Waiting},
+};
+
+use super::Lanes;
+
+/// Waits before the tries that follow the first at once.
+const PROMPT: [Duration; 3] = [Duration::from_millis(300), Duration::from_millis(800), Duration::from_millis(2000)];
+
+/// What became of a source in a pass.
+#[derive(Debug, Clone)]
+pub struct SourcePass {
+    /// The source.
+    pub connection: Connection,
+    /// The last answer.
+    pub poll: Poll,
+}
+
+/// What a pass did and left.
+#[derive(Debug, Clone, Default)]
+pub struct PassReport {
+    /// The sources, in the order they were connected.
+    pub sources: Vec<SourcePass>,
+    /// What still waits.
+    pub waiting: Waiting,
+    /// Failures of the work itself.
+    pub failures: Vec<Failure>,
+}
+
+/// Runs a pass for a rider: what waits only for our own backoff is tried at once, a few times; what a
+/// server asked to leave alone, or what another process has, is left.
+pub async fn pass(lanes: &mut Lanes, user: &UserId) -> Result<PassReport, EngineError> {
+    let engine = std::sync::Arc::clone(lanes.engine());
+    let shard = Shard::of(user, engine.policy().shards);
+    engine.load_breakers().await?;
+    let mut report = PassReport { sources: poll_sources(lanes, user).await?, ..PassReport::default() };
+    let mut waits = PROMPT.iter();
+    loop {
+        engine.sweep(shard, Eagerness::Eager).await?;
+        lanes.drain().await;
+        report.failures.append(&mut lanes.take_failures());
+        if !may_be_tried_now(&engine.waiting(shard).await?, &engine) || !report.failures.is_empty() {
+            break;
+        }
+        let Some(wait) = waits.next() else { break };
+        tokio::time::sleep(*wait).await;
+    }
+    report.waiting = engine.waiting(shard).await?;
+    Ok(report)
+}
+
+async fn poll_sources(lanes: &mut Lanes, user: &UserId) -> Result<Vec<SourcePass>, EngineError> {
+    let engine = std::sync::Arc::clone(lanes.engine());
+    let Some(stored) = engine.store().user(user).await? else { return Ok(Vec::new()) };
+    let mut sources = Vec::new();
+    for connection in engine.store().connections(&stored.doc).await? {
+        if connection.doc.source().is_none() {
+            continue;
+        }
+        let mut poll = poll_working(lanes, &connection.doc).await?;
+        for wait in PROMPT {
+            if !is_worth_a_retry(&poll) {
+                break;
+            }
+            tokio::time::sleep(wait).await;
+            poll = poll_working(lanes, &connection.doc).await?;
+        }
+        sources.push(SourcePass { connection: connection.doc, poll });
+    }
+    // Only when all were asked is it known whether a refusal was the provider's.
+    let outage = sources.iter().any(|source| matches!(&source.poll, Poll::Away(why) if why.code == Code::ProviderAway));
+    if outage {
+        for source in &mut sources {
+            if matches!(source.poll, Poll::Refused(_)) {
+                source.poll = Poll::Away(Code::ProviderAway.into());
+            }
+        }
+    }
+    Ok(sources)
+}
+
+/// Polls while the workers carry on with what the walk hands over, page by page.
+async fn poll_working(lanes: &mut Lanes, connection: &Connection) -> Result<Poll, EngineError> {
+    let engine = std::sync::Arc::clone(lanes.engine());
+    let poll = engine.poll(&connection.user, &connection.id);
+    tokio::pin!(poll);
+    loop {
+        tokio::select! {
+            result = &mut poll => return result,
+            () = lanes.step() => {}
+        }
+    }
+}
+
+/// Trouble of the moment; not a provider's wish to be left alone.
+fn is_worth_a_retry(poll: &Poll) -> bool {
+    let passing = [Code::ProviderTimeout, Code::ProviderMalformed, Code::ProviderError];
+    matches!(poll, Poll::Away(failure) if passing.contains(&failure.code))
+}
+
+fn may_be_tried_now(waiting: &Waiting, engine: &fitbridge_core::Engine) -> bool {
+    use fitbridge_core::domain::{ActivityState, DeliveryState};
+    let now = engine.now();
+    let asked = |until: Option<jiff::Timestamp>| until.is_some_and(|until| until > now);
+    let ride = |state: &ActivityState| match state {
+        // To ask at once for a file that is being made helps nobody.
+        ActivityState::Unavailable { failure, .. } if failure.code == Code::RideNotReady => false,
+        ActivityState::Unavailable { asked_until, .. } => !asked(*asked_until),
+        _ => true,
+    };
+    let delivery = |state: &DeliveryState| match state {
+        DeliveryState::Retrying { asked_until, .. } => !asked(*asked_until),
+        DeliveryState::Accepted { .. } => false,
+        _ => true,
+    };
+    waiting.rides.iter().any(|waiting| ride(&waiting.state))
+        || waiting.deliveries.iter().any(|waiting| delivery(&waiting.state))
+}

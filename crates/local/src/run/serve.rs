@@ -1,0 +1,63 @@
+//! The loop on one machine: tick, poll and deliver until told to stop.
+
+use std::{future::Future, time::Duration};
+
+use fitbridge_core::{
+    domain::Shard,
+    engine::{Eagerness, EngineError},
+};
+
+use super::Lanes;
+
+/// How often due work is looked for between the ticks of whole minutes.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// How long a stop waits for what has begun.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a stop left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Served {
+    /// Jobs that were finished while stopping.
+    pub finished: usize,
+    /// Jobs that were given back: they are in the ledger, and whoever runs next has them at once.
+    pub released: usize,
+}
+
+/// Serves until `stop` comes: a tick each minute of the engine's clock, due work each second. A ledger that
+/// fails is tried again; nothing ends the loop but the stop.
+pub async fn serve(lanes: &mut Lanes, stop: impl Future<Output = ()>) -> Result<Served, EngineError> {
+    let engine = std::sync::Arc::clone(lanes.engine());
+    let shards = engine.policy().shards.max(1);
+    let mut beat = tokio::time::interval(SWEEP_EVERY);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut last_minute = None;
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut stop => break,
+            _ = beat.tick() => {
+                let minute = engine.now().as_second().div_euclid(60);
+                for shard in (0..shards).map(Shard) {
+                    // A clock that jumped (a laptop that slept) just makes this another minute.
+                    let handed = if last_minute == Some(minute) {
+                        engine.sweep(shard, Eagerness::Due).await.map(drop)
+                    } else {
+                        engine.tick(shard).await.map(drop)
+                    };
+                    if let Err(error) = handed {
+                        let failure = error.failure();
+                        tracing::error!(code = %failure.code, "the tick failed and is tried again: {failure}");
+                    }
+                }
+                last_minute = Some(minute);
+            }
+            () = lanes.step() => {
+                lanes.take_failures();
+            }
+        }
+    }
+    let (finished, released) = lanes.stop(PATIENCE).await;
+    tracing::info!(finished, released, "stopped: {finished} jobs finished, {released} left for the next run");
+    Ok(Served { finished, released })
+}
