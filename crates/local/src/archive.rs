@@ -1,6 +1,11 @@
 //! Original files in a folder, by SHA-256.
 
-use std::{error::Error as _, io, path::Path};
+use std::{
+    error::Error as _,
+    io,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -15,25 +20,42 @@ use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, loca
 /// answers `Damaged`, and putting the file again mends it.
 #[derive(Debug)]
 pub struct FolderArchive {
-    store: LocalFileSystem,
+    folder: PathBuf,
+    store: OnceLock<LocalFileSystem>,
 }
 
 impl FolderArchive {
-    /// The archive in `folder`, which is made where it is missing.
+    /// The archive in `folder`. Nothing is made before the first file is put there.
     pub fn open(folder: &Path) -> Result<Self, ArchiveError> {
+        let archive = Self { folder: folder.to_owned(), store: OnceLock::new() };
+        archive.store(false).map(|_| ())?;
+        Ok(archive)
+    }
+
+    /// The folder as a store; made first where `make` says so. `None` where there is no folder.
+    fn store(&self, make: bool) -> Result<Option<&LocalFileSystem>, ArchiveError> {
+        if let Some(store) = self.store.get() {
+            return Ok(Some(store));
+        }
         let unavailable = |error: &dyn std::error::Error| {
-            ArchiveError::Unavailable(format!(
-                "{}: {error}; check that it is a folder, and its rights",
-                folder.display()
-            ))
+            let folder = self.folder.display();
+            ArchiveError::Unavailable(format!("{folder}: {error}; check that it is a folder, and its rights"))
         };
-        std::fs::create_dir_all(folder).map_err(|error| unavailable(&error))?;
-        let store = LocalFileSystem::new_with_prefix(folder).map_err(|error| unavailable(&error))?;
-        Ok(Self { store })
+        if make {
+            std::fs::create_dir_all(&self.folder).map_err(|error| unavailable(&error))?;
+        }
+        match std::fs::read_dir(&self.folder) {
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(unavailable(&error)),
+        }
+        let store = LocalFileSystem::new_with_prefix(&self.folder).map_err(|error| unavailable(&error))?;
+        Ok(Some(self.store.get_or_init(|| store)))
     }
 
     async fn read(&self, location: &path::Path, content: ContentId) -> Result<Bytes, ArchiveError> {
-        let read = async { self.store.get(location).await?.bytes().await };
+        let store = self.store(false)?.ok_or(ArchiveError::Missing(content))?;
+        let read = async { store.get(location).await?.bytes().await };
         let bytes = read.await.map_err(|error| failure(content, &error))?;
         if ContentId::of(&bytes) == content { Ok(bytes) } else { Err(ArchiveError::Damaged(content)) }
     }
@@ -68,9 +90,11 @@ impl Archive for FolderArchive {
         if ContentId::of(&bytes) != content {
             return Err(ArchiveError::Damaged(content));
         }
+        let vanished = || ArchiveError::Unavailable(format!("{} vanished", self.folder.display()));
+        let store = self.store(true)?.ok_or_else(vanished)?;
         let location = location(user, content);
         let create = PutOptions::from(PutMode::Create);
-        match self.store.put_opts(&location, bytes.clone().into(), create).await {
+        match store.put_opts(&location, bytes.clone().into(), create).await {
             Ok(_) => return Ok(Put::Created),
             Err(Error::AlreadyExists { .. }) => {}
             Err(error) => return Err(failure(content, &error)),
@@ -79,7 +103,7 @@ impl Archive for FolderArchive {
             Ok(_) => Ok(Put::AlreadyThere),
             Err(ArchiveError::Damaged(_) | ArchiveError::Missing(_)) => {
                 tracing::warn!(content = %content, "replacing a damaged file of the archive");
-                self.store.put(&location, bytes.into()).await.map_err(|error| failure(content, &error))?;
+                store.put(&location, bytes.into()).await.map_err(|error| failure(content, &error))?;
                 Ok(Put::Created)
             }
             Err(error) => Err(error),
@@ -91,7 +115,8 @@ impl Archive for FolderArchive {
     }
 
     async fn delete(&self, user: &UserId, content: ContentId) -> Result<(), ArchiveError> {
-        match self.store.delete(&location(user, content)).await {
+        let Some(store) = self.store(false)? else { return Ok(()) };
+        match store.delete(&location(user, content)).await {
             Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(failure(content, &error)),
         }
@@ -109,12 +134,23 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let archive = FolderArchive::open(&home.path().join("archive")).unwrap();
         let damage = |user: &UserId, content| {
-            let path = archive.store.path_to_filesystem(&location(user, content)).unwrap();
+            let store = archive.store.get().unwrap();
+            let path = store.path_to_filesystem(&location(user, content)).unwrap();
             std::fs::write(path, "bit rot").unwrap();
         };
         conformance::archive::suite(&archive, &damage).await;
         let names: Vec<_> = std::fs::read_dir(home.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
         assert_eq!(names, ["archive"], "nothing was written outside");
+    }
+
+    #[tokio::test]
+    async fn asking_makes_no_folder() {
+        let home = tempfile::tempdir().unwrap();
+        let archive = FolderArchive::open(&home.path().join("archive")).unwrap();
+        let (user, content) = (UserId::new("me").unwrap(), ContentId::of(b"ride"));
+        assert_eq!(archive.open(&user, content).await, Err(ArchiveError::Missing(content)));
+        assert_eq!(archive.delete(&user, content).await, Ok(()));
+        assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0);
     }
 
     #[tokio::test]

@@ -213,6 +213,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_lock_of_another_process_is_told_after_a_while_and_passes() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("ledger.sqlite");
+        let connection = file::open(&path).unwrap();
+        connection.busy_timeout(std::time::Duration::from_millis(20)).unwrap();
+        let writer = Writer::start(connection, &path).unwrap();
+        let other = Connection::open(&path).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let locked = writer.commit(make("a", "{}")).await.unwrap_err();
+        let CommitError::Ledger(LedgerError::Locked(why)) = &locked else { panic!("{locked:?}") };
+        assert!(why.contains("ledger.sqlite") && why.contains("other process"), "{why}");
+        other.execute_batch("ROLLBACK").unwrap();
+        writer.commit(make("a", "{}")).await.unwrap();
+    }
+
+    #[tokio::test]
     async fn commits_of_one_group_stand_or_fall_for_themselves() {
         let home = tempfile::tempdir().unwrap();
         let path = home.path().join("ledger.sqlite");

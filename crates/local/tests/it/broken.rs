@@ -47,21 +47,6 @@ async fn damage_inside_is_an_error_and_never_a_panic_or_a_wrong_answer() {
     assert_eq!(count(&open(home.path()), "r/").await, 300, "a backup is as good as new");
 }
 
-#[tokio::test]
-async fn a_locked_database_is_told_after_a_while_and_works_again() {
-    let home = tempfile::tempdir().unwrap();
-    let ledger = open(home.path());
-    let other = rusqlite::Connection::open(file(home.path())).unwrap();
-    other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let answer = ledger.commit(make("a", "{}")).await;
-    assert!(
-        matches!(&answer, Err(fitbridge_core::ports::CommitError::Ledger(LedgerError::Locked(why))) if why.contains("other process")),
-        "{answer:?}"
-    );
-    other.execute_batch("ROLLBACK").unwrap();
-    ledger.commit(make("a", "{}")).await.unwrap();
-}
-
 #[cfg(unix)]
 #[tokio::test]
 async fn a_folder_that_may_only_be_read_is_told() {

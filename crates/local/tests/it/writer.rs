@@ -65,7 +65,7 @@ async fn the_process() {
     let change = Change::Put { body: "{}".into(), due, plan: None };
     let write = Write { key: key(&format!("claim/{}", guard.id())), expect: Expect::Absent, change };
     ledger.commit(vec![write]).await.unwrap();
-    for number in 0..batches.parse().unwrap() {
+    for number in 0..batches.parse::<usize>().unwrap() {
         let batch = format!("{}/{number:06}/", guard.id());
         ledger.commit((0..3).flat_map(|part| make(&format!("{batch}{part}"), "{}")).collect()).await.unwrap();
         let mut out = std::io::stdout().lock();
