@@ -95,7 +95,8 @@ impl Engine {
                 self.source_failed(stored, error).await.map(Err)
             }
             Err(SourceError::Away(failure)) => {
-                if failure.code != Code::ProviderTimeout {
+                // Only where it is certain that nothing was done may it be tried again.
+                if failure.code == Code::ProviderAway {
                     self.change_source(stored, |source| source.login_intent = None).await?;
                 }
                 Ok(Err(Poll::Away(failure)))

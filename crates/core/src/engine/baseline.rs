@@ -18,8 +18,8 @@ const PART: usize = 500;
 /// Starts this close on the same wall clock are one ride. Recorders differ by a few minutes (measured: up
 /// to 225 s).
 const CLOSE: SignedDuration = SignedDuration::from_mins(5);
-/// The first day that is asked for; no head unit is older.
-const FIRST_DAY: Date = jiff::civil::date(2000, 1, 1);
+/// The first day that is asked for; no iGPSport head unit that makes FIT files is older.
+const FIRST_DAY: Date = jiff::civil::date(2012, 1, 1);
 
 impl Engine {
     /// Makes sure that a readable sink was listed once before anything is sent there. The inner error is
@@ -50,8 +50,9 @@ impl Engine {
                 tracing::warn!(code = %failure.code, "what is already at {} cannot be listed: {failure}", sink.doc.id);
                 Baseline::Unreadable
             }
-            Err(SinkError::NeedsReauth(failure)) => return Ok(Err(Outcome::NeedsReauth(failure))),
-            Err(SinkError::Settings(failure)) => return Ok(Err(Outcome::Rejected(failure))),
+            Err(SinkError::NeedsReauth(failure) | SinkError::Settings(failure)) => {
+                return Ok(Err(Outcome::NeedsReauth(failure)));
+            }
             Err(SinkError::Away { failure, retry_after }) => {
                 return Ok(Err(Outcome::Transient { failure, retry_after }));
             }

@@ -6,7 +6,7 @@ use super::{Engine, EngineError, secrets::SourceSecret};
 use crate::{
     Code, Failure,
     domain::{
-        Connection, ConnectionId, ConnectionState, History, RemoteAccount, RideId, Role, SinkProgress, SourceProgress,
+        Baseline, Connection, ConnectionId, ConnectionState, History, RemoteAccount, RideId, Role, SinkProgress, SourceProgress,
         User, UserId, connection::Resume, ids::stable_hash,
     },
     ports::{Change, Due, Expect, Identity, PlanSlot, SealedKey, SourceIdentity, Write},
@@ -79,8 +79,10 @@ impl Engine {
         secret: Option<&SecretString>,
     ) -> Result<Connection, EngineError> {
         let role = |old: Option<&Connection>| {
-            let old = old.and_then(|old| old.sink()).cloned().unwrap_or_default();
-            Role::Sink(SinkProgress { resume: Some(Resume::default()), ..old })
+            // What the old key could not list, the new one may.
+            let baseline = old.and_then(|old| old.sink()).map(|old| old.baseline.clone()).unwrap_or_default();
+            let baseline = if baseline == Baseline::Unreadable { Baseline::Unknown } else { baseline };
+            Role::Sink(SinkProgress { baseline, resume: Some(Resume::default()) })
         };
         self.connect(wish, &identity.account, identity.label.clone(), identity.settings.clone(), secret, role).await
     }

@@ -26,6 +26,7 @@ mod resolve;
 pub mod secrets;
 mod settle;
 mod tick;
+mod upstream;
 mod walk;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -39,6 +40,7 @@ pub use observer::{NoObserver, Observer};
 pub use policy::Policy;
 pub use poll::Poll;
 pub use resolve::Resolved;
+pub use upstream::{Upstream, UpstreamPage};
 pub use tick::{Eagerness, Tick, Waiting};
 
 use crate::{

@@ -95,7 +95,7 @@ impl Engine {
     }
 }
 
-fn same_list(a: &WalkMark, b: &WalkMark) -> bool {
+pub(super) fn same_list(a: &WalkMark, b: &WalkMark) -> bool {
     a.total_rows == b.total_rows && a.digest == b.digest
 }
 

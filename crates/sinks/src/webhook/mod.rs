@@ -193,7 +193,8 @@ impl Sink for Webhook {
     async fn deliver(&self, target: &SinkTarget, file: &SinkFile, about: &About, attempt: &Attempt) -> Outcome {
         let opened = match self.open(&target.settings, target.secret.as_ref()) {
             Ok(opened) => opened,
-            Err(Unusable::Url(failure)) => return Outcome::Rejected(failure),
+            // It was admitted when it was connected: a setting that was forgotten must not cost a ride.
+            Err(Unusable::Url(failure)) => return Outcome::Transient { failure, retry_after: None },
             Err(Unusable::Settings(failure) | Unusable::Secret(failure)) => return Outcome::NeedsReauth(failure),
         };
         let message = match opened.mode {

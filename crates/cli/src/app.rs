@@ -1,0 +1,182 @@
+//! Putting the adapters together.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use fitbridge_core::{
+    Code, Engine, Failure, Policy,
+    domain::{OwnerId, UserId},
+    engine::{Observer, Ports},
+    ports::{Archive, Clock, Ledger, Source},
+};
+use fitbridge_fit::port::FitScanner;
+use fitbridge_http::UrlGuard;
+use fitbridge_igpsport::{Client, Endpoints, FileHost, IgpsportSource, Region};
+use fitbridge_local::{
+    FileVault, FolderArchive, Nothing, OpenError, OwnerGuard, Owners, SqliteLedger, SystemClock, SystemEntropy,
+    run::{Lanes, Limits, LocalQueue, Paced},
+};
+use fitbridge_sinks::registry::{Options, Registry};
+
+use crate::{
+    exit::Stop,
+    settings::{Settings, SettingsError},
+};
+
+/// How a command wants its data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// To change it.
+    Write,
+    /// To look at it: not a byte of the data folder changes.
+    Read,
+}
+
+/// Everything a command works with.
+#[derive(Debug)]
+pub struct App {
+    /// The data folder.
+    pub home: PathBuf,
+    /// The rider of this machine.
+    pub user: UserId,
+    /// The engine.
+    pub engine: Arc<Engine>,
+    /// The source, also for what only the command line asks (doctor).
+    pub source: Arc<IgpsportSource>,
+    /// Guards URLs that the rider gives.
+    pub guard: Arc<UrlGuard>,
+    /// The workers; taken by the command that works.
+    pub lanes: Lanes,
+    // Held while this process may have claims.
+    _owner: Option<OwnerGuard>,
+}
+
+/// The one rider of a machine.
+pub fn local_user() -> UserId {
+    UserId::from_any("me")
+}
+
+impl App {
+    /// Opens the data folder, which is made if it is to be written.
+    pub fn open(
+        home: &Path,
+        settings: &Settings,
+        access: Access,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, Stop> {
+        Self::open_with(home, settings, access, observer, Arc::new(SystemClock))
+    }
+
+    /// The same with another clock, for the demo.
+    pub fn open_with(
+        home: &Path,
+        settings: &Settings,
+        access: Access,
+        observer: Arc<dyn Observer>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Stop> {
+        let owners = Owners::open(home);
+        let path = home.join("ledger.sqlite");
+        let opened = |error: OpenError| Stop::failed(error.failure());
+        let (ledger, owner): (Arc<dyn Ledger>, _) = match access {
+            Access::Write => {
+                make_private(home)?;
+                let owner = owners.register().map_err(|error| internal(Code::LedgerReadOnly, &error))?;
+                (Arc::new(SqliteLedger::open(&path, owners).map_err(opened)?), Some(owner))
+            }
+            Access::Read => match SqliteLedger::open_read_only(&path, owners) {
+                Ok(ledger) => (Arc::new(ledger), None),
+                Err(OpenError::Missing(_)) => (Arc::new(Nothing), None),
+                Err(error) => return Err(opened(error)),
+            },
+        };
+        let id = owner.as_ref().map_or_else(|| OwnerId::from_any("reader"), |owner| owner.id().clone());
+        let guard = Arc::new(
+            UrlGuard::new(&settings.trusted_hosts).map_err(|error| usage(&format!("FITBRIDGE_TRUSTED_HOSTS: {error}")))?,
+        );
+        let source = Arc::new(source(settings)?);
+        let paced: Arc<dyn Source> = match settings.requests_per_second {
+            Some(rate) => Arc::new(Paced::new(Arc::clone(&source) as Arc<dyn Source>, rate)),
+            None => Arc::clone(&source) as Arc<dyn Source>,
+        };
+        let intervals = settings.intervals_url.as_deref().unwrap_or(fitbridge_sinks::intervals::DEFAULT_URL);
+        let options = Options {
+            intervals_url: url::Url::parse(intervals).map_err(|error| internal(Code::Bug, &error))?,
+            guard: Arc::clone(&guard),
+            clock: Arc::clone(&clock),
+            timeout: Duration::from_secs(60),
+        };
+        let sinks = Registry::new(options).map_err(|error| internal(Code::Bug, &error))?.into_sinks();
+        let files = FileHost::new(Arc::clone(&guard)).map_err(|error| internal(Code::Bug, &error))?;
+        let folder = home.join("archive");
+        let archive: Arc<dyn Archive> = match access {
+            Access::Read if !folder.is_dir() => Arc::new(Nothing),
+            _ => Arc::new(FolderArchive::open(&folder).map_err(|error| internal(Code::ArchiveUnavailable, &error))?),
+        };
+        let (queue, jobs) = LocalQueue::new();
+        let ports = Ports {
+            ledger,
+            vault: Arc::new(FileVault::open(home)),
+            archive,
+            queue: Arc::new(queue),
+            source: paced,
+            files: Arc::new(files),
+            scanner: Arc::new(FitScanner),
+            sinks,
+            clock,
+            entropy: Arc::new(SystemEntropy),
+            observer,
+        };
+        let policy = Policy { poll_class: settings.poll_class, ..Policy::default() };
+        let engine = Arc::new(Engine::new(ports, policy, id));
+        let limits = Limits { files: settings.downloads, sink: settings.uploads, ..Limits::default() };
+        let lanes = Lanes::new(Arc::clone(&engine), jobs, limits);
+        Ok(Self { home: home.to_owned(), user: local_user(), engine, source, guard, lanes, _owner: owner })
+    }
+}
+
+/// The clients of both regions. A replaced host is never mixed with a real one: a test's token must not
+/// reach the real service, nor the other way round. Where one is replaced, it plays the other one too.
+fn source(settings: &Settings) -> Result<IgpsportSource, Stop> {
+    let (global, china) = (settings.igpsport_url.as_ref(), settings.igpsport_china_url.as_ref());
+    let urls = [(Region::Global, global.or(china)), (Region::China, china.or(global))];
+    let endpoints = urls.into_iter().map(|(region, url)| match url {
+        None => Ok(Endpoints::of(region)),
+        Some(url) => {
+            let wrong = |error: &dyn std::fmt::Display| usage(&format!("the URL of iGPSport {region}: {error}"));
+            let url = url::Url::parse(url).map_err(|error| wrong(&error))?;
+            Endpoints::with_api(region, url).map_err(|error| wrong(&error))
+        }
+    });
+    let endpoints = endpoints.collect::<Result<Vec<_>, Stop>>()?;
+    let http = fitbridge_http::api_client(&fitbridge_http::ApiOptions::default());
+    let http = http.map_err(|error| internal(Code::Bug, &error))?;
+    Ok(IgpsportSource::over(endpoints.into_iter().map(|endpoints| Client::over(http.clone(), endpoints))))
+}
+
+/// Only the rider may look into the data folder: it holds rides and sealed secrets.
+fn make_private(home: &Path) -> Result<(), Stop> {
+    use std::os::unix::fs::DirBuilderExt;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(home);
+    made.map_err(|error| {
+        let detail = format!("{} cannot be made: {error}", home.display());
+        Stop::failed(Failure::new(Code::LedgerReadOnly, detail))
+    })
+}
+
+fn internal(code: Code, error: &dyn std::fmt::Display) -> Stop {
+    Stop::failed(Failure::new(code, error.to_string()))
+}
+
+fn usage(text: &str) -> Stop {
+    Stop::failed(Failure::new(Code::Settings, text))
+}
+
+impl From<SettingsError> for Stop {
+    fn from(error: SettingsError) -> Self {
+        usage(&error.to_string())
+    }
+}

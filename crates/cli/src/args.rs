@@ -1,0 +1,331 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use fitbridge_core::domain::History;
+
+const AFTER_HELP: &str = "\
+First steps:
+  fitbridge demo                                    see it work, nothing leaves this machine
+  fitbridge connect igpsport --token-stdin          paste the token of iGPSport's web app
+  fitbridge connect intervals --api-key-stdin       paste the key of Intervals.icu
+  fitbridge connect folder ~/rides                  keep every original FIT file
+  fitbridge sync                                    one pass; `fitbridge serve` keeps going
+
+Exit codes: 0 done, 1 usage or internal error, 2 some rides failed or wait for a retry,
+3 a connection needs you.";
+
+/// iGPSport rides, original FIT, delivered.
+#[derive(Debug, Parser)]
+#[command(name = "fitbridge", version, about, after_help = AFTER_HELP, propagate_version = true)]
+pub struct Cli {
+    /// Where the data lies [default: the platform's data folder]
+    #[arg(long, global = true, env = "FITBRIDGE_HOME", value_name = "DIR", hide_env_values = true)]
+    pub home: Option<PathBuf>,
+    /// Print JSON Lines instead of text (docs/JSON.md lists every field)
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say more on stderr; twice for everything
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Connect a place rides come from or go to
+    #[command(subcommand)]
+    Connect(Connect),
+    /// Disconnect a place and forget its secret
+    #[command(after_help = "Example:\n  fitbridge disconnect intervals")]
+    Disconnect {
+        /// Name of the connection, as `fitbridge status` shows it
+        name: String,
+    },
+    /// Rides upstream, with their state here
+    #[command(alias = "list-igp", after_help = "Example:\n  fitbridge list --limit 5")]
+    List {
+        /// Most rides that are shown
+        #[arg(long, default_value_t = 20, value_name = "N")]
+        limit: usize,
+        /// Only this source
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+    },
+    /// One pass: fetch what is new, deliver what is due
+    #[command(
+        alias = "sync-igp",
+        after_help = "Examples:\n  fitbridge sync --dry-run\n  fitbridge sync --json | jq 'select(.type==\"summary\")'"
+    )]
+    Sync {
+        /// Show what would be done; change nothing, download nothing, send nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Import files: FIT, folders, ZIP, or a head unit on USB
+    #[command(after_help = "Examples:\n  fitbridge import ride.fit rides.zip ~/old-rides\n  fitbridge import --usb\n  fitbridge import --watch ~/Downloads")]
+    Import(ImportArgs),
+    /// Connections, counts, and what waits
+    Status,
+    /// Why a ride is where it is, sink by sink
+    #[command(after_help = "Example:\n  fitbridge why 31827705")]
+    Why {
+        /// iGPSport's ride number, our id, or the start of a SHA-256
+        ride: String,
+    },
+    /// The original FIT file of a ride
+    #[command(after_help = "Example:\n  fitbridge get 31827705 -o ride.fit")]
+    Get {
+        /// iGPSport's ride number, our id, or the start of a SHA-256
+        ride: String,
+        /// Where to write it; `-` is standard output
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+        /// Write over a file that is there
+        #[arg(long)]
+        force: bool,
+    },
+    /// Judge FIT files and print their summaries; nothing is imported
+    #[command(after_help = "Example:\n  fitbridge inspect --json *.fit")]
+    Inspect {
+        /// Files
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Summary and small plots of a ride; route and profile as SVG
+    #[command(after_help = "Examples:\n  fitbridge show 31827705\n  fitbridge show ride.fit --svg ride.svg")]
+    Show {
+        /// A ride, or a FIT file
+        #[arg(value_name = "RIDE|FILE")]
+        what: String,
+        /// Draw route and profile into this file
+        #[arg(long, value_name = "OUT")]
+        svg: Option<PathBuf>,
+    },
+    /// Rides that wait for your word
+    Held {
+        /// What to say; without it they are listed
+        #[command(subcommand)]
+        word: Option<Word>,
+    },
+    /// Keep going: poll, fetch, deliver until stopped
+    Serve,
+    /// Play iGPSport, its file host, Intervals.icu and a webhook receiver on this machine
+    #[command(after_help = "Examples:\n  fitbridge simulator\n  fitbridge simulator --folder ~/rides --port 7070")]
+    Simulator(SimulatorArgs),
+    /// See it work: simulator and serve together on compressed time
+    Demo {
+        /// Stay until Ctrl-C
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Check the installation; with --probe, the first contact with the real service
+    Doctor {
+        /// Make a dozen polite calls with your own account and write redacted answers to a file
+        #[arg(long)]
+        probe: bool,
+        /// Where the redacted answers go
+        #[arg(long, value_name = "FILE", default_value = "fitbridge-probe.json")]
+        output: PathBuf,
+    },
+    /// Print a completion script for a shell
+    #[command(after_help = "Example:\n  fitbridge completions bash > ~/.local/share/bash-completion/completions/fitbridge")]
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// The older way to say `connect igpsport`
+    #[command(hide = true)]
+    LoginIgp(IgpsportArgs),
+    /// The older way to store a token
+    #[command(hide = true, subcommand)]
+    Config(Config),
+}
+
+/// The older settings command.
+#[derive(Debug, Subcommand)]
+pub enum Config {
+    /// `config set igpsport:token JWT`; `-` reads standard input
+    Set {
+        /// `igpsport:token`
+        key: String,
+        /// The value, or `-`
+        value: String,
+    },
+}
+
+/// What can be connected.
+#[derive(Debug, Subcommand)]
+pub enum Connect {
+    /// iGPSport: rides come from here
+    #[command(after_help = "Examples:\n  fitbridge connect igpsport --token-stdin < token.txt\n  fitbridge connect igpsport --login me@example.com --stay-signed-in")]
+    Igpsport(IgpsportArgs),
+    /// Intervals.icu: rides go here
+    #[command(after_help = "Example:\n  fitbridge connect intervals --api-key-stdin < key.txt")]
+    Intervals(IntervalsArgs),
+    /// A folder of original FIT files
+    #[command(after_help = "Example:\n  fitbridge connect folder ~/rides --template '{year}/{date}-{title}.fit'")]
+    Folder(FolderArgs),
+    /// A signed webhook (Standard Webhooks)
+    #[command(after_help = "Example:\n  fitbridge connect webhook https://example.com/rides")]
+    Webhook(WebhookArgs),
+}
+
+/// What every connection has.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// What to call it [default: the service's name]
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// How far back it reaches: all, none, or from a date [default: all]
+    #[arg(long, value_name = "all|none|YYYY-MM-DD")]
+    pub history: Option<History>,
+}
+
+/// iGPSport's regions; accounts are not shared between them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RegionArg {
+    /// app.igpsport.com
+    Global,
+    /// app.igpsport.cn
+    China,
+}
+
+impl RegionArg {
+    /// The realm of an account in this region.
+    pub fn realm(self) -> &'static str {
+        match self {
+            Self::Global => "global",
+            Self::China => "china",
+        }
+    }
+}
+
+/// How to connect iGPSport.
+#[derive(Debug, Args)]
+pub struct IgpsportArgs {
+    /// Read the token of iGPSport's web app from standard input
+    #[arg(long, conflicts_with = "login")]
+    pub token_stdin: bool,
+    /// Sign in with e-mail and password (asked for without echo)
+    #[arg(long, value_name = "EMAIL")]
+    pub login: Option<String>,
+    /// Read the password from standard input
+    #[arg(long, requires = "login")]
+    pub password_stdin: bool,
+    /// Keep the login sealed and sign in again once per token life
+    #[arg(long, requires = "login")]
+    pub stay_signed_in: bool,
+    /// Needed only when both regions know the token, and for --login to China
+    #[arg(long)]
+    pub region: Option<RegionArg>,
+    #[command(flatten)]
+    pub common: Common,
+    /// The token itself; shells remember it, so prefer --token-stdin
+    #[arg(value_name = "TOKEN", hide = true, conflicts_with_all = ["token_stdin", "login"])]
+    pub token: Option<String>,
+}
+
+/// How to connect Intervals.icu.
+#[derive(Debug, Args)]
+pub struct IntervalsArgs {
+    /// Read the API key from standard input (Settings, Developer)
+    #[arg(long)]
+    pub api_key_stdin: bool,
+    /// The athlete, where the key may act for more than its owner
+    #[arg(long, value_name = "ID")]
+    pub athlete: Option<String>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// How to connect a folder.
+#[derive(Debug, Args)]
+pub struct FolderArgs {
+    /// The folder
+    pub path: PathBuf,
+    /// How files are named there
+    #[arg(long, value_name = "T")]
+    pub template: Option<String>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// How to connect a webhook.
+#[derive(Debug, Args)]
+pub struct WebhookArgs {
+    /// Where rides are posted to
+    pub url: String,
+    /// Read the signing secret (whsec_…) from standard input; without it one is made
+    #[arg(long)]
+    pub secret_stdin: bool,
+    /// Post the FIT file itself, or a notice without it
+    #[arg(long, value_enum, default_value_t = WebhookMode::Raw)]
+    pub mode: WebhookMode,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// What a webhook is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum WebhookMode {
+    /// The FIT file, the ride's facts in headers
+    Raw,
+    /// A JSON notice
+    Notify,
+}
+
+/// The rider's word for held rides.
+#[derive(Debug, Subcommand)]
+pub enum Word {
+    /// Send them all the same
+    Send(WordArgs),
+    /// Leave them; they are never sent
+    Skip(WordArgs),
+}
+
+/// Which held rides are meant.
+#[derive(Debug, Args)]
+pub struct WordArgs {
+    /// Rides
+    #[arg(value_name = "RIDE", required_unless_present = "all")]
+    pub rides: Vec<String>,
+    /// All of them
+    #[arg(long, conflicts_with = "rides")]
+    pub all: bool,
+    /// Only at this sink
+    #[arg(long, value_name = "NAME")]
+    pub sink: Option<String>,
+}
+
+/// What to import.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// Files, folders, ZIP archives
+    #[arg(value_name = "PATH", required_unless_present_any = ["usb", "watch"])]
+    pub paths: Vec<PathBuf>,
+    /// Find a mounted head unit and import its rides
+    #[arg(long)]
+    pub usb: bool,
+    /// Import what appears in a folder, until stopped
+    #[arg(long, value_name = "FOLDER")]
+    pub watch: Option<PathBuf>,
+}
+
+/// How to simulate.
+#[derive(Debug, Args)]
+pub struct SimulatorArgs {
+    /// Serve the FIT files of this folder instead of made-up rides
+    #[arg(long, value_name = "DIR")]
+    pub folder: Option<PathBuf>,
+    /// First of six ports in a row [default: chosen by the system]
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// Makes other made-up rides
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}

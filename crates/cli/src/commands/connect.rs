@@ -1,0 +1,289 @@
+//! `fitbridge connect`, `disconnect`, and the older names. A connection is checked against its service
+//! before it is stored.
+
+use std::io::{BufRead, IsTerminal, Read};
+
+use fitbridge_core::{
+    Code, Failure,
+    domain::{Connection, Service},
+    engine::{connect::Wish, secrets::SourceSecret},
+    ports::{Login, SinkError, SourceIdentity},
+};
+use secrecy::SecretString;
+use serde_json::json;
+
+use super::Context;
+use crate::{
+    app::App,
+    args::{Common, FolderArgs, IgpsportArgs, IntervalsArgs, RegionArg, WebhookArgs, WebhookMode},
+    exit::{Exit, Stop},
+    out::plain,
+};
+
+/// Longest secret that is read from standard input, in bytes.
+const MAX_STDIN: u64 = 64 * 1024;
+
+/// `connect igpsport`, and `login-igp`.
+pub async fn igpsport(context: &Context, args: IgpsportArgs) -> Result<Exit, Stop> {
+    let app = context.open()?;
+    let wish = wish(&app, args.common, "igpsport");
+    let source = &app.engine.ports().source;
+    let (token, login) = match (&args.login, args.token) {
+        (Some(username), _) => {
+            let login = Login { username: username.clone(), password: password(args.password_stdin)? };
+            let realm = args.region.unwrap_or(RegionArg::Global).realm();
+            let token = source.log_in(realm, &login).await.map_err(|error| error.failure())?;
+            (token, args.stay_signed_in.then_some(login))
+        }
+        (None, Some(token)) => (in_arguments(context, token)?, None),
+        (None, None) if args.token_stdin || !std::io::stdin().is_terminal() => (from_stdin("token")?, None),
+        (None, None) => (asked_for("iGPSport token: ")?, None),
+    };
+    let found = identify(context, &app, &wish, args.region, args.login.is_some(), &token).await?;
+    let secret = SourceSecret { token, login };
+    let connection = app.engine.connect_source(&wish, &found, &secret).await?;
+    let total = found.latest.total_rows.unwrap_or(0);
+    tell(context, &connection, &[("rides", total.into())]);
+    context.out.line(format!("  {total} rides there; the latest: {}", latest(&found)));
+    if let Some(ends_at) = connection.source().and_then(|source| source.token_ends_at) {
+        context.out.line(format!("  the token ends {ends_at:.0}"));
+    }
+    context.out.line("  next: connect a place for the rides (intervals, folder, webhook), then `fitbridge sync`");
+    Ok(Exit::Done)
+}
+
+/// Asks both regions whose token it is. Both may know it, for two different people.
+async fn identify(
+    context: &Context,
+    app: &App,
+    wish: &Wish,
+    region: Option<RegionArg>,
+    signed_in: bool,
+    token: &SecretString,
+) -> Result<SourceIdentity, Stop> {
+    let facts = app.engine.ports().source.token_facts(token).map_err(|error| error.failure())?;
+    if facts.ends_at.is_some_and(|end| end <= app.engine.now()) {
+        return Err(Failure::from(Code::TokenExpired).into());
+    }
+    // One replaced host plays both regions, so there is nothing to choose between.
+    let one_host = context.settings.igpsport_url.is_some() != context.settings.igpsport_china_url.is_some();
+    let region = region.or((one_host || signed_in).then_some(RegionArg::Global));
+    let realm = region.map(RegionArg::realm);
+    let found = app.engine.ports().source.identify(token, realm).await.map_err(|error| error.failure())?;
+    match <[SourceIdentity; 1]>::try_from(found) {
+        Ok([one]) => Ok(one),
+        Err(none) if none.is_empty() => Err(Failure::from(Code::TokenRefused).into()),
+        Err(several) => choose(context, app, wish, several).await,
+    }
+}
+
+async fn choose(
+    context: &Context,
+    app: &App,
+    wish: &Wish,
+    several: Vec<SourceIdentity>,
+) -> Result<SourceIdentity, Stop> {
+    // Renewing a connection goes on with the account that it has.
+    if let Ok(old) = app.engine.find_connection(&app.user, &wish.name).await
+        && let Some(same) = several.iter().find(|found| found.account == old.doc.account)
+    {
+        return Ok(same.clone());
+    }
+    context.out.note("Both iGPSport regions know this token, for two different people:");
+    for found in &several {
+        let nickname = found.nickname.as_deref().unwrap_or("(no name)");
+        context.out.note(format!("  {}: {}, latest ride: {}", found.account.realm, plain(nickname), latest(found)));
+    }
+    if std::io::stdin().is_terminal() {
+        context.out.note("Which one is you? Type global or china:");
+        let mut answer = String::new();
+        // No answer is no choice.
+        let _ = std::io::stdin().lock().take(100).read_line(&mut answer);
+        if let Some(chosen) = several.into_iter().find(|found| found.account.realm == answer.trim()) {
+            return Ok(chosen);
+        }
+    }
+    Err(Failure::from(Code::RegionAmbiguous).into())
+}
+
+fn latest(found: &SourceIdentity) -> String {
+    let Some(row) = found.latest.rows.first() else { return "none".into() };
+    let date = row.facts.date.map_or_else(|| "no date".into(), |date| date.to_string());
+    let title = row.facts.title.as_deref().unwrap_or("untitled");
+    let km = row.facts.distance_m.map(|m| format!(", {:.1} km", m / 1000.0)).unwrap_or_default();
+    format!("{date} {}{km}", plain(title))
+}
+
+/// `connect intervals`.
+pub async fn intervals(context: &Context, args: IntervalsArgs) -> Result<Exit, Stop> {
+    let app = context.open()?;
+    let wish = wish(&app, args.common, "intervals");
+    let key = match args.api_key_stdin || !std::io::stdin().is_terminal() {
+        true => from_stdin("API key")?,
+        false => asked_for("Intervals.icu API key (Settings, Developer): ")?,
+    };
+    let secret = fitbridge_sinks::intervals::api_key_secret(&key);
+    let settings = args.athlete.map_or_else(|| json!({}), |athlete| json!({ "athlete": athlete }));
+    let connection = connect_sink(&app, &wish, "intervals", settings, Some(&secret)).await?;
+    tell(context, &connection, &[]);
+    Ok(Exit::Done)
+}
+
+/// `connect folder`.
+pub async fn folder(context: &Context, args: FolderArgs) -> Result<Exit, Stop> {
+    let app = context.open()?;
+    let wish = wish(&app, args.common, "folder");
+    let path = std::path::absolute(&args.path).map_err(|error| Stop::failed(Failure::new(Code::FolderUnwritable, error.to_string())))?;
+    let mut settings = json!({ "path": path });
+    if let Some(template) = args.template {
+        settings["template"] = template.into();
+    }
+    let connection = connect_sink(&app, &wish, "folder", settings, None).await?;
+    tell(context, &connection, &[]);
+    Ok(Exit::Done)
+}
+
+/// `connect webhook`.
+pub async fn webhook(context: &Context, args: WebhookArgs) -> Result<Exit, Stop> {
+    let app = context.open()?;
+    let wish = wish(&app, args.common, "webhook");
+    let mode = match args.mode {
+        WebhookMode::Raw => "raw",
+        WebhookMode::Notify => "notify",
+    };
+    let settings = json!({ "url": args.url, "mode": mode });
+    let made = !args.secret_stdin;
+    let text = match args.secret_stdin {
+        true => from_stdin("signing secret")?,
+        false => fitbridge_sinks::webhook::new_secret(fitbridge_local::random_bytes().map_err(|error| Stop::failed(Failure::new(Code::Bug, error.to_string())))?),
+    };
+    let sealed = fitbridge_sinks::webhook::sealed_secret(&text);
+    let secret = sealed.map_err(|error| Stop::failed(Failure::from(error)))?;
+    let connection = connect_sink(&app, &wish, "webhook", settings, Some(&secret)).await?;
+    tell(context, &connection, &[]);
+    if made {
+        // The receiver needs it, and this is the only time it is shown.
+        let shown = secrecy::ExposeSecret::expose_secret(&text);
+        context.out.line(format!("  signing secret for the receiver, shown once: {shown}"));
+        context.out.record(&json!({ "type": "webhook_secret", "name": connection.name, "secret": shown }));
+    }
+    Ok(Exit::Done)
+}
+
+/// `config set igpsport:token`.
+pub async fn config_set(context: &Context, key: &str, value: String) -> Result<Exit, Stop> {
+    if key != "igpsport:token" {
+        let failure = Failure::new(Code::Settings, format!("unknown key {key:?}; did you mean igpsport:token?"));
+        return Err(Stop::failed(failure));
+    }
+    let common = Common { name: None, history: None };
+    let token = Some(value);
+    let args = IgpsportArgs {
+        token_stdin: false,
+        login: None,
+        password_stdin: false,
+        stay_signed_in: false,
+        region: None,
+        common,
+        token,
+    };
+    igpsport(context, args).await
+}
+
+/// `disconnect`.
+pub async fn disconnect(context: &Context, name: &str) -> Result<Exit, Stop> {
+    let app = context.open()?;
+    let connection = app.engine.disconnect(&app.user, name).await?;
+    context.out.record(&json!({ "type": "disconnected", "name": connection.name, "id": connection.id }));
+    context.out.line(format!(
+        "{} ({}) is disconnected and its secret forgotten; what was delivered stays known, so connecting it again sends nothing twice",
+        connection.name,
+        plain(&connection.label)
+    ));
+    Ok(Exit::Done)
+}
+
+fn wish(app: &App, common: Common, service: &str) -> Wish {
+    let name = common.name.unwrap_or_else(|| service.to_owned());
+    Wish { user: app.user.clone(), name, history: common.history }
+}
+
+async fn connect_sink(
+    app: &App,
+    wish: &Wish,
+    service: &str,
+    settings: serde_json::Value,
+    secret: Option<&SecretString>,
+) -> Result<Connection, Stop> {
+    let service = Service::from_any(service);
+    let Some(sink) = app.engine.ports().sinks.get(&service) else {
+        return Err(Stop::failed(Failure::new(Code::SinkUnknown, service.as_str())));
+    };
+    let identity = sink.check(&settings, secret).await.map_err(|error| match error {
+        SinkError::NeedsReauth(failure) => Stop { failure, exit: Exit::NeedsRider },
+        SinkError::Away { failure, .. } => Stop { failure, exit: Exit::Unfinished },
+        SinkError::Settings(failure) | SinkError::Unsupported(failure) => Stop::failed(failure),
+    })?;
+    Ok(app.engine.connect_sink(wish, &identity, secret).await?)
+}
+
+fn tell(context: &Context, connection: &Connection, more: &[(&str, serde_json::Value)]) {
+    let mut record = json!({
+        "type": "connected",
+        "name": connection.name,
+        "id": connection.id,
+        "service": connection.account.service,
+        "realm": connection.account.realm,
+        "account": connection.account.account,
+        "label": connection.label,
+    });
+    for (field, value) in more {
+        record[*field] = value.clone();
+    }
+    context.out.record(&record);
+    let realm = match connection.account.realm.as_str() {
+        "" => String::new(),
+        realm => format!(", {realm}"),
+    };
+    let account = plain(&connection.account.account);
+    context.out.line(format!("{}: connected as {} ({account}{realm})", connection.name, plain(&connection.label)));
+}
+
+fn from_stdin(what: &str) -> Result<SecretString, Stop> {
+    let mut text = String::new();
+    let read = std::io::stdin().lock().take(MAX_STDIN).read_to_string(&mut text);
+    let trimmed = text.trim();
+    if read.is_err() || trimmed.is_empty() {
+        let failure = Failure::new(Code::Settings, format!("no {what} came on standard input"));
+        return Err(Stop::failed(failure));
+    }
+    Ok(SecretString::from(trimmed.to_owned()))
+}
+
+fn asked_for(prompt: &str) -> Result<SecretString, Stop> {
+    let text = rpassword::prompt_password(prompt);
+    let text = text.map_err(|error| Stop::failed(Failure::new(Code::Settings, format!("nothing was typed: {error}"))))?;
+    Ok(SecretString::from(text.trim().to_owned()))
+}
+
+fn password(stdin: bool) -> Result<SecretString, Stop> {
+    if !stdin && std::io::stdin().is_terminal() {
+        return asked_for("iGPSport password: ");
+    }
+    // Spaces at the ends may belong to a password; a line's end does not.
+    let mut text = String::new();
+    let read = std::io::stdin().lock().take(MAX_STDIN).read_line(&mut text);
+    let password = text.trim_end_matches(['\r', '\n']);
+    if read.is_err() || password.is_empty() {
+        return Err(Stop::failed(Failure::new(Code::Settings, "no password came on standard input")));
+    }
+    Ok(SecretString::from(password.to_owned()))
+}
+
+fn in_arguments(context: &Context, token: String) -> Result<SecretString, Stop> {
+    if token == "-" {
+        return from_stdin("token");
+    }
+    context.out.note("warning: a token in the arguments stays in the shell's history; prefer --token-stdin");
+    Ok(SecretString::from(token))
+}

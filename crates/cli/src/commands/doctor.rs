@@ -1,0 +1,93 @@
+//! `fitbridge doctor`: is everything as it should be, and the first contact with the real service.
+
+use std::path::Path;
+
+use anstyle::AnsiColor;
+use fitbridge_core::{Code, Failure, domain::Connection, engine::secrets::SourceSecret, ports::SealedKey};
+use fitbridge_igpsport::{FileHost, FirstContactOptions, Token, first_contact};
+use secrecy::ExposeSecret;
+use serde_json::json;
+
+use super::{Context, sync::connections};
+use crate::{
+    app::App,
+    exit::{Exit, Stop},
+    out::{paint, plain},
+};
+
+/// Checks the installation; with `probe`, makes the calls of the first contact.
+pub async fn run(context: &Context, probe: bool, output: &Path) -> Result<Exit, Stop> {
+    context.warn();
+    let app = context.look()?;
+    let connections = connections(&app).await?;
+    if probe {
+        return contact(context, &app, &connections, output).await;
+    }
+    let mut exit = Exit::Done;
+    check(context, "data folder", true, &app.home.display().to_string());
+    check(context, "ledger", true, "it opens and can be read");
+    for connection in &connections {
+        let (fine, detail) = examine(&app, connection).await?;
+        check(context, &connection.name, fine, &plain(&detail));
+        if !fine {
+            exit = Exit::NeedsRider;
+        }
+    }
+    if connections.is_empty() {
+        check(context, "connections", true, "none yet: start with `fitbridge connect igpsport`");
+    }
+    context.out.record(&json!({ "type": "summary", "connections": connections.len() }));
+    Ok(exit)
+}
+
+fn check(context: &Context, what: &str, fine: bool, detail: &str) {
+    let word = if fine { paint(AnsiColor::Green, "ok  ") } else { paint(AnsiColor::Red, "look") };
+    context.out.line(format!("{word} {what}: {detail}"));
+    context.out.record(&json!({ "type": "check", "what": what, "ok": fine, "detail": detail }));
+}
+
+/// Whether a connection's secret opens and its service answers.
+async fn examine(app: &App, connection: &Connection) -> Result<(bool, String), Stop> {
+    if let Some(reason) = connection.paused() {
+        return Ok((false, format!("paused: {reason}; next: {}", reason.code.next_step())));
+    }
+    if connection.source().is_some() {
+        return Ok(match app.engine.look(connection, 1).await {
+            Ok(Ok(page)) => (true, format!("answers, {} rides", page.page.total_rows.unwrap_or(0))),
+            Ok(Err(error)) => (false, error.to_string()),
+            Err(error) => (false, error.failure().to_string()),
+        });
+    }
+    let key = SealedKey { user: app.user.clone(), connection: connection.id.clone() };
+    let secret = app.engine.ports().vault.open(&key).await.ok();
+    let Some(sink) = app.engine.ports().sinks.get(&connection.account.service) else {
+        return Ok((false, Code::SinkUnknown.sentence().into()));
+    };
+    Ok(match sink.check(&connection.settings, secret.as_ref()).await {
+        Ok(identity) => (true, format!("answers as {}", identity.label)),
+        Err(error) => (false, error.failure().to_string()),
+    })
+}
+
+async fn contact(context: &Context, app: &App, connections: &[Connection], output: &Path) -> Result<Exit, Stop> {
+    let source = connections.iter().find(|connection| connection.source().is_some());
+    let source = source.ok_or_else(|| Failure::new(Code::NoSuchConnection, "no source is connected"))?;
+    let key = SealedKey { user: app.user.clone(), connection: source.id.clone() };
+    let sealed = app.engine.ports().vault.open(&key).await;
+    let sealed = sealed.map_err(fitbridge_core::engine::EngineError::from)?;
+    let secret = SourceSecret::from_sealed(&sealed).ok_or_else(|| Failure::from(Code::TokenMissing))?;
+    let token = Token::parse(secret.token.expose_secret()).map_err(|_| Failure::from(Code::TokenInvalid))?;
+    let failed = |error: &dyn std::fmt::Display| Stop::failed(Failure::new(Code::Settings, error.to_string()));
+    let files = FileHost::new(std::sync::Arc::clone(&app.guard)).map_err(|error| failed(&error))?;
+    let client = app.source.client(&source.account.realm).map_err(|error| error.failure())?;
+    context.out.note("about a dozen calls, one a second; nothing is changed");
+    let contact = first_contact(client, &files, &token, &FirstContactOptions::default()).await;
+    let text = serde_json::to_string_pretty(&contact.answers).map_err(|error| failed(&error))?;
+    std::fs::write(output, text).map_err(|error| failed(&format!("{}: {error}", output.display())))?;
+    for answer in &contact.answers {
+        context.out.line(format!("{}: {}", answer.probe, answer.status.map_or_else(|| "no answer".into(), |status| status.to_string())));
+    }
+    context.out.line(format!("{} redacted answers are in {}: read them before you share them", contact.answers.len(), output.display()));
+    context.out.record(&json!({ "type": "summary", "answers": contact.answers.len(), "file": output }));
+    Ok(Exit::Done)
+}

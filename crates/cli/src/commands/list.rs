@@ -1,0 +1,93 @@
+//! `fitbridge list`: rides upstream, with their state here.
+
+use anstyle::AnsiColor;
+use fitbridge_core::{
+    Code, Failure,
+    domain::{ActivityState, Connection, Delivery, DeliveryState},
+    engine::Upstream,
+    ports::Key,
+};
+use serde_json::{Value, json};
+
+use super::{Context, sync::connections};
+use crate::{
+    app::App,
+    exit::{Exit, Stop},
+    out::{paint, plain},
+};
+
+/// Lists the newest rides of each source.
+pub async fn run(context: &Context, limit: usize, name: Option<&str>) -> Result<Exit, Stop> {
+    context.warn();
+    let app = context.look()?;
+    let connections = connections(&app).await?;
+    let sources: Vec<_> = connections
+        .iter()
+        .filter(|connection| connection.source().is_some() && name.is_none_or(|name| connection.name == name))
+        .collect();
+    if sources.is_empty() {
+        return Err(Stop::of(Failure::new(Code::NoSuchConnection, name.unwrap_or("no source is connected"))));
+    }
+    let sinks: Vec<_> = connections.iter().filter(|connection| connection.sink().is_some()).collect();
+    let mut shown = 0;
+    for source in sources {
+        let (mut left, mut number) = (limit, 1);
+        while left > 0 {
+            let page = app.engine.look(source, number).await?.map_err(|error| error.failure())?;
+            for ride in page.rides.iter().take(left) {
+                print(context, &app, source, &sinks, ride).await?;
+                shown += 1;
+            }
+            for problem in &page.page.problems {
+                context.out.line(format!("a row that cannot be read: {}", plain(&problem.reason)));
+                context.out.record(&json!({ "type": "undecodable", "reason": problem.reason }));
+            }
+            left = left.saturating_sub(page.rides.len());
+            if page.rides.is_empty() || page.page.total_pages.is_some_and(|pages| number >= pages) {
+                break;
+            }
+            number += 1;
+        }
+    }
+    context.out.record(&json!({ "type": "summary", "rides": shown }));
+    Ok(Exit::Done)
+}
+
+async fn print(
+    context: &Context,
+    app: &App,
+    source: &Connection,
+    sinks: &[&Connection],
+    ride: &Upstream,
+) -> Result<(), Stop> {
+    let facts = &ride.row.facts;
+    let state = ride.known.as_ref().map_or("new", |known| known.doc.state.name());
+    let mut deliveries = serde_json::Map::new();
+    if let Some(ActivityState::Fetched { content, .. }) = ride.known.as_ref().map(|known| &known.doc.state) {
+        let keys: Vec<_> = sinks.iter().map(|sink| Key::delivery(&app.user, &sink.id, content)).collect();
+        let found = app.engine.store().read_many::<Delivery>(&keys).await?;
+        for (sink, delivery) in sinks.iter().zip(found) {
+            let state = delivery.map_or("none", |delivery| delivery.doc.state.name());
+            deliveries.insert(sink.name.clone(), Value::from(state));
+        }
+    }
+    let title = facts.title.as_deref().map(plain).unwrap_or_default();
+    let date = facts.date.map_or_else(|| "no date   ".into(), |date| date.to_string());
+    let km = facts.distance_m.map(|m| format!("{:7.1} km", m / 1000.0)).unwrap_or_default();
+    let delivered = DeliveryState::Skipped.name();
+    let all_there = deliveries.values().all(|state| *state == "delivered" || *state == delivered);
+    let color = if state == "fetched" && all_there { AnsiColor::Green } else { AnsiColor::Yellow };
+    let at: Vec<_> = deliveries.iter().map(|(sink, state)| format!("{sink} {}", state.as_str().unwrap_or(""))).collect();
+    context.out.line(format!("{:>12}  {date}  {km}  {}  {}  {title}", ride.row.ride_id, paint(color, state), at.join(", ")));
+    context.out.record(&json!({
+        "type": "listed",
+        "source": source.name,
+        "ride": ride.row.ride_id.to_string(),
+        "date": facts.date,
+        "title": facts.title,
+        "distance_m": facts.distance_m,
+        "state": state,
+        "deliveries": deliveries,
+    }));
+    Ok(())
+}

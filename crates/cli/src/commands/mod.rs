@@ -1,0 +1,137 @@
+//! One file per command, and what they share.
+
+mod completions;
+mod connect;
+mod demo;
+mod doctor;
+mod find;
+mod get;
+mod held;
+mod import;
+mod list;
+mod serve;
+mod show;
+mod simulate;
+mod status;
+mod sync;
+mod tally;
+mod why;
+
+use std::sync::Arc;
+
+use fitbridge_core::engine::NoObserver;
+use tracing::Level;
+
+use crate::{
+    app::{Access, App},
+    args::{Cli, Command, Config, Connect},
+    exit::{Exit, Stop},
+    inspect, logging,
+    out::{Out, plain},
+    settings::{self, Settings},
+};
+
+/// Runs a command to its end.
+pub fn run(cli: Cli) -> Exit {
+    let out = Out::new(cli.json);
+    match dispatch(cli, out) {
+        Ok(exit) => exit,
+        Err(stop) => {
+            out.record(&serde_json::json!({
+                "type": "error",
+                "code": stop.failure.code,
+                "message": stop.failure.code.sentence(),
+                "detail": stop.failure.detail,
+                "next": stop.failure.code.next_step(),
+            }));
+            out.note(format!("fitbridge: {}", plain(&stop.failure.to_string())));
+            out.note(format!("  next: {}", stop.failure.code.next_step()));
+            stop.exit
+        }
+    }
+}
+
+fn dispatch(cli: Cli, out: Out) -> Result<Exit, Stop> {
+    // These work without any data.
+    match &cli.command {
+        Command::Completions { shell } => return Ok(completions::print(*shell)),
+        Command::Inspect { files } => {
+            logging::start(None, cli.verbose, Level::ERROR);
+            return Ok(inspect::run(out, files));
+        }
+        _ => {}
+    }
+    let home = settings::home(cli.home.as_deref())?;
+    let settings = Settings::read(&home)?;
+    let usual = if matches!(cli.command, Command::Serve) { Level::INFO } else { Level::ERROR };
+    logging::start(Some(&settings), cli.verbose, usual);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = runtime.map_err(|error| Stop::failed(fitbridge_core::Failure::new(fitbridge_core::Code::Bug, error.to_string())))?;
+    let context = Context { out, home, settings };
+    let exit = runtime.block_on(context.command(cli.command));
+    // A blocking read of a slow disk must not keep a finished command alive.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    exit
+}
+
+/// What every command needs.
+#[derive(Debug)]
+pub struct Context {
+    /// Where it prints.
+    pub out: Out,
+    /// The data folder.
+    pub home: std::path::PathBuf,
+    /// The settings.
+    pub settings: Settings,
+}
+
+impl Context {
+    async fn command(self, command: Command) -> Result<Exit, Stop> {
+        match command {
+            Command::Connect(Connect::Igpsport(args)) | Command::LoginIgp(args) => connect::igpsport(&self, args).await,
+            Command::Connect(Connect::Intervals(args)) => connect::intervals(&self, args).await,
+            Command::Connect(Connect::Folder(args)) => connect::folder(&self, args).await,
+            Command::Connect(Connect::Webhook(args)) => connect::webhook(&self, args).await,
+            Command::Config(Config::Set { key, value }) => connect::config_set(&self, &key, value).await,
+            Command::Disconnect { name } => connect::disconnect(&self, &name).await,
+            Command::List { limit, name } => list::run(&self, limit, name.as_deref()).await,
+            Command::Sync { dry_run: true } => sync::dry_run(&self).await,
+            Command::Sync { dry_run: false } => sync::run(&self).await,
+            Command::Import(args) => import::run(&self, args).await,
+            Command::Status => status::run(&self).await,
+            Command::Why { ride } => why::run(&self, &ride).await,
+            Command::Get { ride, output, force } => get::run(&self, &ride, &output, force).await,
+            Command::Show { what, svg } => show::run(&self, &what, svg.as_deref()).await,
+            Command::Held { word } => held::run(&self, word).await,
+            Command::Serve => serve::run(&self).await,
+            Command::Simulator(args) => simulate::run(&self, &args).await,
+            Command::Demo { keep } => demo::run(&self, keep).await,
+            Command::Doctor { probe, output } => doctor::run(&self, probe, &output).await,
+            Command::Inspect { files } => Ok(inspect::run(self.out, &files)),
+            Command::Completions { shell } => Ok(completions::print(shell)),
+        }
+    }
+
+    /// Opens the data to change it. Hosts that stand in for real ones are warned of, once.
+    pub fn open(&self) -> Result<App, Stop> {
+        self.open_watched(Arc::new(NoObserver))
+    }
+
+    /// The same, with somebody who is told of every change.
+    pub fn open_watched(&self, observer: Arc<dyn fitbridge_core::engine::Observer>) -> Result<App, Stop> {
+        self.warn();
+        App::open(&self.home, &self.settings, Access::Write, observer)
+    }
+
+    /// Opens the data to look at it.
+    pub fn look(&self) -> Result<App, Stop> {
+        App::open(&self.home, &self.settings, Access::Read, Arc::new(NoObserver))
+    }
+
+    /// Warns of what stands in place of the real hosts.
+    pub fn warn(&self) {
+        for warning in self.settings.warnings() {
+            self.out.note(format!("warning: {warning}"));
+        }
+    }
+}

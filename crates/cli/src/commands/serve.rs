@@ -1,0 +1,41 @@
+//! `fitbridge serve`: keep going until stopped.
+
+use fitbridge_core::{Code, Failure};
+use fitbridge_local::{ServeLock, ServeLockError, SystemClock, run::serve};
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::Context;
+use crate::exit::{Exit, Stop};
+
+/// Serves until SIGTERM or Ctrl-C, then finishes or gives back what it holds.
+pub async fn run(context: &Context) -> Result<Exit, Stop> {
+    let mut app = context.open()?;
+    let now = fitbridge_core::ports::Clock::now(&SystemClock);
+    let _lock = ServeLock::take(&app.home, now).map_err(|error| match error {
+        ServeLockError::Taken { .. } => Stop::failed(Failure::new(Code::LedgerLocked, error.to_string())),
+        ServeLockError::Unusable { .. } => Stop::failed(Failure::new(Code::LedgerReadOnly, error.to_string())),
+    })?;
+    context.out.line(format!("serving {}; stop with Ctrl-C", app.home.display()));
+    context.out.record(&json!({ "type": "serving", "home": app.home }));
+    let served = serve(&mut app.lanes, stopped()?).await?;
+    context.out.line(format!(
+        "stopped: {} jobs finished, {} left for the next run",
+        served.finished, served.released
+    ));
+    context.out.record(&json!({ "type": "summary", "finished": served.finished, "released": served.released }));
+    Ok(Exit::Done)
+}
+
+/// Comes with SIGTERM or SIGINT.
+pub fn stopped() -> Result<impl Future<Output = ()>, Stop> {
+    let failed = |error: std::io::Error| Stop::failed(Failure::new(Code::Bug, error.to_string()));
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

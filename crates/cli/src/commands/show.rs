@@ -1,0 +1,33 @@
+//! `fitbridge show RIDE|FILE`.
+
+use std::path::Path;
+
+use fitbridge_core::{Code, Failure};
+
+use super::{Context, find};
+use crate::{
+    exit::{Exit, Stop},
+    show,
+};
+
+/// Shows a file that is there under that name, else the ride.
+pub async fn run(context: &Context, what: &str, svg: Option<&Path>) -> Result<Exit, Stop> {
+    let path = Path::new(what);
+    let (title, bytes) = if path.is_file() {
+        let bytes = std::fs::read(path).map_err(|error| Stop::failed(Failure::new(Code::Settings, format!("{what}: {error}"))))?;
+        (what.to_owned(), bytes.into())
+    } else {
+        let app = context.look()?;
+        let ride = find::ride(&app, what).await?;
+        let content = ride.state.content().ok_or_else(|| {
+            Failure::new(Code::ArchiveMissing, format!("{} has no file yet: {}", ride.rider_id(), ride.state.name()))
+        })?;
+        let opened = app.engine.ports().archive.open(&app.user, content).await;
+        let bytes = opened.map_err(|error| Stop::failed(Failure::new(Code::ArchiveMissing, error.to_string())))?;
+        (ride.ride.title().unwrap_or_else(|| ride.rider_id()), bytes)
+    };
+    match show::show(context.out, &title, &bytes, svg) {
+        Ok(()) => Ok(Exit::Done),
+        Err(error) => Err(Stop::failed(Failure::new(Code::Settings, error.to_string()))),
+    }
+}

@@ -1,0 +1,47 @@
+//! `fitbridge simulator`.
+
+use fitbridge_core::{Code, Failure};
+use fitbridge_simulator::{Config, Ports, Region, Simulator};
+use serde_json::json;
+
+use super::{Context, serve::stopped};
+use crate::{
+    args::SimulatorArgs,
+    exit::{Exit, Stop},
+    out::bold,
+};
+
+/// Plays every service until stopped.
+pub async fn run(context: &Context, args: &SimulatorArgs) -> Result<Exit, Stop> {
+    let failed = |error: &dyn std::fmt::Display| Stop::failed(Failure::new(Code::Settings, error.to_string()));
+    let ports = args.port.map_or_else(Ports::default, Ports::from);
+    let config = Config { ports, seed: args.seed, ..Config::default() };
+    let simulator = Simulator::demo_world(config).await.map_err(|error| failed(&error))?;
+    if let Some(folder) = &args.folder {
+        let world = simulator.world();
+        let Some(rider) = world.members(Region::Global).into_iter().next() else {
+            return Err(failed(&"the simulated world has no rider"));
+        };
+        for ride in world.rides(Region::Global, rider.member_id) {
+            world.delete_ride(Region::Global, ride.ride_id).map_err(|error| failed(&error))?;
+        }
+        let rides = world.load_folder(Region::Global, rider.member_id, folder).map_err(|error| failed(&error))?;
+        context.out.line(format!("{} rides from {}", rides.len(), folder.display()));
+    }
+    let help = simulator.connection_help();
+    let out = context.out;
+    out.line(format!("{} — in another terminal:", bold("simulated iGPSport, Intervals.icu and webhook receiver")));
+    out.line("");
+    out.line("export FITBRIDGE_HOME=$(mktemp -d)");
+    for line in help.exports().lines() {
+        out.line(line);
+    }
+    for command in &help.commands {
+        out.line(command);
+    }
+    out.line("");
+    out.line(format!("control: {} (see crates/simulator/README.md); stop with Ctrl-C", help.control_url));
+    out.record(&json!({ "type": "simulator", "help": help }));
+    stopped()?.await;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,110 @@
+//! `fitbridge status`: connections, counts, and what waits.
+
+use std::collections::BTreeMap;
+
+use anstyle::AnsiColor;
+use fitbridge_core::{
+    domain::{Activity, Connection, Delivery, Shard},
+    ports::Key,
+    store::Cursor,
+};
+use serde_json::json;
+
+use super::{Context, sync::connections};
+use crate::{
+    app::App,
+    exit::{Exit, Stop},
+    out::{bold, paint, plain},
+};
+
+/// Shows how things stand. It only looks, also while `serve` runs.
+pub async fn run(context: &Context) -> Result<Exit, Stop> {
+    let app = context.look()?;
+    let out = context.out;
+    let store = app.engine.store();
+    let connections = connections(&app).await?;
+    let mut exit = Exit::Done;
+    out.line(format!("data: {}", app.home.display()));
+    if connections.is_empty() {
+        out.line("nothing is connected: start with `fitbridge connect igpsport`, or see it work with `fitbridge demo`");
+    }
+    for connection in &connections {
+        exit = exit.max(show_connection(context, &app, connection).await?);
+    }
+    let rides = store.all::<Activity>(&app.user, "activity/").await?;
+    let mut states = BTreeMap::<&str, usize>::new();
+    for ride in &rides {
+        *states.entry(ride.doc.state.name()).or_default() += 1;
+    }
+    let told: Vec<_> = states.iter().map(|(state, count)| format!("{count} {}", state.replace('_', " "))).collect();
+    out.line(format!("rides: {} ({})", rides.len(), told.join(", ")));
+    let cursor = store.read::<Cursor>(&Key::cursor(Shard(0))).await?;
+    let last_tick = cursor.and_then(|cursor| jiff::Timestamp::from_second(cursor.doc.done_minute * 60).ok());
+    if let Some(last_tick) = last_tick {
+        out.line(format!("last tick of `serve`: {last_tick:.0}"));
+    }
+    out.record(&json!({
+        "type": "summary",
+        "rides": rides.len(),
+        "states": states,
+        "last_tick": last_tick.map(|tick| tick.to_string()),
+    }));
+    Ok(exit)
+}
+
+async fn show_connection(context: &Context, app: &App, connection: &Connection) -> Result<Exit, Stop> {
+    let out = context.out;
+    let phase = connection.phase(app.engine.now());
+    let color = match phase {
+        "active" => AnsiColor::Green,
+        "expiring" => AnsiColor::Yellow,
+        _ => AnsiColor::Red,
+    };
+    let paused = connection.paused();
+    let role = if connection.source().is_some() { "source" } else { "sink" };
+    let name = bold(&connection.name);
+    out.line(format!("{role} {name}: {} ({})", paint(color, phase), plain(&connection.label)));
+    if let Some(reason) = paused {
+        out.line(format!("  {}", plain(&reason.to_string())));
+        out.line(format!("  next: {}", reason.code.next_step()));
+    }
+    let mut record = json!({
+        "type": "connection",
+        "role": role,
+        "name": connection.name,
+        "id": connection.id,
+        "service": connection.account.service,
+        "realm": connection.account.realm,
+        "account": connection.account.account,
+        "label": connection.label,
+        "phase": phase,
+        "code": paused.map(|reason| reason.code.as_str()),
+        "history": connection.history,
+        "connected_at": connection.connected_at.to_string(),
+    });
+    if let Some(source) = connection.source() {
+        if let Some(mark) = &source.mark {
+            out.line(format!("  {} rides upstream, list read {:.0}", mark.total_rows, mark.walked_at));
+        }
+        if let Some(end) = source.token_ends_at {
+            out.line(format!("  the token ends {end:.0}"));
+        }
+        for problem in &source.problems {
+            out.line(format!("  a row that cannot be read: {}", plain(&problem.reason)));
+        }
+        record["upstream_rides"] = source.mark.as_ref().map(|mark| mark.total_rows).into();
+        record["token_ends_at"] = source.token_ends_at.map(|end| end.to_string()).into();
+        record["undecodable_rows"] = source.problems.len().into();
+    } else {
+        let prefix = format!("delivery/{}/", connection.id);
+        let mut states = BTreeMap::<String, usize>::new();
+        for delivery in app.engine.store().all::<Delivery>(&app.user, &prefix).await? {
+            *states.entry(delivery.doc.state.name().to_owned()).or_default() += 1;
+        }
+        let told: Vec<_> = states.iter().map(|(state, count)| format!("{count} {}", state.replace('_', " "))).collect();
+        out.line(format!("  {}", if told.is_empty() { "nothing delivered yet".into() } else { told.join(", ") }));
+        record["deliveries"] = json!(states);
+    }
+    out.record(&record);
+    Ok(if paused.is_some() { Exit::NeedsRider } else { Exit::Done })
+}

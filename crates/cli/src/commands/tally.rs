@@ -1,0 +1,264 @@
+//! Counting what a pass does, and showing how far it is.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use fitbridge_core::{
+    Failure,
+    domain::{Activity, ActivityId, ActivityState, Connection, ConnectionId, ContentId, Delivery, DeliveryState, How},
+    engine::{Observer, Waiting},
+};
+use indicatif::ProgressBar;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+/// The last state of everything that a pass touched.
+#[derive(Debug, Default)]
+struct Touched {
+    rides: BTreeMap<ActivityId, Activity>,
+    deliveries: BTreeMap<(ConnectionId, ContentId), Delivery>,
+}
+
+/// Listens to a pass.
+#[derive(Debug)]
+pub struct Tally {
+    since: Timestamp,
+    touched: Mutex<Touched>,
+    bar: ProgressBar,
+}
+
+/// What a pass comes to, in rides and in deliveries per sink.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// Seen for the first time and wanted.
+    pub new: usize,
+    /// The same file had come by another inlet.
+    pub duplicate: usize,
+    /// Seen for the first time and kept out by the chosen history.
+    pub filtered: usize,
+    /// Waiting for the rider's word at a sink.
+    pub held: usize,
+    /// Not where they should be, whatever comes of it later.
+    pub failed: usize,
+    /// By the sink's name.
+    pub deliveries: BTreeMap<String, SinkCounts>,
+}
+
+/// Deliveries of one sink.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct SinkCounts {
+    /// Put there in this pass.
+    pub created: usize,
+    /// Found there in this pass.
+    pub already_there: usize,
+    /// Still to be tried.
+    pub pending: usize,
+    /// Given up, or waiting for a reconnect.
+    pub failed: usize,
+}
+
+impl Tally {
+    /// Counts from now on.
+    pub fn new(since: Timestamp, bar: ProgressBar) -> Self {
+        Self { since, touched: Mutex::default(), bar }
+    }
+
+    fn touched(&self) -> MutexGuard<'_, Touched> {
+        self.touched.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The progress bar.
+    pub fn bar(&self) -> &ProgressBar {
+        &self.bar
+    }
+
+    /// Adds what waits although this pass did not touch it.
+    pub fn add_waiting(&self, waiting: &Waiting) {
+        let mut touched = self.touched();
+        for ride in &waiting.rides {
+            touched.rides.entry(ride.id.clone()).or_insert_with(|| ride.clone());
+        }
+        for delivery in &waiting.deliveries {
+            let key = (delivery.sink.clone(), delivery.content);
+            touched.deliveries.entry(key).or_insert_with(|| delivery.clone());
+        }
+    }
+
+    /// The counts; `sinks` are shown even where nothing happened.
+    pub fn counts(&self, sinks: &[Connection]) -> Counts {
+        let touched = self.touched();
+        let mut counts = Counts::default();
+        let names: BTreeMap<_, _> = sinks.iter().map(|sink| (&sink.id, sink.name.as_str())).collect();
+        for name in names.values() {
+            counts.deliveries.entry((*name).to_owned()).or_default();
+        }
+        let (mut held, mut failed) = (std::collections::BTreeSet::new(), std::collections::BTreeSet::new());
+        for ride in touched.rides.values() {
+            let first_seen = ride.first_seen_at >= self.since;
+            match &ride.state {
+                ActivityState::Duplicate { .. } => counts.duplicate += 1,
+                ActivityState::Filtered { .. } => counts.filtered += usize::from(first_seen),
+                state => {
+                    counts.new += usize::from(first_seen);
+                    if state.failure().is_some() || state.stage().is_some() {
+                        failed.insert(&ride.id);
+                    }
+                }
+            }
+        }
+        for ((sink, _), delivery) in &touched.deliveries {
+            let name = names.get(sink).map_or_else(|| sink.to_string(), |name| (*name).to_owned());
+            let of_sink = counts.deliveries.entry(name).or_default();
+            match &delivery.state {
+                DeliveryState::Delivered { how: How::Created, .. } => of_sink.created += 1,
+                DeliveryState::Delivered { how: How::AlreadyThere, .. } => of_sink.already_there += 1,
+                DeliveryState::Held { .. } => {
+                    held.insert(&delivery.activity);
+                }
+                DeliveryState::Skipped | DeliveryState::Accepted { .. } => {}
+                state if state.is_open() => {
+                    of_sink.pending += 1;
+                    failed.insert(&delivery.activity);
+                }
+                _ => {
+                    of_sink.failed += 1;
+                    failed.insert(&delivery.activity);
+                }
+            }
+        }
+        (counts.held, counts.failed) = (held.len(), failed.len());
+        counts
+    }
+
+    /// Every touched ride and delivery as a record.
+    pub fn records(&self, sinks: &[Connection]) -> Vec<Value> {
+        let touched = self.touched();
+        let rides = touched.rides.values().map(ride_record);
+        let name = |id: &ConnectionId| sinks.iter().find(|sink| sink.id == *id).map_or(id.as_str(), |sink| &sink.name);
+        let ride_of = |delivery: &Delivery| touched.rides.get(&delivery.activity).map(Activity::rider_id);
+        let deliveries = touched.deliveries.values().map(|delivery| {
+            let mut record = delivery_record(delivery, name(&delivery.sink));
+            record["ride"] = ride_of(delivery).map_or(Value::Null, Value::from);
+            record
+        });
+        rides.chain(deliveries).collect()
+    }
+
+    /// Failures by code, with how often each stands there, for people.
+    pub fn failures(&self) -> BTreeMap<&'static str, (Failure, usize)> {
+        let touched = self.touched();
+        let rides = touched.rides.values().filter_map(|ride| ride.state.failure());
+        let deliveries = touched.deliveries.values().filter_map(|delivery| delivery.state.failure());
+        let mut failures = BTreeMap::new();
+        for failure in rides.chain(deliveries) {
+            failures.entry(failure.code.as_str()).or_insert_with(|| (failure.clone(), 0)).1 += 1;
+        }
+        failures
+    }
+
+    /// The rides that wait for a word.
+    pub fn held(&self) -> Vec<Delivery> {
+        let held = |delivery: &&Delivery| matches!(delivery.state, DeliveryState::Held { .. });
+        self.touched().deliveries.values().filter(held).cloned().collect()
+    }
+
+    fn show(&self, touched: &Touched) {
+        let done = |delivery: &&Delivery| !delivery.state.is_open();
+        let delivered = touched.deliveries.values().filter(done).count();
+        let fetched = touched.rides.values().filter(|ride| ride.state.stage().is_none()).count();
+        self.bar.set_length(u64::try_from(touched.rides.len() + touched.deliveries.len()).unwrap_or(0));
+        self.bar.set_position(u64::try_from(fetched + delivered).unwrap_or(0));
+        self.bar.set_message(format!("{fetched} of {} rides fetched, {delivered} deliveries", touched.rides.len()));
+    }
+}
+
+impl Observer for Tally {
+    fn activity(&self, activity: &Activity) {
+        let mut touched = self.touched();
+        touched.rides.insert(activity.id.clone(), activity.clone());
+        if !self.bar.is_hidden() {
+            self.show(&touched);
+        }
+    }
+
+    fn delivery(&self, delivery: &Delivery) {
+        let mut touched = self.touched();
+        touched.deliveries.insert((delivery.sink.clone(), delivery.content), delivery.clone());
+        if !self.bar.is_hidden() {
+            self.show(&touched);
+        }
+    }
+}
+
+impl Counts {
+    /// The summary line.
+    pub fn record(&self) -> Value {
+        let deliveries: serde_json::Map<_, _> = self
+            .deliveries
+            .iter()
+            .map(|(name, of)| {
+                let counts = json!({
+                    "created": of.created,
+                    "already_there": of.already_there,
+                    "pending": of.pending,
+                    "failed": of.failed,
+                });
+                (name.clone(), counts)
+            })
+            .collect();
+        json!({
+            "type": "summary",
+            "new": self.new,
+            "duplicate": self.duplicate,
+            "filtered": self.filtered,
+            "held": self.held,
+            "failed": self.failed,
+            "deliveries": deliveries,
+        })
+    }
+}
+
+/// A ride as a record.
+pub fn ride_record(ride: &Activity) -> Value {
+    let failure = ride.state.failure();
+    json!({
+        "type": "ride",
+        "ride": ride.rider_id(),
+        "activity": ride.id,
+        "state": ride.state.name(),
+        "code": failure.map(|failure| failure.code.as_str()).or(match &ride.state {
+            ActivityState::Filtered { rule } => Some(rule.as_str()),
+            _ => None,
+        }),
+        "detail": failure.map(|failure| failure.detail.as_str()).filter(|detail| !detail.is_empty()),
+        "title": ride.ride.title(),
+        "date": ride.ride.local_date(),
+        "start": ride.ride.start().map(|start| start.to_string()),
+        "distance_m": ride.ride.distance_m(),
+        "elapsed_s": ride.ride.elapsed_s(),
+        "sha256": ride.state.content().map(|content| content.to_string()),
+    })
+}
+
+/// A delivery as a record.
+pub fn delivery_record(delivery: &Delivery, sink: &str) -> Value {
+    let failure = delivery.state.failure();
+    let (remote_id, how) = match &delivery.state {
+        DeliveryState::Delivered { remote_id, how, .. } => (remote_id.clone(), serde_json::to_value(how).ok()),
+        _ => (None, None),
+    };
+    json!({
+        "type": "delivery",
+        "sink": sink,
+        "activity": delivery.activity,
+        "sha256": delivery.content.to_string(),
+        "state": delivery.state.name(),
+        "how": how,
+        "remote_id": remote_id,
+        "code": failure.map(|failure| failure.code.as_str()),
+        "detail": failure.map(|failure| failure.detail.as_str()).filter(|detail| !detail.is_empty()),
+        "attempts": delivery.attempts,
+    })
+}

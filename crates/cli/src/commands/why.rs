@@ -1,0 +1,109 @@
+//! `fitbridge why RIDE`.
+
+use fitbridge_core::{
+    Failure,
+    domain::{Activity, ActivityState, Delivery, DeliveryState, Integrity},
+    engine::held,
+    ports::Key,
+};
+use serde_json::json;
+
+use super::{
+    Context, find,
+    sync::connections,
+    tally::{delivery_record, ride_record},
+};
+use crate::{
+    exit::{Exit, Stop},
+    out::{bold, plain},
+};
+
+/// Explains where a ride is, sink by sink.
+pub async fn run(context: &Context, ride: &str) -> Result<Exit, Stop> {
+    let app = context.look()?;
+    let ride = find::ride(&app, ride).await?;
+    let out = context.out;
+    let title = ride.ride.title().unwrap_or_else(|| "untitled".into());
+    let date = ride.ride.local_date().map(|date| date.to_string()).unwrap_or_default();
+    out.line(format!("{} {date} {}", bold(ride.rider_id()), plain(&title)));
+    out.line(format!("  {}", state_of(&ride)));
+    explain(context, ride.state.failure());
+    out.record(&ride_record(&ride));
+    let connections = connections(&app).await?;
+    let sinks: Vec<_> = connections.iter().filter(|connection| connection.sink().is_some()).collect();
+    let Some(content) = ride.state.content() else {
+        if sinks.is_empty() {
+            out.line("  no sink is connected");
+        }
+        out.record(&json!({ "type": "summary", "deliveries": 0 }));
+        return Ok(Exit::Done);
+    };
+    let keys: Vec<_> = sinks.iter().map(|sink| Key::delivery(&app.user, &sink.id, &content)).collect();
+    let found = app.engine.store().read_many::<Delivery>(&keys).await?;
+    let mut count = 0;
+    for (sink, delivery) in sinks.iter().zip(found) {
+        let Some(delivery) = delivery else {
+            let why = match sink.wants_ride(ride.ride.start(), ride.ride.local_date()) {
+                true => "not handed over yet",
+                false => "older than this connection's history [before_connect]",
+            };
+            out.line(format!("  {}: {why}", bold(&sink.name)));
+            continue;
+        };
+        count += 1;
+        let delivery = delivery.doc;
+        out.line(format!("  {}: {}", bold(&sink.name), delivery_state(&delivery)));
+        explain(context, delivery.state.failure());
+        if let DeliveryState::Held { reason } = &delivery.state {
+            explain(context, Some(&held::explain(reason)));
+        }
+        let mut record = delivery_record(&delivery, &sink.name);
+        record["ride"] = ride.rider_id().into();
+        out.record(&record);
+    }
+    out.record(&json!({ "type": "summary", "deliveries": count }));
+    Ok(Exit::Done)
+}
+
+fn state_of(ride: &Activity) -> String {
+    match &ride.state {
+        ActivityState::Discovered => "seen upstream; where its file lies is asked for next".into(),
+        ActivityState::Resolved { .. } => "its file is being fetched".into(),
+        ActivityState::Unavailable { asked_until: Some(until), .. } => format!("waits until {until:.0}"),
+        ActivityState::Unavailable { .. } => format!("tried {} times, and again later", ride.attempts),
+        ActivityState::Fetched { content, size_bytes, integrity } => match integrity {
+            Integrity::Intact => format!("archived: {size_bytes} bytes, sha256 {content}"),
+            Integrity::Salvageable { code } => {
+                format!("archived although damaged [{code}]: {size_bytes} bytes, sha256 {content}")
+            }
+        },
+        ActivityState::Duplicate { of, .. } => format!("the same file as {of}, which is what is delivered"),
+        ActivityState::Filtered { rule } => format!("filtered: {} [{rule}]", rule.sentence()),
+        ActivityState::Rejected { .. } => "rejected".into(),
+        ActivityState::DeadLetter { .. } => format!("given up after {} attempts", ride.attempts),
+        ActivityState::Forgotten => "forgotten".into(),
+    }
+}
+
+fn delivery_state(delivery: &Delivery) -> String {
+    match &delivery.state {
+        DeliveryState::Delivered { remote_id, how, at } => {
+            let how = match how {
+                fitbridge_core::domain::How::Created => "delivered",
+                fitbridge_core::domain::How::AlreadyThere => "was already there",
+            };
+            let id = remote_id.as_ref().map(|id| format!(" as {}", plain(&id.0))).unwrap_or_default();
+            format!("{how}{id}, {at:.0}")
+        }
+        DeliveryState::Retrying { asked_until: Some(until), .. } => format!("waits until {until:.0}"),
+        DeliveryState::Retrying { .. } => format!("tried {} times, and again later", delivery.attempts),
+        state => state.name().replace('_', " "),
+    }
+}
+
+fn explain(context: &Context, failure: Option<&Failure>) {
+    if let Some(failure) = failure {
+        context.out.line(format!("    {}", plain(&failure.to_string())));
+        context.out.line(format!("    next: {}", failure.code.next_step()));
+    }
+}
