@@ -1,6 +1,6 @@
 //! What the SQLite ledger costs. Prints a table; judges nothing.
 //!
-//! `cargo bench -p fitbridge-local --bench ledger` (about 200 MB of disk, half a minute)
+//! `cargo bench -p fitbridge-local --bench ledger` (some hundred MB of disk, half a minute)
 
 use std::{
     path::Path,
