@@ -1,0 +1,51 @@
+# FitBridge: the few commands people type. `make help` lists them.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+TOOLS := target/tools
+DENY_VERSION := 0.20.2
+
+.PHONY: help run test lint check build soak bench clean setup
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: # What every other target needs; says what is missing and how to get it
+	@command -v $(CARGO) >/dev/null || { echo "Rust is missing: install rustup from https://rustup.rs, then run this again"; exit 1; }
+	@command -v cc >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -q && apt-get install -yq build-essential; \
+	  else echo "a C compiler is missing (SQLite and TLS are built from source): install gcc or clang, for example with: sudo apt-get install build-essential"; exit 1; fi; }
+
+run: setup ## The main job, against the built-in simulator; ends by itself within a minute
+	$(CARGO) run -q -p fitbridge -- demo
+
+test: setup ## Everything: unit, conformance, property and end-to-end tests
+	$(CARGO) build -p fitbridge
+	$(CARGO) test --workspace
+
+lint: setup ## Formatting, clippy, docs, dependency policy
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
+	@.ci/deny "$(CARGO)" "$(TOOLS)" "$(DENY_VERSION)"
+
+check: test lint ## What CI runs
+
+build: setup ## The release binary: target/release/fitbridge
+	$(CARGO) build --release -p fitbridge
+
+soak: setup ## Long proofs: 200 kills of a sync, a million records; needs about 30 minutes and 4 GiB of disk
+	$(CARGO) build -p fitbridge
+	$(CARGO) test -p fitbridge-tests --features soak --test soak -- --nocapture
+	$(CARGO) bench -p fitbridge-local --bench ledger
+
+bench: setup ## The numbers, each bench printing a table
+	$(CARGO) bench -p fitbridge-fit --bench scan
+	$(CARGO) bench -p fitbridge-local --bench ledger
+	$(CARGO) bench -p fitbridge-tests --bench idle
+	$(CARGO) bench -p fitbridge-tests --bench throughput
+
+clean: ## Removes everything that was built
+	$(CARGO) clean
