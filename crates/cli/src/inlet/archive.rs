@@ -5,19 +5,23 @@ use std::{
     io::{BufReader, Read, Seek, SeekFrom},
 };
 
-use bytes::Bytes;
 use zip::{ZipArchive, result::ZipError};
 
 use super::{
     Candidate, Item, Problem, Skipped,
     limits::Limits,
     name::{Kind, is_mac_leftover, shown_member},
-    read::{bounded, unwrapped},
+    read::{ReadError, bounded, unwrapped},
 };
 
 /// What ends an archive: a record of 22 bytes and at most 64 KiB of comment.
 const END_LEN: u64 = 22;
 const END_MAGIC: &[u8] = b"PK\x05\x06";
+/// The 64-bit form: a record, and before the end of the archive a locator of it.
+const END_64_LEN: u64 = 56;
+const END_64_MAGIC: &[u8] = b"PK\x06\x06";
+const LOCATOR_64_LEN: usize = 20;
+const LOCATOR_64_MAGIC: &[u8] = b"PK\x06\x07";
 const COMMENT_MAX: u64 = 0xffff;
 /// Smallest entry of the list of members; a list for N members is at least N times as long.
 const ENTRY_LEN: u64 = 46;
@@ -38,7 +42,7 @@ impl Archive {
     /// Reads the list of members.
     pub(super) fn open(name: String, mut file: File, limits: Limits) -> Result<Self, Problem> {
         let too_many = |name: String| {
-            let reason = format!("the archive has more than {} entries", limits.archive_entries);
+            let reason = format!("its list of entries is too long; at most {} are read", limits.archive_entries);
             Problem::new(name, reason, "unpack it and import its folders one by one")
         };
         // The list is read into memory as a whole, so how long it is must be known before.
@@ -90,7 +94,7 @@ impl Archive {
                 (format!("{}: {}", self.name, shown_member(&raw)), kind, entry.encrypted())
             }
             Err(error) => {
-                return Some(self.problem(format!("{}: entry {}", self.name, index + 1), error.to_string(), DAMAGED));
+                return Some(problem(format!("{}: entry {}", self.name, index + 1), error.to_string(), DAMAGED));
             }
         };
         match kind {
@@ -100,10 +104,10 @@ impl Archive {
             }
             Kind::Zip => {
                 let reason = "an archive inside an archive is not opened";
-                Some(self.problem(name, reason, "unpack the outer one and import the inner one by itself"))
+                Some(problem(name, reason, "unpack the outer one and import the inner one by itself"))
             }
             Kind::Fit | Kind::FitGz if encrypted => {
-                Some(self.problem(name, "it is locked with a password", "unpack the archive yourself and import its files"))
+                Some(problem(name, "it is locked with a password", "unpack the archive yourself and import its files"))
             }
             Kind::Fit | Kind::FitGz => Some(self.ride(index, name)),
         }
@@ -111,38 +115,37 @@ impl Archive {
 
     fn ride(&mut self, index: usize, name: String) -> Item {
         let left = self.limits.archive_bytes.saturating_sub(self.inflated);
-        match self.inflate(index, left) {
-            Ok(Ok(bytes)) => {
-                self.inflated += bytes.len() as u64;
-                if self.inflated > self.limits.archive_bytes {
-                    self.next = self.zip.len();
-                    let reason = format!("its members inflate to more than {} MiB", self.limits.archive_bytes >> 20);
-                    return self.problem(self.name.clone(), reason, "unpack it and import its folders one by one");
-                }
-                Item::File(Candidate { name, bytes })
-            }
-            Ok(Err(problem)) => Item::Problem(Problem { name, ..problem }),
+        let limits = Limits { file_bytes: self.limits.file_bytes.min(left), ..self.limits };
+        let member = match self.zip.by_index(index) {
+            Ok(member) => member,
             Err(ZipError::CompressionMethodNotSupported(method)) => {
                 let reason = format!("it is packed with method {method}, which is not known here");
-                self.problem(name, reason, "unpack the archive yourself and import its files")
+                return problem(name, reason, "unpack the archive yourself and import its files");
             }
-            Err(error) => self.problem(name, format!("it is broken: {error}"), DAMAGED),
+            Err(error) => return problem(name, format!("it is broken: {error}"), DAMAGED),
+        };
+        let packed = member.compressed_size();
+        match bounded(member, Some(packed), &limits).and_then(|bytes| unwrapped(bytes, &limits)) {
+            Ok(bytes) => {
+                self.inflated += bytes.len() as u64;
+                Item::File(Candidate { name, bytes })
+            }
+            Err(ReadError::TooLarge(_)) if left < self.limits.file_bytes => {
+                self.next = self.zip.len();
+                let reason = format!("its members inflate to more than {} MiB", self.limits.archive_bytes >> 20);
+                problem(self.name.clone(), reason, "unpack it and import its folders one by one")
+            }
+            Err(error) => {
+                // Bytes that were inflated in vain are work as well.
+                self.inflated += limits.most(Some(packed));
+                Item::Problem(error.problem(name))
+            }
         }
     }
+}
 
-    /// The bytes of a member; a refusal of ours is the inner error, without a name.
-    fn inflate(&mut self, index: usize, left: u64) -> Result<Result<Bytes, Problem>, ZipError> {
-        let member = self.zip.by_index(index)?;
-        let packed = member.compressed_size();
-        // A member that would break the archive's bound is read one byte beyond it, no further.
-        let limits = Limits { file_bytes: self.limits.file_bytes.min(left.saturating_add(1)), ..self.limits };
-        let bytes = bounded(member, Some(packed), &limits).and_then(|bytes| unwrapped(bytes, &self.limits));
-        Ok(bytes.map_err(|error| error.problem(String::new())))
-    }
-
-    fn problem(&self, name: String, reason: impl Into<String>, next_step: &'static str) -> Item {
-        Item::Problem(Problem::new(name, reason, next_step))
-    }
+fn problem(name: String, reason: impl Into<String>, next_step: &'static str) -> Item {
+    Item::Problem(Problem::new(name, reason, next_step))
 }
 
 /// Length in bytes of the list of members, as the end of the archive says; `None` where there is no telling, which
@@ -155,10 +158,21 @@ fn list_bytes(file: &mut File) -> Option<u64> {
     file.take(tail).read_to_end(&mut end).ok()?;
     file.rewind().ok()?;
     let at = end.windows(END_MAGIC.len()).rposition(|window| window == END_MAGIC)?;
-    let field = end.get(at + 12..at + 16)?.first_chunk::<4>()?;
-    match u32::from_le_bytes(*field) {
-        // In the 64-bit form the length stands elsewhere; it cannot be longer than the file.
-        u32::MAX => Some(len),
-        bytes => Some(u64::from(bytes).min(len)),
+    let bytes = u32::from_le_bytes(*end.get(at + 12..)?.first_chunk()?);
+    if bytes != u32::MAX {
+        return Some(bytes.into());
     }
+    // The 64-bit form stands elsewhere. Where it cannot be found, the list may be as long as the file.
+    Some(list_bytes_64(file, end.get(..at)?).unwrap_or(len))
+}
+
+/// As [`list_bytes`], from the 64-bit record that the locator at the end of `before` points to.
+fn list_bytes_64(file: &mut File, before: &[u8]) -> Option<u64> {
+    let locator = before.get(before.len().checked_sub(LOCATOR_64_LEN)?..)?;
+    let at = u64::from_le_bytes(*locator.strip_prefix(LOCATOR_64_MAGIC)?.get(4..)?.first_chunk()?);
+    file.seek(SeekFrom::Start(at)).ok()?;
+    let mut record = Vec::new();
+    file.take(END_64_LEN).read_to_end(&mut record).ok()?;
+    file.rewind().ok()?;
+    Some(u64::from_le_bytes(*record.strip_prefix(END_64_MAGIC)?.get(36..)?.first_chunk()?))
 }

@@ -19,6 +19,14 @@ pub(crate) struct Limits {
     pub files: u64,
 }
 
+impl Limits {
+    /// Most bytes that are read of a file, given the size of what it is inflated from, if it is.
+    pub(crate) fn most(&self, packed: Option<u64>) -> u64 {
+        let by_ratio = packed.map(|packed| packed.saturating_mul(self.ratio).max(self.ratio_from_bytes));
+        by_ratio.unwrap_or(u64::MAX).min(self.file_bytes)
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

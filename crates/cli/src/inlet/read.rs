@@ -95,8 +95,7 @@ pub(super) fn unwrapped(bytes: Bytes, limits: &Limits) -> Result<Bytes, ReadErro
 
 /// Reads to the end, but never more than a ride can have, nor absurdly more than the `packed` bytes it comes from.
 pub(super) fn bounded(mut from: impl Read, packed: Option<u64>, limits: &Limits) -> Result<Bytes, ReadError> {
-    let by_ratio = packed.map(|packed| packed.saturating_mul(limits.ratio).max(limits.ratio_from_bytes));
-    let most = by_ratio.unwrap_or(u64::MAX).min(limits.file_bytes);
+    let most = limits.most(packed);
     let mut bytes = Vec::new();
     from.by_ref().take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(ReadError::Broken)?;
     if bytes.len() as u64 <= most {

@@ -12,8 +12,8 @@ const WIDTH: usize = 72;
 const HEIGHT: usize = 6;
 /// Columns for the labels of the vertical axis.
 const MARGIN: usize = 7;
-/// A part of the axis over which a line is drawn straight; a longer gap stays empty.
-const LONGEST_BRIDGE: f64 = 0.03;
+/// Columns of dots over which a line is drawn straight; a longer gap stays empty, unless all gaps are about so long.
+const BRIDGE: usize = 4;
 
 /// Dots on a grid, in the order of rows and columns.
 #[derive(Debug)]
@@ -120,7 +120,8 @@ fn columns(series: &Series, across: Scale) -> Vec<Option<f64>> {
     }
     let mut means: Vec<Option<f64>> =
         sums.into_iter().map(|(sum, count)| (count > 0).then(|| sum / f64::from(count))).collect();
-    let longest = (Canvas::DOTS_ACROSS as f64 * LONGEST_BRIDGE) as usize;
+    // Some recorders write a sample only when something changes.
+    let longest = BRIDGE.max(4 * typical_gap(&means));
     let mut last: Option<(usize, f64)> = None;
     for x in 0..means.len() {
         let Some(value) = means[x] else { continue };
@@ -132,6 +133,14 @@ fn columns(series: &Series, across: Scale) -> Vec<Option<f64>> {
         last = Some((x, value));
     }
     means
+}
+
+/// The median distance between columns that have a value.
+fn typical_gap(means: &[Option<f64>]) -> usize {
+    let filled: Vec<usize> = (0..).zip(means).filter_map(|(x, value)| value.map(|_| x)).collect();
+    let mut gaps: Vec<usize> = filled.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    gaps.sort_unstable();
+    gaps.get(gaps.len() / 2).copied().unwrap_or(1)
 }
 
 /// The horizontal axis with labels at its ends and in the middle.
