@@ -28,7 +28,7 @@ use crate::{
 
 /// How a command wants its data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
+pub(crate) enum Access {
     /// To change it.
     Write,
     /// To look at it: not a byte of the data folder changes.
@@ -37,7 +37,7 @@ pub enum Access {
 
 /// Everything a command works with.
 #[derive(Debug)]
-pub struct App {
+pub(crate) struct App {
     /// The data folder.
     pub home: PathBuf,
     /// The rider of this machine.
@@ -55,13 +55,13 @@ pub struct App {
 }
 
 /// The one rider of a machine.
-pub fn local_user() -> UserId {
+pub(crate) fn local_user() -> UserId {
     UserId::from_any("me")
 }
 
 impl App {
     /// Opens the data folder, which is made if it is to be written.
-    pub fn open(
+    pub(crate) fn open(
         home: &Path,
         settings: &Settings,
         access: Access,
@@ -71,7 +71,7 @@ impl App {
     }
 
     /// The same with another clock, for the demo.
-    pub fn open_with(
+    pub(crate) fn open_with(
         home: &Path,
         settings: &Settings,
         access: Access,
@@ -95,7 +95,8 @@ impl App {
         };
         let id = owner.as_ref().map_or_else(|| OwnerId::from_any("reader"), |owner| owner.id().clone());
         let guard = Arc::new(
-            UrlGuard::new(&settings.trusted_hosts).map_err(|error| usage(&format!("FITBRIDGE_TRUSTED_HOSTS: {error}")))?,
+            UrlGuard::new(&settings.trusted_hosts)
+                .map_err(|error| usage(&format!("FITBRIDGE_TRUSTED_HOSTS: {error}")))?,
         );
         let source = Arc::new(source(settings)?);
         let paced: Arc<dyn Source> = match settings.requests_per_second {

@@ -19,7 +19,7 @@ Exit codes: 0 done, 1 usage or internal error, 2 some rides failed or wait for a
 /// iGPSport rides, original FIT, delivered.
 #[derive(Debug, Parser)]
 #[command(name = "fitbridge", version, about, after_help = AFTER_HELP, propagate_version = true)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// Where the data lies [default: the platform's data folder]
     #[arg(long, global = true, env = "FITBRIDGE_HOME", value_name = "DIR", hide_env_values = true)]
     pub home: Option<PathBuf>,
@@ -36,7 +36,7 @@ pub struct Cli {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Connect a place rides come from or go to
     #[command(subcommand)]
     Connect(Connect),
@@ -67,7 +67,9 @@ pub enum Command {
         dry_run: bool,
     },
     /// Import files: FIT, folders, ZIP, or a head unit on USB
-    #[command(after_help = "Examples:\n  fitbridge import ride.fit rides.zip ~/old-rides\n  fitbridge import --usb\n  fitbridge import --watch ~/Downloads")]
+    #[command(
+        after_help = "Examples:\n  fitbridge import ride.fit rides.zip ~/old-rides\n  fitbridge import --usb\n  fitbridge import --watch ~/Downloads"
+    )]
     Import(ImportArgs),
     /// Connections, counts, and what waits
     Status,
@@ -133,7 +135,9 @@ pub enum Command {
         output: PathBuf,
     },
     /// Print a completion script for a shell
-    #[command(after_help = "Example:\n  fitbridge completions bash > ~/.local/share/bash-completion/completions/fitbridge")]
+    #[command(
+        after_help = "Example:\n  fitbridge completions bash > ~/.local/share/bash-completion/completions/fitbridge"
+    )]
     Completions {
         /// Which shell
         shell: clap_complete::Shell,
@@ -148,7 +152,7 @@ pub enum Command {
 
 /// The older settings command.
 #[derive(Debug, Subcommand)]
-pub enum Config {
+pub(crate) enum Config {
     /// `config set igpsport:token JWT`; `-` reads standard input
     Set {
         /// `igpsport:token`
@@ -160,9 +164,11 @@ pub enum Config {
 
 /// What can be connected.
 #[derive(Debug, Subcommand)]
-pub enum Connect {
+pub(crate) enum Connect {
     /// iGPSport: rides come from here
-    #[command(after_help = "Examples:\n  fitbridge connect igpsport --token-stdin < token.txt\n  fitbridge connect igpsport --login me@example.com --stay-signed-in")]
+    #[command(
+        after_help = "Examples:\n  fitbridge connect igpsport --token-stdin < token.txt\n  fitbridge connect igpsport --login me@example.com --stay-signed-in"
+    )]
     Igpsport(IgpsportArgs),
     /// Intervals.icu: rides go here
     #[command(after_help = "Example:\n  fitbridge connect intervals --api-key-stdin < key.txt")]
@@ -177,7 +183,7 @@ pub enum Connect {
 
 /// What every connection has.
 #[derive(Debug, Args)]
-pub struct Common {
+pub(crate) struct Common {
     /// What to call it [default: the service's name]
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
@@ -188,7 +194,7 @@ pub struct Common {
 
 /// iGPSport's regions; accounts are not shared between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum RegionArg {
+pub(crate) enum RegionArg {
     /// app.igpsport.com
     Global,
     /// app.igpsport.cn
@@ -197,7 +203,7 @@ pub enum RegionArg {
 
 impl RegionArg {
     /// The realm of an account in this region.
-    pub fn realm(self) -> &'static str {
+    pub(crate) fn realm(self) -> &'static str {
         match self {
             Self::Global => "global",
             Self::China => "china",
@@ -207,7 +213,7 @@ impl RegionArg {
 
 /// How to connect iGPSport.
 #[derive(Debug, Args)]
-pub struct IgpsportArgs {
+pub(crate) struct IgpsportArgs {
     /// Read the token of iGPSport's web app from standard input
     #[arg(long, conflicts_with = "login")]
     pub token_stdin: bool,
@@ -232,7 +238,7 @@ pub struct IgpsportArgs {
 
 /// How to connect Intervals.icu.
 #[derive(Debug, Args)]
-pub struct IntervalsArgs {
+pub(crate) struct IntervalsArgs {
     /// Read the API key from standard input (Settings, Developer)
     #[arg(long)]
     pub api_key_stdin: bool,
@@ -245,7 +251,7 @@ pub struct IntervalsArgs {
 
 /// How to connect a folder.
 #[derive(Debug, Args)]
-pub struct FolderArgs {
+pub(crate) struct FolderArgs {
     /// The folder
     pub path: PathBuf,
     /// How files are named there
@@ -257,7 +263,7 @@ pub struct FolderArgs {
 
 /// How to connect a webhook.
 #[derive(Debug, Args)]
-pub struct WebhookArgs {
+pub(crate) struct WebhookArgs {
     /// Where rides are posted to
     pub url: String,
     /// Read the signing secret (whsec_…) from standard input; without it one is made
@@ -272,7 +278,7 @@ pub struct WebhookArgs {
 
 /// What a webhook is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum WebhookMode {
+pub(crate) enum WebhookMode {
     /// The FIT file, the ride's facts in headers
     Raw,
     /// A JSON notice
@@ -281,7 +287,7 @@ pub enum WebhookMode {
 
 /// The rider's word for held rides.
 #[derive(Debug, Subcommand)]
-pub enum Word {
+pub(crate) enum Word {
     /// Send them all the same
     Send(WordArgs),
     /// Leave them; they are never sent
@@ -290,7 +296,7 @@ pub enum Word {
 
 /// Which held rides are meant.
 #[derive(Debug, Args)]
-pub struct WordArgs {
+pub(crate) struct WordArgs {
     /// Rides
     #[arg(value_name = "RIDE", required_unless_present = "all")]
     pub rides: Vec<String>,
@@ -304,7 +310,7 @@ pub struct WordArgs {
 
 /// What to import.
 #[derive(Debug, Args)]
-pub struct ImportArgs {
+pub(crate) struct ImportArgs {
     /// Files, folders, ZIP archives
     #[arg(value_name = "PATH", required_unless_present_any = ["usb", "watch"])]
     pub paths: Vec<PathBuf>,
@@ -318,7 +324,7 @@ pub struct ImportArgs {
 
 /// How to simulate.
 #[derive(Debug, Args)]
-pub struct SimulatorArgs {
+pub(crate) struct SimulatorArgs {
     /// Serve the FIT files of this folder instead of made-up rides
     #[arg(long, value_name = "DIR")]
     pub folder: Option<PathBuf>,

@@ -4,7 +4,7 @@ use fitbridge_core::{Code, Failure, engine::EngineError, store::StoreError};
 
 /// The exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Exit {
+pub(crate) enum Exit {
     /// Everything is done.
     Done = 0,
     /// Wrong usage, or a failure of our own.
@@ -18,7 +18,7 @@ pub enum Exit {
 /// A failure that ends a command, with how it ends.
 #[derive(Debug, thiserror::Error)]
 #[error("{failure}")]
-pub struct Stop {
+pub(crate) struct Stop {
     /// What happened.
     pub failure: Failure,
     /// With which code.
@@ -27,12 +27,12 @@ pub struct Stop {
 
 impl Stop {
     /// Ends with code 1.
-    pub fn failed(failure: impl Into<Failure>) -> Self {
+    pub(crate) fn failed(failure: impl Into<Failure>) -> Self {
         Self { failure: failure.into(), exit: Exit::Failed }
     }
 
     /// Ends with the code that fits the failure.
-    pub fn of(failure: Failure) -> Self {
+    pub(crate) fn of(failure: Failure) -> Self {
         let exit = match failure.code {
             Code::TokenExpired
             | Code::TokenRefused

@@ -6,7 +6,7 @@ use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::Subscriber
 use crate::settings::{LogFormat, Settings};
 
 /// Sets logging up, once. `verbose` raises the level; `usual` is the level without it.
-pub fn start(settings: Option<&Settings>, verbose: u8, usual: Level) {
+pub(crate) fn start(settings: Option<&Settings>, verbose: u8, usual: Level) {
     let asked = match verbose {
         0 => settings.and_then(|settings| settings.log).unwrap_or(usual),
         1 => Level::INFO,

@@ -11,43 +11,43 @@ use serde_json::Value;
 
 /// Where a command prints. Colours follow the terminal and NO_COLOR (anstream decides).
 #[derive(Debug, Clone, Copy)]
-pub struct Out {
+pub(crate) struct Out {
     json: bool,
 }
 
 impl Out {
     /// Prints JSON Lines, or text.
-    pub fn new(json: bool) -> Self {
+    pub(crate) fn new(json: bool) -> Self {
         Self { json }
     }
 
     /// Whether JSON Lines are printed.
-    pub fn is_json(self) -> bool {
+    pub(crate) fn is_json(self) -> bool {
         self.json
     }
 
     /// A line for people; nothing in JSON mode.
-    pub fn line(self, text: impl AsRef<str>) {
+    pub(crate) fn line(self, text: impl AsRef<str>) {
         if !self.json {
             print_line(text.as_ref());
         }
     }
 
     /// A line for programs; nothing in text mode. `value` is an object with a `"type"`.
-    pub fn record(self, value: &Value) {
+    pub(crate) fn record(self, value: &Value) {
         if self.json {
             print_line(&value.to_string());
         }
     }
 
     /// A note on standard error, in both modes.
-    pub fn note(self, text: impl AsRef<str>) {
+    pub(crate) fn note(self, text: impl AsRef<str>) {
         // Standard error may be closed; there is nobody left to tell.
         let _ = writeln!(anstream::stderr(), "{}", text.as_ref());
     }
 
     /// A progress bar on standard error; invisible when that is no terminal, or in JSON mode.
-    pub fn progress(self, what: &str) -> ProgressBar {
+    pub(crate) fn progress(self, what: &str) -> ProgressBar {
         let visible = !self.json && std::io::stderr().is_terminal();
         let target = if visible { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target);
@@ -68,18 +68,18 @@ fn print_line(text: &str) {
 }
 
 /// A text in a colour, for lines that go through [`Out`].
-pub fn paint(color: AnsiColor, text: impl std::fmt::Display) -> String {
+pub(crate) fn paint(color: AnsiColor, text: impl std::fmt::Display) -> String {
     let style = Style::new().fg_color(Some(color.into()));
     format!("{style}{text}{style:#}")
 }
 
 /// A text in bold.
-pub fn bold(text: impl std::fmt::Display) -> String {
+pub(crate) fn bold(text: impl std::fmt::Display) -> String {
     let style = Style::new().bold();
     format!("{style}{text}{style:#}")
 }
 
 /// A text that may come from outside, safe to print: control characters replaced.
-pub fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }

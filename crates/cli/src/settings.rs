@@ -26,7 +26,7 @@ const PREFIX: &str = "FITBRIDGE_";
 
 /// How logs are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// For people.
     Text,
     /// For programs.
@@ -35,7 +35,7 @@ pub enum LogFormat {
 
 /// What was set, and defaults for the rest.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// Replaces iGPSport's global host.
     pub igpsport_url: Option<String>,
     /// Replaces iGPSport's host in China.
@@ -60,7 +60,7 @@ pub struct Settings {
 
 /// A setting that does not do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SettingsError {
+pub(crate) enum SettingsError {
     /// No such setting.
     #[error("unknown setting {name} in {place}{}: see docs/SETTINGS.md for all of them", nearest.as_ref().map(|near| format!("; did you mean {near}?")).unwrap_or_default())]
     Unknown {
@@ -104,18 +104,18 @@ fn environment() -> Vec<(String, String)> {
 }
 
 /// The data folder: as given, else the platform's.
-pub fn home(given: Option<&Path>) -> Result<PathBuf, SettingsError> {
+pub(crate) fn home(given: Option<&Path>) -> Result<PathBuf, SettingsError> {
     if let Some(given) = given {
         return Ok(given.to_owned());
     }
     use etcetera::BaseStrategy;
-    let base = etcetera::choose_native_strategy().map_err(|_| SettingsError::NoHome)?;
+    let base = etcetera::base_strategy::choose_native_strategy().map_err(|_| SettingsError::NoHome)?;
     Ok(base.data_dir().join("fitbridge"))
 }
 
 impl Settings {
     /// Reads the environment and the home's `config.toml`.
-    pub fn read(home: &Path) -> Result<Self, SettingsError> {
+    pub(crate) fn read(home: &Path) -> Result<Self, SettingsError> {
         let path = home.join("config.toml");
         let file = match std::fs::read_to_string(&path) {
             Ok(text) => text,
@@ -138,7 +138,8 @@ impl Settings {
                 continue;
             }
             let short = name.trim_start_matches(PREFIX).to_ascii_lowercase();
-            let known = known(&short, &name, |near| format!("{PREFIX}{}", near.to_ascii_uppercase()), "the environment")?;
+            let known =
+                known(&short, &name, |near| format!("{PREFIX}{}", near.to_ascii_uppercase()), "the environment")?;
             if !value.trim().is_empty() {
                 values.insert(known, value);
             }
@@ -206,7 +207,7 @@ impl Settings {
     }
 
     /// What stands in place of the real hosts, or opens the guard: each deserves a warning.
-    pub fn warnings(&self) -> Vec<String> {
+    pub(crate) fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         let mut replaced = |name: &str, url: &Option<String>| {
             if let Some(url) = url {
@@ -225,7 +226,11 @@ impl Settings {
 }
 
 fn wrong(name: &str, value: &str, expected: &str) -> SettingsError {
-    SettingsError::Value { name: name.to_owned(), value: value.chars().take(80).collect(), expected: expected.to_owned() }
+    SettingsError::Value {
+        name: name.to_owned(),
+        value: value.chars().take(80).collect(),
+        expected: expected.to_owned(),
+    }
 }
 
 fn known(

@@ -24,7 +24,7 @@ use crate::{
 const MAX_STDIN: u64 = 64 * 1024;
 
 /// `connect igpsport`, and `login-igp`.
-pub async fn igpsport(context: &Context, args: IgpsportArgs) -> Result<Exit, Stop> {
+pub(crate) async fn igpsport(context: &Context, args: IgpsportArgs) -> Result<Exit, Stop> {
     let app = context.open()?;
     let wish = wish(&app, args.common, "igpsport");
     let source = &app.engine.ports().source;
@@ -115,7 +115,7 @@ fn latest(found: &SourceIdentity) -> String {
 }
 
 /// `connect intervals`.
-pub async fn intervals(context: &Context, args: IntervalsArgs) -> Result<Exit, Stop> {
+pub(crate) async fn intervals(context: &Context, args: IntervalsArgs) -> Result<Exit, Stop> {
     let app = context.open()?;
     let wish = wish(&app, args.common, "intervals");
     let key = match args.api_key_stdin || !std::io::stdin().is_terminal() {
@@ -130,10 +130,11 @@ pub async fn intervals(context: &Context, args: IntervalsArgs) -> Result<Exit, S
 }
 
 /// `connect folder`.
-pub async fn folder(context: &Context, args: FolderArgs) -> Result<Exit, Stop> {
+pub(crate) async fn folder(context: &Context, args: FolderArgs) -> Result<Exit, Stop> {
     let app = context.open()?;
     let wish = wish(&app, args.common, "folder");
-    let path = std::path::absolute(&args.path).map_err(|error| Stop::failed(Failure::new(Code::FolderUnwritable, error.to_string())))?;
+    let path = std::path::absolute(&args.path)
+        .map_err(|error| Stop::failed(Failure::new(Code::FolderUnwritable, error.to_string())))?;
     let mut settings = json!({ "path": path });
     if let Some(template) = args.template {
         settings["template"] = template.into();
@@ -144,7 +145,7 @@ pub async fn folder(context: &Context, args: FolderArgs) -> Result<Exit, Stop> {
 }
 
 /// `connect webhook`.
-pub async fn webhook(context: &Context, args: WebhookArgs) -> Result<Exit, Stop> {
+pub(crate) async fn webhook(context: &Context, args: WebhookArgs) -> Result<Exit, Stop> {
     let app = context.open()?;
     let wish = wish(&app, args.common, "webhook");
     let mode = match args.mode {
@@ -155,7 +156,10 @@ pub async fn webhook(context: &Context, args: WebhookArgs) -> Result<Exit, Stop>
     let made = !args.secret_stdin;
     let text = match args.secret_stdin {
         true => from_stdin("signing secret")?,
-        false => fitbridge_sinks::webhook::new_secret(fitbridge_local::random_bytes().map_err(|error| Stop::failed(Failure::new(Code::Bug, error.to_string())))?),
+        false => fitbridge_sinks::webhook::new_secret(
+            fitbridge_local::random_bytes()
+                .map_err(|error| Stop::failed(Failure::new(Code::Bug, error.to_string())))?,
+        ),
     };
     let sealed = fitbridge_sinks::webhook::sealed_secret(&text);
     let secret = sealed.map_err(|error| Stop::failed(Failure::from(error)))?;
@@ -171,7 +175,7 @@ pub async fn webhook(context: &Context, args: WebhookArgs) -> Result<Exit, Stop>
 }
 
 /// `config set igpsport:token`.
-pub async fn config_set(context: &Context, key: &str, value: String) -> Result<Exit, Stop> {
+pub(crate) async fn config_set(context: &Context, key: &str, value: String) -> Result<Exit, Stop> {
     if key != "igpsport:token" {
         let failure = Failure::new(Code::Settings, format!("unknown key {key:?}; did you mean igpsport:token?"));
         return Err(Stop::failed(failure));
@@ -191,7 +195,7 @@ pub async fn config_set(context: &Context, key: &str, value: String) -> Result<E
 }
 
 /// `disconnect`.
-pub async fn disconnect(context: &Context, name: &str) -> Result<Exit, Stop> {
+pub(crate) async fn disconnect(context: &Context, name: &str) -> Result<Exit, Stop> {
     let app = context.open()?;
     let connection = app.engine.disconnect(&app.user, name).await?;
     context.out.record(&json!({ "type": "disconnected", "name": connection.name, "id": connection.id }));
@@ -262,7 +266,8 @@ fn from_stdin(what: &str) -> Result<SecretString, Stop> {
 
 fn asked_for(prompt: &str) -> Result<SecretString, Stop> {
     let text = rpassword::prompt_password(prompt);
-    let text = text.map_err(|error| Stop::failed(Failure::new(Code::Settings, format!("nothing was typed: {error}"))))?;
+    let text =
+        text.map_err(|error| Stop::failed(Failure::new(Code::Settings, format!("nothing was typed: {error}"))))?;
     Ok(SecretString::from(text.trim().to_owned()))
 }
 

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Checks the installation; with `probe`, makes the calls of the first contact.
-pub async fn run(context: &Context, probe: bool, output: &Path) -> Result<Exit, Stop> {
+pub(crate) async fn run(context: &Context, probe: bool, output: &Path) -> Result<Exit, Stop> {
     context.warn();
     let app = context.look()?;
     let connections = connections(&app).await?;
@@ -85,9 +85,17 @@ async fn contact(context: &Context, app: &App, connections: &[Connection], outpu
     let text = serde_json::to_string_pretty(&contact.answers).map_err(|error| failed(&error))?;
     std::fs::write(output, text).map_err(|error| failed(&format!("{}: {error}", output.display())))?;
     for answer in &contact.answers {
-        context.out.line(format!("{}: {}", answer.probe, answer.status.map_or_else(|| "no answer".into(), |status| status.to_string())));
+        context.out.line(format!(
+            "{}: {}",
+            answer.probe,
+            answer.status.map_or_else(|| "no answer".into(), |status| status.to_string())
+        ));
     }
-    context.out.line(format!("{} redacted answers are in {}: read them before you share them", contact.answers.len(), output.display()));
+    context.out.line(format!(
+        "{} redacted answers are in {}: read them before you share them",
+        contact.answers.len(),
+        output.display()
+    ));
     context.out.record(&json!({ "type": "summary", "answers": contact.answers.len(), "file": output }));
     Ok(Exit::Done)
 }

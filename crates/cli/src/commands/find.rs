@@ -5,11 +5,12 @@ use fitbridge_core::{Code, Failure, domain::Activity};
 use crate::{app::App, exit::Stop};
 
 /// Finds a ride by iGPSport's number, our id, or the start of its SHA-256 (at least 6 digits).
-pub async fn ride(app: &App, text: &str) -> Result<Activity, Stop> {
+pub(crate) async fn ride(app: &App, text: &str) -> Result<Activity, Stop> {
     let all = app.engine.store().all::<Activity>(&app.user, "activity/").await?;
     let is_exact = |ride: &Activity| ride.rider_id() == text || ride.id.as_str() == text;
     let is_start = |ride: &Activity| {
-        text.len() >= 6 && ride.state.content().is_some_and(|content| content.to_string().starts_with(&text.to_lowercase()))
+        text.len() >= 6
+            && ride.state.content().is_some_and(|content| content.to_string().starts_with(&text.to_lowercase()))
     };
     let mut found: Vec<_> = all.iter().map(|stored| &stored.doc).filter(|ride| is_exact(ride)).collect();
     if found.is_empty() {

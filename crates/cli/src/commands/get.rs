@@ -9,7 +9,7 @@ use super::{Context, find};
 use crate::exit::{Exit, Stop};
 
 /// Writes the original file.
-pub async fn run(context: &Context, ride: &str, output: &Path, force: bool) -> Result<Exit, Stop> {
+pub(crate) async fn run(context: &Context, ride: &str, output: &Path, force: bool) -> Result<Exit, Stop> {
     let app = context.look()?;
     let ride = find::ride(&app, ride).await?;
     let Some(content) = ride.state.content() else {
@@ -26,7 +26,9 @@ pub async fn run(context: &Context, ride: &str, output: &Path, force: bool) -> R
     })?;
     let unwritable = |error: std::io::Error| {
         let detail = match error.kind() {
-            std::io::ErrorKind::AlreadyExists => format!("{} is there already; --force writes over it", output.display()),
+            std::io::ErrorKind::AlreadyExists => {
+                format!("{} is there already; --force writes over it", output.display())
+            }
             _ => format!("{} cannot be written: {error}", output.display()),
         };
         Stop::failed(Failure::new(Code::Settings, detail))

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Lists them, or takes a word for some.
-pub async fn run(context: &Context, word: Option<Word>) -> Result<Exit, Stop> {
+pub(crate) async fn run(context: &Context, word: Option<Word>) -> Result<Exit, Stop> {
     match word {
         None => list(context).await,
         Some(Word::Send(args)) => say(context, args, Said::Send).await,
@@ -35,7 +35,8 @@ async fn list(context: &Context) -> Result<Exit, Stop> {
             continue;
         };
         let ride = app.engine.store().activity(&app.user, &delivery.activity).await?;
-        let number = ride.as_ref().map_or_else(|| delivery.activity.to_string(), |ride: &Stored<Activity>| ride.doc.rider_id());
+        let number =
+            ride.as_ref().map_or_else(|| delivery.activity.to_string(), |ride: &Stored<Activity>| ride.doc.rider_id());
         let start = delivery.about.local_start.map(|start| start.to_string()).unwrap_or_default();
         context.out.line(format!(
             "{number}  {start}  {}  already at {sink} through {} as {}",

@@ -1,12 +1,168 @@
-//! `fitbridge import`.
+//! `fitbridge import`: files by hand, with the same dedupe and the same deliveries as rides from the cloud.
 
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use anstyle::AnsiColor;
+use bytes::Bytes;
+use fitbridge_core::{Code, Failure, engine::import::Imported, ports::Clock};
+use fitbridge_local::SystemClock;
+use serde_json::json;
+
+use super::{
+    Context,
+    serve::stopped,
+    sync::{connections, print_deliveries},
+    tally::Tally,
+};
 use crate::{
+    app::App,
     args::ImportArgs,
-    commands::Context,
     exit::{Exit, Stop},
+    inlet::{self, Candidate, Item, usb, watch},
+    out::{paint, plain},
 };
 
-/// Under construction.
-pub async fn run(_context: &Context, _args: ImportArgs) -> Result<Exit, Stop> {
-    Ok(Exit::Failed)
+/// How often a watched folder is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// What became of the files.
+#[derive(Debug, Default)]
+struct Files {
+    new: usize,
+    duplicate: usize,
+    rejected: usize,
+    problems: usize,
+    skipped: u64,
+}
+
+/// Imports files, folders, archives, a head unit, or what appears in a folder.
+pub(crate) async fn run(context: &Context, args: ImportArgs) -> Result<Exit, Stop> {
+    let tally = Arc::new(Tally::new(SystemClock.now(), context.out.progress("import")));
+    let mut app = context.open_watched(Arc::clone(&tally) as _)?;
+    let mut paths = args.paths;
+    if args.usb {
+        let unit = tokio::task::spawn_blocking(usb::find).await;
+        let unit = unit.map_err(|error| Stop::failed(Failure::new(Code::Bug, error.to_string())))?;
+        let unit = unit.map_err(|error| Stop::failed(Failure::new(Code::Settings, error.to_string())))?;
+        context.out.line(format!("head unit: {}", plain(&unit.name)));
+        paths.extend(unit.folders);
+    }
+    let mut files = Files::default();
+    import_all(context, &mut app, paths, &mut files).await?;
+    if let Some(folder) = args.watch {
+        watch_folder(context, &mut app, folder, &mut files).await?;
+    }
+    tally.bar().finish_and_clear();
+    finish(context, &mut app, &tally, &files).await
+}
+
+async fn import_all(context: &Context, app: &mut App, paths: Vec<PathBuf>, files: &mut Files) -> Result<(), Stop> {
+    let mut collect = inlet::collect(&paths);
+    loop {
+        let next = inlet::next(collect).await;
+        let next = next.map_err(|error| Stop::failed(Failure::new(Code::Bug, error.to_string())))?;
+        let Some((item, rest)) = next else { break };
+        collect = rest;
+        take(context, app, item, files).await?;
+    }
+    Ok(())
+}
+
+async fn take(context: &Context, app: &mut App, item: Item, files: &mut Files) -> Result<(), Stop> {
+    match item {
+        Item::File(Candidate { name, bytes }) => import_one(context, app, &name, bytes, files).await,
+        Item::Problem(problem) => {
+            files.problems += 1;
+            context.out.line(format!("{}: {}; next: {}", problem.name, plain(&problem.reason), problem.next_step));
+            context.out.record(&json!({
+                "type": "problem",
+                "file": problem.name,
+                "reason": problem.reason,
+                "next": problem.next_step,
+            }));
+            Ok(())
+        }
+        Item::Skipped(skipped) => {
+            files.skipped += skipped.files;
+            context.out.line(format!("{}: {} other files passed over", skipped.name, skipped.files));
+            Ok(())
+        }
+    }
+}
+
+async fn import_one(context: &Context, app: &mut App, name: &str, bytes: Bytes, files: &mut Files) -> Result<(), Stop> {
+    let short = name.rsplit('/').next().unwrap_or(name);
+    let imported = app.engine.import(&app.user, short, bytes).await?;
+    let (word, code, activity) = match &imported {
+        Imported::New(activity) => {
+            files.new += 1;
+            ("new", None, Some(activity.id.to_string()))
+        }
+        Imported::Duplicate { of } => {
+            files.duplicate += 1;
+            ("duplicate", None, Some(of.to_string()))
+        }
+        Imported::Rejected(code) => {
+            files.rejected += 1;
+            ("rejected", Some(*code), None)
+        }
+    };
+    let color = if code.is_some() { AnsiColor::Red } else { AnsiColor::Green };
+    let of = match (&imported, &activity) {
+        (Imported::Duplicate { .. }, Some(of)) => format!(" of {of}"),
+        _ => String::new(),
+    };
+    context.out.line(format!("{name}: {}{of}", paint(color, word)));
+    if let Some(code) = code {
+        context.out.line(format!("  {} [{code}]; next: {}", code.sentence(), code.next_step()));
+    }
+    context.out.record(&json!({ "type": "import", "file": name, "result": word, "activity": activity, "code": code }));
+    Ok(())
+}
+
+async fn watch_folder(context: &Context, app: &mut App, folder: PathBuf, files: &mut Files) -> Result<(), Stop> {
+    context.out.line(format!("watching {}; stop with Ctrl-C", folder.display()));
+    let mut first_failure = None;
+    let watching = watch::watch(&folder, LOOK_EVERY, stopped()?, async |item| {
+        if let Err(stop) = take(context, app, item, files).await {
+            context.out.note(format!("fitbridge: {}", plain(&stop.to_string())));
+            first_failure.get_or_insert(stop);
+        }
+        app.lanes.drain().await;
+    });
+    let watched = watching.await;
+    watched.map_err(|error| {
+        let detail = format!("{} cannot be watched: {error}", folder.display());
+        Stop::failed(Failure::new(Code::Settings, detail))
+    })?;
+    first_failure.map_or(Ok(()), Err)
+}
+
+async fn finish(context: &Context, app: &mut App, tally: &Tally, files: &Files) -> Result<Exit, Stop> {
+    app.lanes.drain().await;
+    let failures = app.lanes.take_failures();
+    let all = connections(app).await?;
+    let sinks: Vec<_> = all.into_iter().filter(|connection| connection.sink().is_some()).collect();
+    let mut counts = tally.counts(&sinks);
+    (counts.new, counts.duplicate) = (files.new, files.duplicate);
+    counts.failed += files.rejected + files.problems;
+    if context.out.is_json() {
+        for record in tally.records(&sinks) {
+            context.out.record(&record);
+        }
+    }
+    context.out.line(format!(
+        "files: {} new, {} duplicate, {} rejected, {} unreadable, {} passed over",
+        files.new, files.duplicate, files.rejected, files.problems, files.skipped
+    ));
+    let mut exit = print_deliveries(context, tally, &counts);
+    if sinks.is_empty() && files.new > 0 {
+        context.out.line("no sink is connected yet: the files are archived, and a sink connected later gets them");
+    }
+    for failure in failures {
+        context.out.note(format!("fitbridge: {}", plain(&failure.to_string())));
+        exit = Exit::Failed;
+    }
+    context.out.record(&counts.record());
+    Ok(exit)
 }

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Lists the newest rides of each source.
-pub async fn run(context: &Context, limit: usize, name: Option<&str>) -> Result<Exit, Stop> {
+pub(crate) async fn run(context: &Context, limit: usize, name: Option<&str>) -> Result<Exit, Stop> {
     context.warn();
     let app = context.look()?;
     let connections = connections(&app).await?;
@@ -77,8 +77,14 @@ async fn print(
     let delivered = DeliveryState::Skipped.name();
     let all_there = deliveries.values().all(|state| *state == "delivered" || *state == delivered);
     let color = if state == "fetched" && all_there { AnsiColor::Green } else { AnsiColor::Yellow };
-    let at: Vec<_> = deliveries.iter().map(|(sink, state)| format!("{sink} {}", state.as_str().unwrap_or(""))).collect();
-    context.out.line(format!("{:>12}  {date}  {km}  {}  {}  {title}", ride.row.ride_id, paint(color, state), at.join(", ")));
+    let at: Vec<_> =
+        deliveries.iter().map(|(sink, state)| format!("{sink} {}", state.as_str().unwrap_or(""))).collect();
+    context.out.line(format!(
+        "{:>12}  {date}  {km}  {}  {}  {title}",
+        ride.row.ride_id,
+        paint(color, state),
+        at.join(", ")
+    ));
     context.out.record(&json!({
         "type": "listed",
         "source": source.name,

@@ -32,7 +32,7 @@ use crate::{
 };
 
 /// Runs a command to its end.
-pub fn run(cli: Cli) -> Exit {
+pub(crate) fn run(cli: Cli) -> Exit {
     let out = Out::new(cli.json);
     match dispatch(cli, out) {
         Ok(exit) => exit,
@@ -66,7 +66,8 @@ fn dispatch(cli: Cli, out: Out) -> Result<Exit, Stop> {
     let usual = if matches!(cli.command, Command::Serve) { Level::INFO } else { Level::ERROR };
     logging::start(Some(&settings), cli.verbose, usual);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime = runtime.map_err(|error| Stop::failed(fitbridge_core::Failure::new(fitbridge_core::Code::Bug, error.to_string())))?;
+    let runtime = runtime
+        .map_err(|error| Stop::failed(fitbridge_core::Failure::new(fitbridge_core::Code::Bug, error.to_string())))?;
     let context = Context { out, home, settings };
     let exit = runtime.block_on(context.command(cli.command));
     // A blocking read of a slow disk must not keep a finished command alive.
@@ -76,7 +77,7 @@ fn dispatch(cli: Cli, out: Out) -> Result<Exit, Stop> {
 
 /// What every command needs.
 #[derive(Debug)]
-pub struct Context {
+pub(crate) struct Context {
     /// Where it prints.
     pub out: Out,
     /// The data folder.
@@ -113,23 +114,23 @@ impl Context {
     }
 
     /// Opens the data to change it. Hosts that stand in for real ones are warned of, once.
-    pub fn open(&self) -> Result<App, Stop> {
+    pub(crate) fn open(&self) -> Result<App, Stop> {
         self.open_watched(Arc::new(NoObserver))
     }
 
     /// The same, with somebody who is told of every change.
-    pub fn open_watched(&self, observer: Arc<dyn fitbridge_core::engine::Observer>) -> Result<App, Stop> {
+    pub(crate) fn open_watched(&self, observer: Arc<dyn fitbridge_core::engine::Observer>) -> Result<App, Stop> {
         self.warn();
         App::open(&self.home, &self.settings, Access::Write, observer)
     }
 
     /// Opens the data to look at it.
-    pub fn look(&self) -> Result<App, Stop> {
+    pub(crate) fn look(&self) -> Result<App, Stop> {
         App::open(&self.home, &self.settings, Access::Read, Arc::new(NoObserver))
     }
 
     /// Warns of what stands in place of the real hosts.
-    pub fn warn(&self) {
+    pub(crate) fn warn(&self) {
         for warning in self.settings.warnings() {
             self.out.note(format!("warning: {warning}"));
         }

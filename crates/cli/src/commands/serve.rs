@@ -9,7 +9,7 @@ use super::Context;
 use crate::exit::{Exit, Stop};
 
 /// Serves until SIGTERM or Ctrl-C, then finishes or gives back what it holds.
-pub async fn run(context: &Context) -> Result<Exit, Stop> {
+pub(crate) async fn run(context: &Context) -> Result<Exit, Stop> {
     let mut app = context.open()?;
     let now = fitbridge_core::ports::Clock::now(&SystemClock);
     let _lock = ServeLock::take(&app.home, now).map_err(|error| match error {
@@ -19,16 +19,13 @@ pub async fn run(context: &Context) -> Result<Exit, Stop> {
     context.out.line(format!("serving {}; stop with Ctrl-C", app.home.display()));
     context.out.record(&json!({ "type": "serving", "home": app.home }));
     let served = serve(&mut app.lanes, stopped()?).await?;
-    context.out.line(format!(
-        "stopped: {} jobs finished, {} left for the next run",
-        served.finished, served.released
-    ));
+    context.out.line(format!("stopped: {} jobs finished, {} left for the next run", served.finished, served.released));
     context.out.record(&json!({ "type": "summary", "finished": served.finished, "released": served.released }));
     Ok(Exit::Done)
 }
 
 /// Comes with SIGTERM or SIGINT.
-pub fn stopped() -> Result<impl Future<Output = ()>, Stop> {
+pub(crate) fn stopped() -> Result<impl Future<Output = ()>, Stop> {
     let failed = |error: std::io::Error| Stop::failed(Failure::new(Code::Bug, error.to_string()));
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;

@@ -11,10 +11,11 @@ use crate::{
 };
 
 /// Shows a file that is there under that name, else the ride.
-pub async fn run(context: &Context, what: &str, svg: Option<&Path>) -> Result<Exit, Stop> {
+pub(crate) async fn run(context: &Context, what: &str, svg: Option<&Path>) -> Result<Exit, Stop> {
     let path = Path::new(what);
     let (title, bytes) = if path.is_file() {
-        let bytes = std::fs::read(path).map_err(|error| Stop::failed(Failure::new(Code::Settings, format!("{what}: {error}"))))?;
+        let bytes = std::fs::read(path)
+            .map_err(|error| Stop::failed(Failure::new(Code::Settings, format!("{what}: {error}"))))?;
         (what.to_owned(), bytes.into())
     } else {
         let app = context.look()?;

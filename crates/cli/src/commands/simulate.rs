@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Plays every service until stopped.
-pub async fn run(context: &Context, args: &SimulatorArgs) -> Result<Exit, Stop> {
+pub(crate) async fn run(context: &Context, args: &SimulatorArgs) -> Result<Exit, Stop> {
     let failed = |error: &dyn std::fmt::Display| Stop::failed(Failure::new(Code::Settings, error.to_string()));
     let ports = args.port.map_or_else(Ports::default, Ports::from);
     let config = Config { ports, seed: args.seed, ..Config::default() };

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Shows how things stand. It only looks, also while `serve` runs.
-pub async fn run(context: &Context) -> Result<Exit, Stop> {
+pub(crate) async fn run(context: &Context) -> Result<Exit, Stop> {
     let app = context.look()?;
     let out = context.out;
     let store = app.engine.store();

@@ -16,7 +16,10 @@ use fitbridge_local::{
 };
 use serde_json::json;
 
-use super::{Context, tally::Tally};
+use super::{
+    Context,
+    tally::{Counts, Tally},
+};
 use crate::{
     app::App,
     exit::{Exit, Stop},
@@ -24,7 +27,7 @@ use crate::{
 };
 
 /// A pass.
-pub async fn run(context: &Context) -> Result<Exit, Stop> {
+pub(crate) async fn run(context: &Context) -> Result<Exit, Stop> {
     let tally = Arc::new(Tally::new(SystemClock.now(), context.out.progress("sync")));
     let mut app = context.open_watched(Arc::clone(&tally) as _)?;
     let connections = connections(&app).await?;
@@ -50,7 +53,7 @@ pub async fn run(context: &Context) -> Result<Exit, Stop> {
 }
 
 /// A rider's connections.
-pub async fn connections(app: &App) -> Result<Vec<Connection>, Stop> {
+pub(crate) async fn connections(app: &App) -> Result<Vec<Connection>, Stop> {
     connections_of(app, &app.user).await
 }
 
@@ -93,6 +96,20 @@ fn finish(context: &Context, tally: &Tally, connections: &[Connection], report: 
         "rides: {} new, {} duplicate, {} filtered, {} held, {} failed",
         counts.new, counts.duplicate, counts.filtered, counts.held, counts.failed
     ));
+    exit = exit.max(print_deliveries(context, tally, &counts));
+    for failure in &report.failures {
+        out.note(format!("fitbridge: {}", plain(&failure.to_string())));
+        out.note(format!("  next: {}", failure.code.next_step()));
+        exit = Exit::Failed;
+    }
+    out.record(&counts.record());
+    exit
+}
+
+/// Prints the deliveries by sink and what failed, and says how the command ends.
+pub(crate) fn print_deliveries(context: &Context, tally: &Tally, counts: &Counts) -> Exit {
+    let out = context.out;
+    let mut exit = Exit::Done;
     for (sink, of) in &counts.deliveries {
         let open = if of.pending + of.failed == 0 { AnsiColor::Green } else { AnsiColor::Yellow };
         out.line(format!(
@@ -112,18 +129,12 @@ fn finish(context: &Context, tally: &Tally, connections: &[Connection], report: 
         out.line("  held: already there by another route; see `fitbridge held`, then `held send` or `held skip`");
     }
     if counts.failed > 0 {
-        exit = exit.max(Exit::Unfinished);
+        exit = Exit::Unfinished;
     }
     let blocked = tally.failures().values().any(|(failure, _)| Stop::of(failure.clone()).exit == Exit::NeedsRider);
     if blocked {
         exit = Exit::NeedsRider;
     }
-    for failure in &report.failures {
-        out.note(format!("fitbridge: {}", plain(&failure.to_string())));
-        out.note(format!("  next: {}", failure.code.next_step()));
-        exit = Exit::Failed;
-    }
-    out.record(&counts.record());
     exit
 }
 
@@ -140,7 +151,7 @@ fn describe(poll: &Poll) -> (&'static str, Option<&Failure>, Exit) {
 }
 
 /// What a pass would do. Nothing is written, downloaded or sent.
-pub async fn dry_run(context: &Context) -> Result<Exit, Stop> {
+pub(crate) async fn dry_run(context: &Context) -> Result<Exit, Stop> {
     context.warn();
     let app = context.look()?;
     let out = context.out;
@@ -190,7 +201,8 @@ pub async fn dry_run(context: &Context) -> Result<Exit, Stop> {
                     "code": rule.map(Code::as_str),
                     "sinks": to,
                 }));
-                let what = rule.map_or_else(|| format!("would go to {}", to.join(", ")), |rule| format!("filtered [{rule}]"));
+                let what =
+                    rule.map_or_else(|| format!("would go to {}", to.join(", ")), |rule| format!("filtered [{rule}]"));
                 out.line(format!("{} {date} {title}: {what}", ride.row.ride_id));
             }
             let empty = page.rides.is_empty() && page.page.problems.is_empty();

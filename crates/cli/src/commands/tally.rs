@@ -23,7 +23,7 @@ struct Touched {
 
 /// Listens to a pass.
 #[derive(Debug)]
-pub struct Tally {
+pub(crate) struct Tally {
     since: Timestamp,
     touched: Mutex<Touched>,
     bar: ProgressBar,
@@ -31,7 +31,7 @@ pub struct Tally {
 
 /// What a pass comes to, in rides and in deliveries per sink.
 #[derive(Debug, Default)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// Seen for the first time and wanted.
     pub new: usize,
     /// The same file had come by another inlet.
@@ -48,7 +48,7 @@ pub struct Counts {
 
 /// Deliveries of one sink.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct SinkCounts {
+pub(crate) struct SinkCounts {
     /// Put there in this pass.
     pub created: usize,
     /// Found there in this pass.
@@ -61,7 +61,7 @@ pub struct SinkCounts {
 
 impl Tally {
     /// Counts from now on.
-    pub fn new(since: Timestamp, bar: ProgressBar) -> Self {
+    pub(crate) fn new(since: Timestamp, bar: ProgressBar) -> Self {
         Self { since, touched: Mutex::default(), bar }
     }
 
@@ -70,12 +70,12 @@ impl Tally {
     }
 
     /// The progress bar.
-    pub fn bar(&self) -> &ProgressBar {
+    pub(crate) fn bar(&self) -> &ProgressBar {
         &self.bar
     }
 
     /// Adds what waits although this pass did not touch it.
-    pub fn add_waiting(&self, waiting: &Waiting) {
+    pub(crate) fn add_waiting(&self, waiting: &Waiting) {
         let mut touched = self.touched();
         for ride in &waiting.rides {
             touched.rides.entry(ride.id.clone()).or_insert_with(|| ride.clone());
@@ -87,7 +87,7 @@ impl Tally {
     }
 
     /// The counts; `sinks` are shown even where nothing happened.
-    pub fn counts(&self, sinks: &[Connection]) -> Counts {
+    pub(crate) fn counts(&self, sinks: &[Connection]) -> Counts {
         let touched = self.touched();
         let mut counts = Counts::default();
         let names: BTreeMap<_, _> = sinks.iter().map(|sink| (&sink.id, sink.name.as_str())).collect();
@@ -133,13 +133,13 @@ impl Tally {
     }
 
     /// Every touched ride and delivery as a record.
-    pub fn records(&self, sinks: &[Connection]) -> Vec<Value> {
+    pub(crate) fn records(&self, sinks: &[Connection]) -> Vec<Value> {
         let touched = self.touched();
         let rides = touched.rides.values().map(ride_record);
-        let name = |id: &ConnectionId| sinks.iter().find(|sink| sink.id == *id).map_or(id.as_str(), |sink| &sink.name);
         let ride_of = |delivery: &Delivery| touched.rides.get(&delivery.activity).map(Activity::rider_id);
         let deliveries = touched.deliveries.values().map(|delivery| {
-            let mut record = delivery_record(delivery, name(&delivery.sink));
+            let sink = sinks.iter().find(|sink| sink.id == delivery.sink);
+            let mut record = delivery_record(delivery, sink.map_or(delivery.sink.as_str(), |sink| &sink.name));
             record["ride"] = ride_of(delivery).map_or(Value::Null, Value::from);
             record
         });
@@ -147,7 +147,7 @@ impl Tally {
     }
 
     /// Failures by code, with how often each stands there, for people.
-    pub fn failures(&self) -> BTreeMap<&'static str, (Failure, usize)> {
+    pub(crate) fn failures(&self) -> BTreeMap<&'static str, (Failure, usize)> {
         let touched = self.touched();
         let rides = touched.rides.values().filter_map(|ride| ride.state.failure());
         let deliveries = touched.deliveries.values().filter_map(|delivery| delivery.state.failure());
@@ -156,12 +156,6 @@ impl Tally {
             failures.entry(failure.code.as_str()).or_insert_with(|| (failure.clone(), 0)).1 += 1;
         }
         failures
-    }
-
-    /// The rides that wait for a word.
-    pub fn held(&self) -> Vec<Delivery> {
-        let held = |delivery: &&Delivery| matches!(delivery.state, DeliveryState::Held { .. });
-        self.touched().deliveries.values().filter(held).cloned().collect()
     }
 
     fn show(&self, touched: &Touched) {
@@ -194,7 +188,7 @@ impl Observer for Tally {
 
 impl Counts {
     /// The summary line.
-    pub fn record(&self) -> Value {
+    pub(crate) fn record(&self) -> Value {
         let deliveries: serde_json::Map<_, _> = self
             .deliveries
             .iter()
@@ -221,7 +215,7 @@ impl Counts {
 }
 
 /// A ride as a record.
-pub fn ride_record(ride: &Activity) -> Value {
+pub(crate) fn ride_record(ride: &Activity) -> Value {
     let failure = ride.state.failure();
     json!({
         "type": "ride",
@@ -243,7 +237,7 @@ pub fn ride_record(ride: &Activity) -> Value {
 }
 
 /// A delivery as a record.
-pub fn delivery_record(delivery: &Delivery, sink: &str) -> Value {
+pub(crate) fn delivery_record(delivery: &Delivery, sink: &str) -> Value {
     let failure = delivery.state.failure();
     let (remote_id, how) = match &delivery.state {
         DeliveryState::Delivered { remote_id, how, .. } => (remote_id.clone(), serde_json::to_value(how).ok()),

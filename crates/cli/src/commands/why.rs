@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Explains where a ride is, sink by sink.
-pub async fn run(context: &Context, ride: &str) -> Result<Exit, Stop> {
+pub(crate) async fn run(context: &Context, ride: &str) -> Result<Exit, Stop> {
     let app = context.look()?;
     let ride = find::ride(&app, ride).await?;
     let out = context.out;

@@ -8,7 +8,19 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::{Item, Problem, collect, name::Kind, next};
+use super::name::{Kind, shown};
+
+/// Between two looks: a file is taken about as long after it stopped growing.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// The folder cannot be watched.
+#[derive(Debug, thiserror::Error)]
+#[error("the folder {folder} cannot be watched: {source}; check its name and your rights to it")]
+pub(crate) struct WatchError {
+    /// As it is shown.
+    folder: String,
+    source: io::Error,
+}
 
 /// What tells one state of a file from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,58 +59,57 @@ impl Watched {
     }
 }
 
-/// Looks into `folder` (not into those in it) every `pause`, and hands what appears there to `on_item`, until `stop`
-/// is done; an item in work is finished before. Files that are there already are taken as well: who imports knows
-/// duplicates. A folder that goes away is told once, and watched on for its return.
+/// Looks into `folder` (not into those in it) every two seconds, and hands the paths of files that may be rides to
+/// `on_path`, until `stop` is done. Files that are there already are handed over as well: who imports knows
+/// duplicates. When the folder goes away, its own path is handed over once, so that who tries to read it tells why;
+/// it is watched on for its return.
 ///
 /// # Errors
 /// The folder cannot be read at the start.
 pub(crate) async fn watch(
     folder: &Path,
-    pause: Duration,
     stop: impl Future<Output = ()>,
-    mut on_item: impl AsyncFnMut(Item),
-) -> io::Result<()> {
+    on_path: impl AsyncFnMut(PathBuf),
+) -> Result<(), WatchError> {
+    watch_every(PAUSE, folder, stop, on_path).await
+}
+
+async fn watch_every(
+    pause: Duration,
+    folder: &Path,
+    stop: impl Future<Output = ()>,
+    mut on_path: impl AsyncFnMut(PathBuf),
+) -> Result<(), WatchError> {
     let mut stop = pin!(stop);
     let mut watched = Watched::default();
-    let mut seen = files(folder.to_path_buf()).await?;
+    let first = files(folder.to_path_buf()).await;
+    let first = first.map_err(|source| WatchError { folder: shown(folder), source })?;
+    watched.look(first);
     let mut is_away = false;
     loop {
-        let ready = watched.look(std::mem::take(&mut seen));
-        let mut left = (!ready.is_empty()).then(|| collect(&ready));
-        while let Some(collect) = left.take() {
-            let Some((item, rest)) = next(collect).await? else { break };
-            on_item(item).await;
-            left = Some(rest);
-            // Between two files, never within one.
-            if is_done(stop.as_mut()).await {
-                return Ok(());
-            }
-        }
         tokio::select! {
             () = &mut stop => return Ok(()),
             () = tokio::time::sleep(pause) => {}
         }
-        match files(folder.to_path_buf()).await {
-            Ok(found) => {
+        let ready = match files(folder.to_path_buf()).await {
+            Ok(seen) => {
                 is_away = false;
-                seen = found;
+                watched.look(seen)
             }
-            Err(error) => {
-                if !std::mem::replace(&mut is_away, true) {
-                    on_item(Item::Problem(Problem::io(folder, &error))).await;
-                }
+            Err(_) if is_away => Vec::new(),
+            Err(_) => {
+                is_away = true;
+                vec![folder.to_path_buf()]
+            }
+        };
+        for path in ready {
+            tokio::select! {
+                // What was asked for first: between two files the stop counts, within one it waits.
+                biased;
+                () = &mut stop => return Ok(()),
+                () = std::future::ready(()) => on_path(path).await,
             }
         }
-    }
-}
-
-/// Whether a future is done, without waiting for it. After `true` it must not be asked again.
-async fn is_done(stop: std::pin::Pin<&mut impl Future<Output = ()>>) -> bool {
-    tokio::select! {
-        biased;
-        () = stop => true,
-        () = std::future::ready(()) => false,
     }
 }
 
@@ -122,8 +133,6 @@ async fn files(folder: PathBuf) -> io::Result<HashMap<PathBuf, Stamp>> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
     use tokio::sync::oneshot;
 
     use super::*;
@@ -147,6 +156,10 @@ mod tests {
         assert_eq!(watched.look(seen(&[("a", 3), ("b", 5)])), [PathBuf::from("b")]);
     }
 
+    fn text(path: &Path) -> String {
+        fs::read_to_string(path).expect("readable")
+    }
+
     #[tokio::test]
     async fn files_that_appear_are_handed_over_once_until_stopped() {
         let folder = tempfile::tempdir().expect("a folder");
@@ -154,51 +167,53 @@ mod tests {
         fs::write(folder.path().join("note.txt"), "no ride").expect("written");
         fs::write(folder.path().join(".part.fit"), "no ride yet").expect("written");
         let (stop, stopped) = oneshot::channel::<()>();
-        let stop = Mutex::new(Some(stop));
-        let taken = Arc::new(Mutex::new(Vec::new()));
-        let notes = Arc::clone(&taken);
-        let place = folder.path().to_path_buf();
-        let on_item = async move |item: Item| {
-            let Item::File(file) = item else { panic!("{item:?}") };
-            notes.lock().expect("not poisoned").push(String::from_utf8_lossy(&file.bytes).into_owned());
-            match &*file.bytes {
-                b"old" => fs::write(place.join("new.FIT"), "new").expect("written"),
-                _ => drop(stop.lock().expect("not poisoned").take()),
-            }
-        };
-        let until = async move {
+        let mut stop = Some(stop);
+        let mut taken = Vec::new();
+        let until = async {
             let _ = stopped.await;
         };
-        watch(folder.path(), Duration::from_millis(5), until, on_item).await.expect("watched");
-        assert_eq!(*taken.lock().expect("not poisoned"), ["old", "new"]);
+        watch_every(Duration::from_millis(5), folder.path(), until, async |path| {
+            taken.push(text(&path));
+            match taken.len() {
+                1 => fs::write(folder.path().join("new.FIT"), "new").expect("written"),
+                _ => drop(stop.take()),
+            }
+        })
+        .await
+        .expect("watched");
+        assert_eq!(taken, ["old", "new"]);
     }
 
     #[tokio::test]
     async fn a_folder_that_goes_away_is_told_once_and_one_that_never_was_is_an_error() {
         let root = tempfile::tempdir().expect("a folder");
         let folder = root.path().join("rides");
-        let gone = watch(&folder, Duration::from_millis(1), std::future::pending(), async |_| {}).await;
-        assert_eq!(gone.expect_err("no such folder").kind(), io::ErrorKind::NotFound);
+        let none = watch(&folder, std::future::pending(), async |_| {}).await.expect_err("no such folder").to_string();
+        assert!(none.contains("rides cannot be watched") && none.contains("check its name"), "{none}");
 
         fs::create_dir(&folder).expect("made");
         fs::write(folder.join("a.fit"), "first").expect("written");
         let (stop, stopped) = oneshot::channel::<()>();
         let mut stop = Some(stop);
         let mut told = Vec::new();
-        let until = async move {
+        let until = async {
             let _ = stopped.await;
         };
-        watch(&folder, Duration::from_millis(5), until, async |item| match item {
-            Item::File(file) if &*file.bytes == b"first" => fs::remove_dir_all(&folder).expect("removed"),
-            Item::Problem(problem) => {
-                told.push(problem.reason);
+        watch_every(Duration::from_millis(5), &folder, until, async |path| {
+            if path == folder {
+                told.push("away".to_owned());
                 fs::create_dir(&folder).expect("made again");
-                fs::write(folder.join("a.fit"), "second").expect("written");
+                fs::write(folder.join("a.fit"), "second ride").expect("written");
+                return;
             }
-            _ => drop(stop.take()),
+            told.push(text(&path));
+            match told.len() {
+                1 => fs::remove_dir_all(&folder).expect("removed"),
+                _ => drop(stop.take()),
+            }
         })
         .await
         .expect("watched");
-        assert_eq!(told.len(), 1, "{told:?}");
+        assert_eq!(told, ["first", "away", "second ride"]);
     }
 }

@@ -32,7 +32,7 @@ struct State {
 
 /// Listens to the engine.
 #[derive(Debug, Default)]
-pub struct Board {
+pub(crate) struct Board {
     state: Mutex<State>,
 }
 
@@ -42,12 +42,12 @@ impl Board {
     }
 
     /// Learns what the sinks are called.
-    pub fn name_sinks(&self, cast: &Cast<'_>) {
+    pub(crate) fn name_sinks(&self, cast: &Cast<'_>) {
         self.state().names = cast.sinks().clone();
     }
 
     /// Whether every ride is where it should be.
-    pub fn is_quiet(&self, rides: usize) -> bool {
+    pub(crate) fn is_quiet(&self, rides: usize) -> bool {
         let state = self.state();
         let there = |delivery: &Delivery| matches!(delivery.state, DeliveryState::Delivered { .. });
         state.rides.len() == rides
@@ -57,11 +57,12 @@ impl Board {
     }
 
     /// How much failed first and came through after all.
-    pub fn healed(&self) -> usize {
+    pub(crate) fn healed(&self) -> usize {
         let state = self.state();
         let rides = state.rides.values().filter(|ride| ride.state.content().is_some());
         let rides = rides.filter(|ride| state.stumbled.contains(ride.id.as_str())).count();
-        let there = state.deliveries.values().filter(|delivery| matches!(delivery.state, DeliveryState::Delivered { .. }));
+        let there =
+            state.deliveries.values().filter(|delivery| matches!(delivery.state, DeliveryState::Delivered { .. }));
         rides + there.filter(|delivery| state.stumbled.contains(&delivery.idempotency_id())).count()
     }
 
@@ -131,7 +132,10 @@ impl Observer for Board {
             Self::note(&mut state, format!("{}: {name}: {failure}", delivery.user));
             state.stumbled.insert(id);
         } else if matches!(delivery.state, DeliveryState::Delivered { .. }) && state.stumbled.contains(&id) {
-            Self::note(&mut state, format!("{}: {name} healed: delivered after {} attempts", delivery.user, delivery.attempts));
+            Self::note(
+                &mut state,
+                format!("{}: {name} healed: delivered after {} attempts", delivery.user, delivery.attempts),
+            );
         }
         state.deliveries.insert((delivery.user.clone(), delivery.sink.clone(), delivery.content), delivery.clone());
     }
@@ -139,7 +143,7 @@ impl Observer for Board {
 
 /// Draws the table over itself on a terminal; elsewhere it prints what happens, and the table once a while.
 #[derive(Debug)]
-pub struct Screen {
+pub(crate) struct Screen {
     out: Out,
     terminal: bool,
     drawn: usize,
@@ -148,12 +152,12 @@ pub struct Screen {
 
 impl Screen {
     /// On this output.
-    pub fn new(out: Out, terminal: bool) -> Self {
+    pub(crate) fn new(out: Out, terminal: bool) -> Self {
         Self { out, terminal: terminal && !out.is_json(), drawn: 0, last_second: 0 }
     }
 
     /// Draws the present state.
-    pub fn draw(&mut self, board: &Board, now: Timestamp, elapsed: Duration) {
+    pub(crate) fn draw(&mut self, board: &Board, now: Timestamp, elapsed: Duration) {
         let mut rows = board.rows();
         let clock = format!("demo time {}", now.strftime("%Y-%m-%d %H:%M"));
         if self.terminal {

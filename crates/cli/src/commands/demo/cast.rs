@@ -1,6 +1,7 @@
 //! Who plays in the demo, and what happens to them.
 
 use std::{
+    cell::Cell,
     collections::BTreeMap,
     path::{Path, PathBuf},
     time::Duration,
@@ -22,18 +23,17 @@ use super::failed;
 use crate::{app::App, exit::Stop};
 
 /// How many ride.
-pub const RIDERS: usize = 3;
+pub(crate) const RIDERS: usize = 3;
 /// Their names, and how many rides each starts with: one has more than a page.
 const NAMES: [(&str, usize); RIDERS] = [("Ada", 24), ("Bo", 7), ("Chen", 3)];
 /// What goes wrong, for people.
-pub const FAULTS: &str = "lost acknowledgements, cut files, web pages instead of files, 5xx bursts, rate limits";
+pub(crate) const FAULTS: &str = "lost acknowledgements, cut files, web pages instead of files, 5xx bursts, rate limits";
 /// When each new ride is uploaded, and whose it is.
 const UPLOADS: [(u64, usize); 6] = [(6, 0), (8, 1), (10, 2), (12, 0), (14, 1), (16, 2)];
 
 /// A rider of the demo.
 #[derive(Debug)]
 struct Rider {
-    user: UserId,
     member: MemberId,
     folder: PathBuf,
     webhook_path: String,
@@ -42,17 +42,17 @@ struct Rider {
 
 /// Everybody, and the story so far.
 #[derive(Debug)]
-pub struct Cast<'a> {
+pub(crate) struct Cast<'a> {
     simulator: &'a Simulator,
     riders: Vec<Rider>,
     sinks: BTreeMap<(UserId, ConnectionId), &'static str>,
-    played: usize,
-    rides: usize,
+    /// Uploads that have happened.
+    played: Cell<usize>,
 }
 
 /// What arrived, as counted at the services.
 #[derive(Debug, Default)]
-pub struct Arrived {
+pub(crate) struct Arrived {
     pub rides: usize,
     pub intervals: usize,
     pub folder: usize,
@@ -63,21 +63,21 @@ pub struct Arrived {
 
 impl<'a> Cast<'a> {
     /// Makes the riders, connects them, and sets the faults up.
-    pub async fn gather(simulator: &'a Simulator, app: &App, home: &Path) -> Result<Self, Stop> {
+    pub(crate) async fn gather(simulator: &'a Simulator, app: &App, home: &Path) -> Result<Self, Stop> {
         let world = simulator.world();
-        let mut cast = Self { simulator, riders: Vec::new(), sinks: BTreeMap::new(), played: 0, rides: 0 };
+        let mut cast = Self { simulator, riders: Vec::new(), sinks: BTreeMap::new(), played: Cell::new(0) };
         let secret = fitbridge_sinks::webhook::new_secret([7; 32]);
         world.set_webhook_secrets(&[secrecy::ExposeSecret::expose_secret(&secret).to_owned()]).map_err(failed)?;
         for (name, rides) in NAMES {
             let member = NewMember { nickname: name.into(), ..NewMember::default() };
             let member = world.add_member(member).map_err(failed)?;
             world.add_rides(Region::Global, member, &RideBatch::small(rides)).map_err(failed)?;
-            cast.rides += rides;
             let (athlete, key) = world.add_athlete(NewAthlete { name: name.into(), ..NewAthlete::default() });
             let user = UserId::from_any(&name.to_lowercase());
             let token = SecretString::from(world.token(Region::Global, member).map_err(failed)?);
             let engine = &app.engine;
-            let found = engine.ports().source.identify(&token, Some("global")).await.map_err(|error| error.failure())?;
+            let found =
+                engine.ports().source.identify(&token, Some("global")).await.map_err(|error| error.failure())?;
             let found = found.first().ok_or_else(|| Failure::from(Code::TokenRefused))?;
             let wish = |service: &str| Wish { user: user.clone(), name: service.into(), history: None };
             engine.connect_source(&wish("igpsport"), found, &SourceSecret { token, login: None }).await?;
@@ -99,7 +99,7 @@ impl<'a> Cast<'a> {
                 cast.sinks.insert((user.clone(), connection.id), service);
             }
             let athlete = athlete.to_string();
-            cast.riders.push(Rider { user, member, folder, webhook_path, athlete });
+            cast.riders.push(Rider { member, folder, webhook_path, athlete });
         }
         cast.trouble()?;
         Ok(cast)
@@ -110,7 +110,11 @@ impl<'a> Cast<'a> {
         let rules = [
             // Committed, then the connection is cut: the one that finds duplicate bugs.
             FaultRule::new(Fault::DropAfterCommit).on(Role::Intervals).route("upload").skip(3).times(3),
-            FaultRule::new(Fault::Status { code: 503, retry_after: None }).on(Role::Intervals).route("upload").skip(8).times(2),
+            FaultRule::new(Fault::Status { code: 503, retry_after: None })
+                .on(Role::Intervals)
+                .route("upload")
+                .skip(8)
+                .times(2),
             FaultRule::new(Fault::TruncateBody { keep: 700 }).on(Role::Files).skip(4).times(3),
             FaultRule::new(Fault::HtmlErrorPage { code: 200 }).on(Role::Files).skip(9).times(2),
             FaultRule::new(Fault::Status { code: 500, retry_after: None }).on(Role::Webhook).skip(5).times(4),
@@ -123,44 +127,43 @@ impl<'a> Cast<'a> {
     }
 
     /// What each sink is called.
-    pub fn sinks(&self) -> &BTreeMap<(UserId, ConnectionId), &'static str> {
+    pub(crate) fn sinks(&self) -> &BTreeMap<(UserId, ConnectionId), &'static str> {
         &self.sinks
     }
 
     /// Uploads the rides whose time has come.
-    pub fn play(&mut self, elapsed: Duration) -> Result<(), Stop> {
-        while let Some((second, rider)) = UPLOADS.get(self.played) {
+    pub(crate) fn play(&self, elapsed: Duration) -> Result<(), Stop> {
+        while let Some((second, rider)) = UPLOADS.get(self.played.get()) {
             if elapsed.as_secs() < *second {
                 break;
             }
             let Some(rider) = self.riders.get(*rider) else { break };
             let ride = NewRide { title: Some("Just uploaded".into()), file: FileSpec::Small, ..NewRide::default() };
             self.simulator.world().add_ride(Region::Global, rider.member, &ride).map_err(failed)?;
-            self.played += 1;
-            self.rides += 1;
+            self.played.set(self.played.get() + 1);
         }
         Ok(())
     }
 
     /// Whether nothing more will happen upstream.
-    pub fn is_over(&self) -> bool {
-        self.played == UPLOADS.len()
+    pub(crate) fn is_over(&self) -> bool {
+        self.played.get() == UPLOADS.len()
     }
 
     /// Rides upstream.
-    pub fn rides(&self) -> usize {
-        self.rides
+    pub(crate) fn rides(&self) -> usize {
+        NAMES.iter().map(|(_, rides)| rides).sum::<usize>() + self.played.get()
     }
 
     /// How many faults struck.
-    pub fn faults_played(&self, simulator: &Simulator) -> u64 {
+    pub(crate) fn faults_played(&self, simulator: &Simulator) -> u64 {
         let left: u64 = simulator.world().faults().iter().filter_map(|rule| rule.times).map(u64::from).sum();
         let set: u64 = 3 + 2 + 3 + 2 + 4 + 2;
         set.saturating_sub(left)
     }
 
     /// Compares what lies at each service with what lies upstream, byte for byte.
-    pub fn check(&self, simulator: &Simulator) -> Result<Arrived, Stop> {
+    pub(crate) fn check(&self, simulator: &Simulator) -> Result<Arrived, Stop> {
         let world = simulator.world();
         let mut arrived = Arrived::default();
         for rider in &self.riders {
@@ -169,7 +172,10 @@ impl<'a> Cast<'a> {
                 upstream.push(world.ride_sha256(Region::Global, ride.ride_id).map_err(failed)?);
             }
             arrived.rides += upstream.len();
-            let uploads = world.uploads().into_iter().filter(|upload| upload.athlete.to_string() == rider.athlete && upload.status == 201);
+            let uploads = world
+                .uploads()
+                .into_iter()
+                .filter(|upload| upload.athlete.to_string() == rider.athlete && upload.status == 201);
             let at_intervals: Vec<_> = uploads.map(|upload| upload.sha256).collect();
             let in_folder = files_of(&rider.folder)?;
             let path = format!("/{}", rider.webhook_path);

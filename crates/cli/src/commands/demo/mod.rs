@@ -31,7 +31,7 @@ fn failed(error: impl std::fmt::Display) -> Stop {
 }
 
 /// Runs the demo in a folder that goes when it ends.
-pub async fn run(context: &Context, keep: bool) -> Result<Exit, Stop> {
+pub(crate) async fn run(context: &Context, keep: bool) -> Result<Exit, Stop> {
     let home = tempfile::tempdir().map_err(failed)?;
     let simulator = Simulator::start(Config { keep_bodies: false, ..Config::seeded(7) }).await.map_err(failed)?;
     simulator.world().clock().set_speed(f64::from(SPEED));
@@ -42,8 +42,11 @@ pub async fn run(context: &Context, keep: bool) -> Result<Exit, Stop> {
     let settings = settings(&simulator);
     let mut app = App::open_with(home.path(), &settings, Access::Write, Arc::clone(&board) as _, clock)?;
     let out = context.out;
-    out.line(format!("{} — three riders, a minute takes a second, nothing leaves this machine", bold("FitBridge demo")));
-    let mut cast = Cast::gather(&simulator, &app, home.path()).await?;
+    out.line(format!(
+        "{} — three riders, a minute takes a second, nothing leaves this machine",
+        bold("FitBridge demo")
+    ));
+    let cast = Cast::gather(&simulator, &app, home.path()).await?;
     board.name_sinks(&cast);
     out.line(format!("  data: {}   faults: {}", home.path().display(), cast::FAULTS));
     out.line("");
@@ -77,14 +80,13 @@ pub async fn run(context: &Context, keep: bool) -> Result<Exit, Stop> {
     let serving = serve(&mut app.lanes, stop);
     tokio::pin!(story);
     tokio::pin!(serving);
-    let served = tokio::select! {
-        served = &mut serving => served?,
+    tokio::select! {
+        served = &mut serving => drop(served?),
         told = &mut story => {
             told?;
-            serving.await?
+            serving.await?;
         }
-    };
-    let _ = served;
+    }
     summary(context, &simulator, &board, &cast)
 }
 
@@ -115,7 +117,10 @@ fn summary(context: &Context, simulator: &Simulator, board: &Board, cast: &Cast)
         "{} rides of {} riders: {} at Intervals.icu, {} in folders, {} at webhooks; {} missing, {} twice, all bytes compared",
         arrived.rides, cast::RIDERS, arrived.intervals, arrived.folder, arrived.webhook, arrived.missing, arrived.doubled
     ));
-    out.line(format!("{} faults were played, {healed} rides and deliveries healed by themselves", cast.faults_played(simulator)));
+    out.line(format!(
+        "{} faults were played, {healed} rides and deliveries healed by themselves",
+        cast.faults_played(simulator)
+    ));
     out.line("");
     out.line("With your own account:");
     out.line("  fitbridge connect igpsport --token-stdin        # the token of iGPSport's web app, or --login EMAIL");
