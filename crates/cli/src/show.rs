@@ -6,7 +6,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::Context;
 use fitbridge_fit::{Scan, Summary, Track, TrackError, Verdict, scan, track};
 use serde_json::{Value, json};
 
@@ -69,8 +68,9 @@ fn print_plots(out: Out, found: &Scan, track: &Result<Track, TrackError>) {
 
 fn draw(path: &Path, title: &str, summary: &Summary, track: &Result<Track, TrackError>) -> anyhow::Result<()> {
     let track = track.as_ref().map_err(|error| anyhow::anyhow!("no picture was drawn: {error}"))?;
-    write_whole(path, picture(title, summary, track).as_bytes())
-        .with_context(|| format!("the picture cannot be written to {}; choose another place", path.display()))
+    write_whole(path, picture(title, summary, track).as_bytes()).map_err(|error| {
+        anyhow::anyhow!("the picture cannot be written to {}: {error}; choose another place", path.display())
+    })
 }
 
 /// The lines of the summary; facts that the file does not tell are left out.
@@ -250,7 +250,7 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).expect("listed").count(), 1);
         let nowhere = folder.path().join("none/ride.svg");
         let error = show(Out::new(true), "ride", &bytes, Some(&nowhere)).expect_err("no such folder");
-        assert!(format!("{error:#}").contains("ride.svg"), "{error:#}");
+        assert!(error.to_string().contains("ride.svg"), "{error}");
     }
 
     #[test]
