@@ -1,6 +1,6 @@
 //! `fitbridge import`: files by hand, with the same dedupe and the same deliveries as rides from the cloud.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc};
 
 use anstyle::AnsiColor;
 use bytes::Bytes;
@@ -21,9 +21,6 @@ use crate::{
     inlet::{self, Candidate, Item, usb, watch},
     out::{paint, plain},
 };
-
-/// How often a watched folder is looked at.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// What became of the files.
 #[derive(Debug, Default)]
@@ -123,8 +120,8 @@ async fn import_one(context: &Context, app: &mut App, name: &str, bytes: Bytes, 
 async fn watch_folder(context: &Context, app: &mut App, folder: PathBuf, files: &mut Files) -> Result<(), Stop> {
     context.out.line(format!("watching {}; stop with Ctrl-C", folder.display()));
     let mut first_failure = None;
-    let watching = watch::watch(&folder, LOOK_EVERY, stopped()?, async |item| {
-        if let Err(stop) = take(context, app, item, files).await {
+    let watching = watch::watch(&folder, stopped()?, async |path: PathBuf| {
+        if let Err(stop) = import_all(context, app, vec![path], files).await {
             context.out.note(format!("fitbridge: {}", plain(&stop.to_string())));
             first_failure.get_or_insert(stop);
         }
