@@ -121,18 +121,18 @@ impl Collect {
         Self { limits, work, entered: HashSet::new(), skipped: 0, files: 0 }
     }
 
-    fn given(&mut self, path: PathBuf) -> Option<Item> {
-        match fs::metadata(&path) {
+    fn given(&mut self, path: &Path) -> Option<Item> {
+        match fs::metadata(path) {
             Ok(found) if found.is_dir() => {
-                self.work.push(Work::EndOf(path.clone()));
-                self.folder(&path, 0)
+                self.work.push(Work::EndOf(path.to_path_buf()));
+                self.folder(path, 0)
             }
-            Ok(found) if found.is_file() => self.file(&path, true),
+            Ok(found) if found.is_file() => self.file(path, true),
             Ok(_) => {
                 let reason = "it is neither a file nor a folder";
-                Some(Item::Problem(Problem::new(shown(&path), reason, "give a file, a folder or a ZIP archive")))
+                Some(Item::Problem(Problem::new(shown(path), reason, "give a file, a folder or a ZIP archive")))
             }
-            Err(error) => Some(Item::Problem(Problem::io(&path, &error))),
+            Err(error) => Some(Item::Problem(Problem::io(path, &error))),
         }
     }
 
@@ -198,7 +198,7 @@ impl Collect {
 
     fn step(&mut self, work: Work) -> Option<Item> {
         match work {
-            Work::Given(path) => self.given(path),
+            Work::Given(path) => self.given(&path),
             Work::Inside(path, depth) => self.inside(&path, depth),
             Work::Archive(mut archive) => {
                 let item = archive.next();

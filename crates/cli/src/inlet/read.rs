@@ -17,7 +17,7 @@ use super::{
 
 const ZIP_MAGICS: [[u8; 4]; 3] = [*b"PK\x03\x04", *b"PK\x05\x06", *b"PK\x07\x08"];
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
-/// AppleDouble, the file a Mac leaves beside another on foreign disks.
+/// `AppleDouble`, the file a Mac leaves beside another on foreign disks.
 const APPLE_DOUBLE_MAGIC: [u8; 4] = [0x00, 0x05, 0x16, 0x07];
 
 /// What was in a file.

@@ -138,7 +138,7 @@ fn children(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The mounts in a table of Linux (see proc_pid_mountinfo(5)) that look like something plugged in.
+/// The mounts in a table of Linux (see `proc_pid_mountinfo(5)`) that look like something plugged in.
 ///
 /// A line: ids, device, root, mount point, options, optional fields up to a lone `-`, file system, source, options.
 fn removable(table: &[u8]) -> Vec<Mount> {

@@ -60,7 +60,7 @@ pub(crate) fn picture(title: &str, summary: &Summary, track: &Track) -> String {
     match &route {
         Some(route) => draw_route(&mut svg, route, HEAD),
         None => {
-            svg.text("faint", MARGIN, HEAD + 30.0, "start", "This ride has no GPS positions, so there is no route.")
+            svg.text("faint", MARGIN, HEAD + 30.0, "start", "This ride has no GPS positions, so there is no route.");
         }
     }
     let mut top = HEAD + route_height;
@@ -164,7 +164,7 @@ fn draw_panel(svg: &mut Svg, chart: &Chart, series: &Series, top: f64) {
     let mut path = String::new();
     outline(&mut path, places());
     if quantity == Quantity::Elevation
-        && let (Some(first), Some(last)) = (places().next(), places().last())
+        && let (Some(first), Some(last)) = (places().next(), places().next_back())
     {
         svg.put(format_args!(
             r#"<path class="under" d="{path}L{:.1} {bottom:.1}L{:.1} {bottom:.1}Z"/>"#,
@@ -202,14 +202,13 @@ fn ticks(along: Along, across: Scale) -> Vec<f64> {
         return across.ticks(8);
     }
     let minutes = (across.high - across.low) * 60.0;
-    let step = [1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1440.0]
+    [1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1440.0]
         .into_iter()
         .find(|step| minutes / step <= 9.0)
         .map_or_else(
             || across.ticks(8),
             |step| (0..=(minutes / step) as u32).map(|n| f64::from(n) * step / 60.0).collect(),
-        );
-    step
+        )
 }
 
 /// Adds a line through `places` to a path.
