@@ -74,7 +74,7 @@ impl Board {
         for user in users {
             let rides: Vec<_> = state.rides.iter().filter(|((of, _), _)| of == user).map(|(_, ride)| ride).collect();
             let fetched = rides.iter().filter(|ride| ride.state.content().is_some()).count();
-            rows.push(format!("{user:<6} {:<10} {}", "igpsport", bar(fetched, 0, rides.len())));
+            rows.push(format!("{:<6} {:<11} {}", user.as_str(), "igpsport", bar(fetched, 0, rides.len())));
             for ((_, sink), name) in state.names.iter().filter(|((of, _), _)| of == user) {
                 let mine = state.deliveries.iter().filter(|((of, to, _), _)| of == user && to == sink);
                 let (mut there, mut retrying) = (0, 0);
@@ -85,7 +85,7 @@ impl Board {
                         _ => {}
                     }
                 }
-                rows.push(format!("{:<6} → {name:<8} {}", "", bar(there, retrying, rides.len())));
+                rows.push(format!("{:<6} → {name:<9} {}", "", bar(there, retrying, rides.len())));
             }
         }
         rows
