@@ -9,7 +9,7 @@ use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 
-/// Where a command prints. Colours follow the terminal and NO_COLOR (anstream decides).
+/// Where a command prints. Colours follow the terminal and `NO_COLOR` (anstream decides).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Out {
     json: bool,

@@ -30,25 +30,31 @@ const POINTS: usize = 2000;
 /// The file is rejected by the scanner, or the picture cannot be written. The summary is printed before.
 pub(crate) fn show(out: Out, title: &str, bytes: &[u8], svg: Option<&Path>) -> anyhow::Result<()> {
     let found = scan(bytes);
-    out.line(bold(plain(title)));
-    for (name, value) in table(&found) {
-        out.line(format!("  {name:<11} {value}"));
-    }
     if let Verdict::Rejected(code) = found.verdict {
+        print_table(out, title, &found);
         out.record(&record(title, &found, None));
         let step = code.next_step().map(|step| format!(" {step}")).unwrap_or_default();
         anyhow::bail!("{} cannot be shown. {}{step}", plain(title), code.sentence());
     }
-    out.line("");
     let track = track(bytes, POINTS);
-    print_plots(out, &found, &track);
+    // Before anything is printed: a reader who leaves early (`| head`) ends the program.
     let drawn = svg.map(|path| draw(path, title, &found.summary, &track)).transpose();
+    print_table(out, title, &found);
+    out.line("");
+    print_plots(out, &found, &track);
     out.record(&record(title, &found, svg.filter(|_| drawn.is_ok())));
     drawn?;
     if let Some(path) = svg {
         out.line(format!("\nwritten to {}", plain(&path.to_string_lossy())));
     }
     Ok(())
+}
+
+fn print_table(out: Out, title: &str, found: &Scan) {
+    out.line(bold(plain(title)));
+    for (name, value) in table(found) {
+        out.line(format!("  {name:<11} {value}"));
+    }
 }
 
 fn print_plots(out: Out, found: &Scan, track: &Result<Track, TrackError>) {
