@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Points for plots and picture: several a column, so that means are means.
-const POINTS: usize = 2000;
+const POINTS: usize = 1000;
 
 /// Prints what `bytes` hold, under `title`, and draws them into the file `svg` (written whole or not at all).
 /// Decodes samples: some 100 ms per megabyte, so not on an async task's own thread.

@@ -176,3 +176,38 @@ fn list_bytes_64(file: &mut File, before: &[u8]) -> Option<u64> {
     file.rewind().ok()?;
     Some(u64::from_le_bytes(*record.strip_prefix(END_64_MAGIC)?.get(36..)?.first_chunk()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn list(parts: &[&[u8]]) -> Option<u64> {
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(&parts.concat()).expect("written");
+        list_bytes(&mut file)
+    }
+
+    fn end(list: u32) -> Vec<u8> {
+        [END_MAGIC, &[0; 8], &list.to_le_bytes(), &[0; 4], &[0; 2]].concat()
+    }
+
+    #[test]
+    fn the_length_of_the_list_is_known_before_it_is_read() {
+        assert_eq!(list(&[b"members", &end(4711)]), Some(4711));
+        assert_eq!(list(&[b"no archive"]), None);
+        assert_eq!(list(&[&end(4711)[..15]]), None);
+    }
+
+    #[test]
+    fn the_64_bit_form_is_found_through_its_locator() {
+        let record = [END_64_MAGIC, &[0; 36], &5_000_000_000u64.to_le_bytes(), &[0; 8]].concat();
+        let locator = |at: u64| [LOCATOR_64_MAGIC, &[0; 4], &at.to_le_bytes(), &[0; 4]].concat();
+        assert_eq!(record.len() as u64, END_64_LEN);
+        assert_eq!(list(&[b"members", &record, &locator(7), &end(u32::MAX)]), Some(5_000_000_000));
+        // A locator that leads astray: as long as the file, to be on the safe side.
+        assert_eq!(list(&[b"members", &record, &locator(1 << 40), &end(u32::MAX)]), Some(7 + 56 + 20 + 22));
+        assert_eq!(list(&[&end(u32::MAX)]), Some(22));
+    }
+}

@@ -149,22 +149,26 @@ fn series(quantity: Quantity, points: &[TrackPoint], places: &[Option<f64>]) -> 
 
 /// Kilometres of each point; `None` when the distance is missing, stands still or runs backwards.
 fn distances(points: &[TrackPoint]) -> Option<Vec<Option<f64>>> {
-    let mut furthest = f64::NEG_INFINITY;
+    let mut covered: Option<(f64, f64)> = None;
     let mut places = Vec::with_capacity(points.len());
     let mut known = 0;
     for point in points {
-        let metres = point.distance_m.filter(|metres| metres.is_finite());
-        if let Some(metres) = metres {
-            // A GPS fix that is corrected may take back a few metres; a second ride in the file starts at 0.
-            if metres < furthest - 20.0 {
-                return None;
-            }
-            furthest = furthest.max(metres);
-            known += 1;
+        let Some(metres) = point.distance_m.filter(|metres| metres.is_finite()) else {
+            places.push(None);
+            continue;
+        };
+        let (first, furthest) = covered.unwrap_or((metres, metres));
+        // A GPS fix that is corrected may take back a few metres; a second ride in the file starts at 0.
+        if metres < furthest - 20.0 {
+            return None;
         }
-        places.push(metres.map(|_| furthest / 1000.0));
+        let furthest = furthest.max(metres);
+        covered = Some((first, furthest));
+        known += 1;
+        places.push(Some(furthest / 1000.0));
     }
-    (known * 2 > points.len() && furthest > 50.0).then_some(places)
+    let moved = covered.is_some_and(|(first, furthest)| furthest - first > 50.0);
+    (moved && known * 2 > points.len()).then_some(places)
 }
 
 /// Hours of each point since the first; a clock that is set back stands still until it has caught up.
@@ -212,7 +216,7 @@ pub(crate) mod tests {
         assert_eq!((chart.along, chart.across), (Along::Distance, Scale { low: 0.0, high: 0.99 }));
         let twice = track((0..100).map(|s| TrackPoint { distance_m: Some((s % 50) as f64 * 10.0), ..at(s) }));
         assert_eq!(Chart::of(&twice).map(|chart| chart.along), Some(Along::Time));
-        let still = track((0..3600).map(at));
+        let still = track((0..=3600).map(|s| TrackPoint { distance_m: Some(405.8), ..at(s) }));
         let chart = Chart::of(&still).expect("a chart");
         assert_eq!(chart.along, Along::Time);
         assert_eq!(chart.along.label(chart.across.high), "1:00");

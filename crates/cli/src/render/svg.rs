@@ -25,6 +25,9 @@ const GAP: f64 = 34.0;
 /// Height of the labels below the last panel.
 const FOOT: f64 = 48.0;
 
+/// Characters of the title that are sure to fit.
+const TITLE_CHARS: usize = 60;
+
 /// Dark text on light, or the reverse; the hues keep a contrast of 3:1 or more on both grounds.
 const STYLE: &str = "\
 .ground{fill:#ffffff}.text{fill:#1d2733}.faint{fill:#5b6876}.grid{stroke:#d5dbe1;stroke-width:1}\
@@ -48,6 +51,7 @@ pub(crate) fn picture(title: &str, summary: &Summary, track: &Track) -> String {
     let panels: f64 = chart.iter().flat_map(|chart| &chart.series).map(|series| panel_height(series) + GAP).sum();
     let height = HEAD + route_height + if chart.is_some() { panels + FOOT } else { NO_ROUTE_HEIGHT };
 
+    let short = shortened(title);
     let title = escape(title);
     let mut svg = Svg::default();
     svg.put(format_args!(
@@ -55,7 +59,7 @@ pub(crate) fn picture(title: &str, summary: &Summary, track: &Track) -> String {
     ));
     svg.put(format_args!("<title>{title}</title><style>{STYLE}</style>"));
     svg.put(format_args!(r#"<rect class="ground" width="{WIDTH}" height="{height}"/>"#));
-    svg.text("text title", MARGIN, 38.0, "start", &title);
+    svg.text("text title", MARGIN, 38.0, "start", &escape(&short));
     svg.text("faint", MARGIN, 60.0, "start", &escape(&subtitle(summary)));
     match &route {
         Some(route) => draw_route(&mut svg, route, HEAD),
@@ -77,6 +81,14 @@ pub(crate) fn picture(title: &str, summary: &Summary, track: &Track) -> String {
     }
     svg.put(format_args!("</svg>"));
     svg.out
+}
+
+/// As much of a title as fits into the picture; of a path the end says most.
+fn shortened(title: &str) -> String {
+    match title.chars().count().checked_sub(TITLE_CHARS) {
+        None | Some(0) => title.to_owned(),
+        Some(over) => format!("…{}", title.chars().skip(over + 1).collect::<String>()),
+    }
 }
 
 fn subtitle(summary: &Summary) -> String {
@@ -296,6 +308,15 @@ mod tests {
         let svg = drawn("</title><script>alert('1')</script>&\u{0}\u{1b}\"", &spec());
         assert!(svg.contains("&lt;/title&gt;&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&amp;&quot;"));
         assert!(!svg.contains("<script") && !svg.contains('\u{1b}') && !svg.contains('\u{0}'));
+    }
+
+    #[test]
+    fn long_titles_are_shortened_to_their_end() {
+        let long = format!("{}/ride.fit", "folder/".repeat(40));
+        let short = shortened(&long);
+        assert_eq!(short.chars().count(), TITLE_CHARS);
+        assert!(short.starts_with('…') && short.ends_with("/ride.fit"));
+        assert_eq!(shortened("Évian"), "Évian");
     }
 
     #[test]
