@@ -1,1 +1,4 @@
-//! End-to-end tests on one machine.
+//! End-to-end tests on one machine: the built binary against the simulator, over real sockets.
+
+mod delivery;
+mod idle;
