@@ -19,8 +19,15 @@ use clap::Parser;
 use crate::{args::Cli, exit::Exit};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    ExitCode::from(commands::run(cli) as u8)
+    let exit = match Cli::try_parse() {
+        Ok(cli) => commands::run(cli),
+        Err(error) => {
+            // Help and version are no errors, and go to standard output; a closed one needs no help.
+            let _ = error.print();
+            if error.use_stderr() { Exit::Failed } else { Exit::Done }
+        }
+    };
+    ExitCode::from(u8::from(exit))
 }
 
 impl From<Exit> for u8 {

@@ -135,6 +135,7 @@ catalogue! {
     NoSuchConnection "no_such_connection" "there is no connection of that name" "see `fitbridge status` for the names";
     NoSuchRide "no_such_ride" "no ride matches that" "see `fitbridge list` for the rides";
     AmbiguousRide "ambiguous_ride" "more than one ride matches that" "give more of it";
+    ServeRunning "serve_running" "`serve` already runs on this data" "stop it first, or use another `--home`";
     Settings "settings" "a setting or argument does not do" "correct it as the message says; docs/SETTINGS.md lists all settings";
     // limits of trying
     AttemptsUsedUp "attempts_used_up" "it failed too often" "when the cause is mended, send it again";

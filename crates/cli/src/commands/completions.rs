@@ -1,11 +1,16 @@
 //! `fitbridge completions`.
 
+use std::io::Write;
+
 use clap::CommandFactory;
 
 use crate::{args::Cli, exit::Exit};
 
 /// Prints the script.
 pub(crate) fn print(shell: clap_complete::Shell) -> Exit {
-    clap_complete::generate(shell, &mut Cli::command(), "fitbridge", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "fitbridge", &mut script);
+    // Whoever closed the pipe has read enough.
+    let _ = std::io::stdout().write_all(&script);
     Exit::Done
 }

@@ -10,6 +10,7 @@ mod held;
 mod import;
 mod list;
 mod serve;
+mod serve_log;
 mod show;
 mod simulate;
 mod status;
@@ -19,7 +20,7 @@ mod why;
 
 use std::sync::Arc;
 
-use fitbridge_core::engine::NoObserver;
+use fitbridge_core::{Code, Failure, engine::NoObserver};
 use tracing::Level;
 
 use crate::{
@@ -44,7 +45,12 @@ pub(crate) fn run(cli: Cli) -> Exit {
                 "detail": stop.failure.detail,
                 "next": stop.failure.code.next_step(),
             }));
-            out.note(format!("fitbridge: {}", plain(&stop.failure.to_string())));
+            // What is wrong with a setting says it all by itself.
+            let message = match stop.failure.code {
+                Code::Settings => format!("{} [settings]", stop.failure.detail),
+                _ => stop.failure.to_string(),
+            };
+            out.note(format!("fitbridge: {}", plain(&message)));
             out.note(format!("  next: {}", stop.failure.code.next_step()));
             stop.exit
         }
@@ -66,8 +72,7 @@ fn dispatch(cli: Cli, out: Out) -> Result<Exit, Stop> {
     let usual = if matches!(cli.command, Command::Serve) { Level::INFO } else { Level::ERROR };
     logging::start(Some(&settings), cli.verbose, usual);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let runtime = runtime
-        .map_err(|error| Stop::failed(fitbridge_core::Failure::new(fitbridge_core::Code::Bug, error.to_string())))?;
+    let runtime = runtime.map_err(|error| Stop::failed(Failure::new(Code::Bug, error.to_string())))?;
     let context = Context { out, home, settings };
     let exit = runtime.block_on(context.command(cli.command));
     // A blocking read of a slow disk must not keep a finished command alive.

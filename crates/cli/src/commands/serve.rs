@@ -1,20 +1,22 @@
 //! `fitbridge serve`: keep going until stopped.
 
+use std::sync::Arc;
+
 use fitbridge_core::{Code, Failure};
 use fitbridge_local::{ServeLock, ServeLockError, SystemClock, run::serve};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Context;
+use super::{Context, serve_log::ServeLog};
 use crate::exit::{Exit, Stop};
 
 /// Serves until SIGTERM or Ctrl-C, then finishes or gives back what it holds.
 pub(crate) async fn run(context: &Context) -> Result<Exit, Stop> {
-    let mut app = context.open()?;
+    let mut app = context.open_watched(Arc::new(ServeLog))?;
     let now = fitbridge_core::ports::Clock::now(&SystemClock);
     let _lock = ServeLock::take(&app.home, now).map_err(|error| match error {
-        ServeLockError::Taken { .. } => Stop::failed(Failure::new(Code::LedgerLocked, error.to_string())),
-        ServeLockError::Unusable { .. } => Stop::failed(Failure::new(Code::LedgerReadOnly, error.to_string())),
+        ServeLockError::Taken { holder } => Stop::failed(Failure::new(Code::ServeRunning, holder)),
+        error @ ServeLockError::Unusable { .. } => Stop::failed(Failure::new(Code::LedgerReadOnly, error.to_string())),
     })?;
     context.out.line(format!("serving {}; stop with Ctrl-C", app.home.display()));
     context.out.record(&json!({ "type": "serving", "home": app.home }));
