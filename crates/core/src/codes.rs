@@ -135,6 +135,7 @@ catalogue! {
     NoSuchConnection "no_such_connection" "there is no connection of that name" "see `fitbridge status` for the names";
     NoSuchRide "no_such_ride" "no ride matches that" "see `fitbridge list` for the rides";
     AmbiguousRide "ambiguous_ride" "more than one ride matches that" "give more of it";
+    NoHeadUnit "no_head_unit" "there is not exactly one head unit to import from" "plug one in and wait until it shows up as a disk, or give its folder: `fitbridge import FOLDER`";
     ServeRunning "serve_running" "`serve` already runs on this data" "stop it first, or use another `--home`";
     Settings "settings" "a setting or argument does not do" "correct it as the message says; docs/SETTINGS.md lists all settings";
     // limits of trying

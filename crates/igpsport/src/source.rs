@@ -94,7 +94,13 @@ impl Source for IgpsportSource {
     }
 
     async fn reachable(&self, account: &RemoteAccount) -> Result<(), SourceError> {
-        Ok(self.client(&account.realm)?.reachable().await?)
+        match self.client(&account.realm)?.reachable().await {
+            // It answers, if only to say that it knows no such call or wants a token for it: then a
+            // refusal elsewhere was about the token. 403 for everybody is what an outage looks like.
+            Err(ApiError::NotFound | ApiError::Api { .. } | ApiError::Malformed { .. })
+            | Err(ApiError::Unavailable { status: 401 | 404 | 405 | 410, .. }) => Ok(()),
+            answer => Ok(answer?),
+        }
     }
 
     fn token_facts(&self, token: &SecretString) -> Result<SourceTokenFacts, SourceError> {

@@ -40,7 +40,7 @@ pub(crate) async fn run(context: &Context, args: ImportArgs) -> Result<Exit, Sto
     if args.usb {
         let unit = tokio::task::spawn_blocking(usb::find).await;
         let unit = unit.map_err(|error| Stop::failed(Failure::new(Code::Bug, error.to_string())))?;
-        let unit = unit.map_err(|error| Stop::failed(Failure::new(Code::Settings, error.to_string())))?;
+        let unit = unit.map_err(|error| Stop::failed(Failure::new(Code::NoHeadUnit, error.to_string())))?;
         context.out.line(format!("head unit: {}", plain(&unit.name)));
         paths.extend(unit.folders);
     }
@@ -128,10 +128,7 @@ async fn watch_folder(context: &Context, app: &mut App, folder: PathBuf, files: 
         app.lanes.drain().await;
     });
     let watched = watching.await;
-    watched.map_err(|error| {
-        let detail = format!("{} cannot be watched: {error}", folder.display());
-        Stop::failed(Failure::new(Code::Settings, detail))
-    })?;
+    watched.map_err(|error| Stop::failed(Failure::new(Code::Settings, error.to_string())))?;
     first_failure.map_or(Ok(()), Err)
 }
 

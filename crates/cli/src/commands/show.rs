@@ -1,6 +1,6 @@
 //! `fitbridge show RIDE|FILE`.
 
-use std::path::Path;
+use std::{io::Read, path::Path};
 
 use fitbridge_core::{Code, Failure};
 
@@ -14,7 +14,8 @@ use crate::{
 pub(crate) async fn run(context: &Context, what: &str, svg: Option<&Path>) -> Result<Exit, Stop> {
     let path = Path::new(what);
     let (title, bytes) = if path.is_file() {
-        let bytes = std::fs::read(path)
+        // One byte more than a file may have: then the scanner says that it is too large.
+        let bytes = read_bounded(path, fitbridge_fit::limits::MAX_FILE_BYTES as u64 + 1)
             .map_err(|error| Stop::failed(Failure::new(Code::Settings, format!("{what}: {error}"))))?;
         (what.to_owned(), bytes.into())
     } else {
@@ -31,4 +32,10 @@ pub(crate) async fn run(context: &Context, what: &str, svg: Option<&Path>) -> Re
         Ok(()) => Ok(Exit::Done),
         Err(error) => Err(Stop::failed(Failure::new(Code::Settings, error.to_string()))),
     }
+}
+
+fn read_bounded(path: &Path, limit: u64) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
