@@ -157,8 +157,8 @@ fn block(line: &FileLine, found: &Scan) -> Vec<String> {
     };
     if let Some(code) = found.verdict.code() {
         let place = found.problem_at.map(|at| format!(" (at byte {at})")).unwrap_or_default();
-        fact("problem", Some(format!("{}{place}", code.sentence())));
-        fact("do", code.next_step().map(str::to_owned));
+        fact("problem", Some(format!("{}{place}", code.entry().sentence())));
+        fact("do", Some(code.entry().next_step().to_owned()));
     }
     fact("start", summary.start.map(|start| local_time(start, summary.local_offset_s)));
     fact("elapsed", summary.elapsed_s.map(clock));
@@ -296,7 +296,7 @@ mod tests {
         let found = scan(&bytes[..bytes.len() - 40]);
         let text = block(&line(Path::new("a\u{1b}[2Jb.fit"), &bytes, &found), &found).join("\n");
         assert!(text.contains("salvageable") && text.contains("fit_truncated"), "{text}");
-        assert!(text.contains("copy the file from the device over USB"), "{text}");
+        assert!(text.contains("export it again from the head unit"), "{text}");
         assert!(text.contains("iGPSport, product 301, serial "), "{text}");
         assert!(!text.contains("\u{1b}[2J"), "{text}");
     }

@@ -33,8 +33,8 @@ pub(crate) fn show(out: Out, title: &str, bytes: &[u8], svg: Option<&Path>) -> a
     if let Verdict::Rejected(code) = found.verdict {
         print_table(out, title, &found);
         out.record(&record(title, &found, None));
-        let step = code.next_step().map(|step| format!(" {step}")).unwrap_or_default();
-        anyhow::bail!("{} cannot be shown. {}{step}", plain(title), code.sentence());
+        let entry = code.entry();
+        anyhow::bail!("{} cannot be shown: {}; {}", plain(title), entry.sentence(), entry.next_step());
     }
     let track = track(bytes, POINTS);
     // Before anything is printed: a reader who leaves early (`| head`) ends the program.
@@ -110,7 +110,7 @@ fn table(found: &Scan) -> Vec<(&'static str, String)> {
         (None, None) => None,
     };
     let state = match found.verdict.code() {
-        Some(code) => format!("{}: {}", verdict(found.verdict), code.sentence()),
+        Some(code) => format!("{}: {}", verdict(found.verdict), code.entry().sentence()),
         None => verdict(found.verdict),
     };
     let kind = (!facts.is_activity).then(|| "no activity (settings, a workout or a course)".to_owned());
@@ -268,7 +268,7 @@ mod tests {
         assert!(fs::read_to_string(&path).expect("a picture").contains(r#"class="route""#));
         fs::remove_file(&path).expect("removed");
         let error = show(Out::new(false), "junk", b"<html>", Some(&path)).expect_err("rejected");
-        assert!(error.to_string().contains("not a FIT file"), "{error}");
+        assert!(error.to_string().contains("no FIT file"), "{error}");
         assert!(!path.exists());
     }
 }

@@ -1,9 +1,10 @@
 //! What the scanner says about a file: a verdict, and a stable code for whatever is wrong with it.
 
+use fitbridge_core::Code;
 use serde::{Serialize, Serializer};
 use std::fmt;
 
-/// What is wrong with a FIT file. Each has a stable word, one sentence and, where there is one, a next step.
+/// What is wrong with a FIT file. Each has its entry in the catalogue of failures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FitCode {
@@ -68,79 +69,33 @@ impl FitCode {
         Self::TooManySegments,
     ];
 
+    /// The entry in the one catalogue of failures: its word, its sentence, and what to do next.
+    pub const fn entry(self) -> Code {
+        match self {
+            Self::Empty => Code::FitEmpty,
+            Self::TooLarge => Code::FitTooLarge,
+            Self::NotFit => Code::FitNotFit,
+            Self::BadHeader => Code::FitBadHeader,
+            Self::BadHeaderCrc => Code::FitBadHeaderCrc,
+            Self::DataSizeZero => Code::FitDataSizeZero,
+            Self::Truncated => Code::FitTruncated,
+            Self::MissingCrc => Code::FitMissingCrc,
+            Self::BadCrc => Code::FitBadCrc,
+            Self::TrailingBytes => Code::FitTrailingBytes,
+            Self::MessageOverrun => Code::FitMessageOverrun,
+            Self::UndefinedMessage => Code::FitUndefinedMessage,
+            Self::BadDefinition => Code::FitBadDefinition,
+            Self::MessageTooLarge => Code::FitMessageTooLarge,
+            Self::ZeroSizeMessage => Code::FitZeroSizeMessage,
+            Self::TooManyMessages => Code::FitTooManyMessages,
+            Self::TooManyDefinitions => Code::FitTooManyDefinitions,
+            Self::TooManySegments => Code::FitTooManySegments,
+        }
+    }
+
     /// The stable word for logs, JSON and records. Never changes once released.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Empty => "fit_empty",
-            Self::TooLarge => "fit_too_large",
-            Self::NotFit => "fit_not_fit",
-            Self::BadHeader => "fit_bad_header",
-            Self::BadHeaderCrc => "fit_bad_header_crc",
-            Self::DataSizeZero => "fit_data_size_zero",
-            Self::Truncated => "fit_truncated",
-            Self::MissingCrc => "fit_missing_crc",
-            Self::BadCrc => "fit_bad_crc",
-            Self::TrailingBytes => "fit_trailing_bytes",
-            Self::MessageOverrun => "fit_message_overrun",
-            Self::UndefinedMessage => "fit_undefined_message",
-            Self::BadDefinition => "fit_bad_definition",
-            Self::MessageTooLarge => "fit_message_too_large",
-            Self::ZeroSizeMessage => "fit_zero_size_message",
-            Self::TooManyMessages => "fit_too_many_messages",
-            Self::TooManyDefinitions => "fit_too_many_definitions",
-            Self::TooManySegments => "fit_too_many_segments",
-        }
-    }
-
-    /// One sentence a rider can read.
-    pub const fn sentence(self) -> &'static str {
-        match self {
-            Self::Empty => "The file is empty.",
-            Self::TooLarge => "The file is larger than 32 MiB, which no ride is.",
-            Self::NotFit => "This is not a FIT file: the .FIT signature is missing.",
-            Self::BadHeader => "The FIT header has an impossible length.",
-            Self::BadHeaderCrc => "The checksum of the FIT header is wrong.",
-            Self::DataSizeZero => "The FIT header says that the file holds no data, as when a recorder lost power.",
-            Self::Truncated => "The file ends too early; its last part is missing.",
-            Self::MissingCrc => "The file lacks the checksum at its end.",
-            Self::BadCrc => "The checksum of the file is wrong; some bytes were changed.",
-            Self::TrailingBytes => "Bytes that are not FIT follow the end of the file.",
-            Self::MessageOverrun => "The last message of the file is not complete.",
-            Self::UndefinedMessage => "The file uses a message that it never defined.",
-            Self::BadDefinition => "A message definition in the file makes no sense.",
-            Self::MessageTooLarge => "A message definition in the file is absurdly large.",
-            Self::ZeroSizeMessage => "The file holds messages without any content.",
-            Self::TooManyMessages => "The file holds more messages than any ride has.",
-            Self::TooManyDefinitions => "The file holds more message definitions than any ride has.",
-            Self::TooManySegments => "The file chains more FIT files than any ride has.",
-        }
-    }
-
-    /// What the rider can do about it, where there is something.
-    pub const fn next_step(self) -> Option<&'static str> {
-        match self {
-            Self::Empty
-            | Self::DataSizeZero
-            | Self::Truncated
-            | Self::MissingCrc
-            | Self::BadCrc
-            | Self::BadHeaderCrc
-            | Self::MessageOverrun
-            | Self::UndefinedMessage
-            | Self::BadDefinition => {
-                Some("Fetch the ride again; if it stays so, copy the file from the device over USB and import it.")
-            }
-            Self::NotFit | Self::BadHeader => {
-                Some("Check that this is the original .fit file and not a web page or an archive.")
-            }
-            Self::TrailingBytes => Some("Fetch the ride again; the download may have been mixed with another answer."),
-            Self::TooLarge
-            | Self::MessageTooLarge
-            | Self::ZeroSizeMessage
-            | Self::TooManyMessages
-            | Self::TooManyDefinitions
-            | Self::TooManySegments => None,
-        }
+    pub fn as_str(self) -> &'static str {
+        self.entry().as_str()
     }
 
     /// Whether the code stands for a limit or for bytes that are no FIT at all, where nothing is worth saving.
@@ -213,16 +168,12 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn codes_are_distinct_words_with_a_sentence() {
+    fn codes_are_distinct_words() {
         let words: HashSet<_> = FitCode::ALL.iter().map(|code| code.as_str()).collect();
         assert_eq!(words.len(), FitCode::ALL.len());
         for code in FitCode::ALL {
             assert!(code.as_str().bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{code}");
             assert!(code.as_str().starts_with("fit_"), "{code}");
-            assert!(code.sentence().ends_with('.'), "{code}");
-            if let Some(step) = code.next_step() {
-                assert!(step.ends_with('.'), "{code}");
-            }
         }
     }
 }

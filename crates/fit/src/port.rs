@@ -1,12 +1,11 @@
 //! The scanner as the sync engine takes it.
 
 use fitbridge_core::{
-    Code,
     domain::RecordedFacts,
     ports::{self, ScanReport, Scanner},
 };
 
-use crate::{FitCode, Scan, Verdict, scan};
+use crate::{Scan, Verdict, scan};
 
 /// This crate's scanner behind the engine's port.
 #[derive(Debug, Clone, Copy, Default)]
@@ -18,19 +17,13 @@ impl Scanner for FitScanner {
     }
 }
 
-/// The engine's code for what is wrong with a file.
-pub fn code_of(code: FitCode) -> Code {
-    // The names are the same; a test holds them together.
-    Code::parse(code.as_str()).unwrap_or(Code::Bug)
-}
-
 /// What the engine keeps of a scan.
 pub fn report(scan: &Scan) -> ScanReport {
     let summary = &scan.summary;
     let verdict = match scan.verdict {
         Verdict::Valid => ports::Verdict::Valid,
-        Verdict::Salvageable(code) => ports::Verdict::Salvageable(code_of(code)),
-        Verdict::Rejected(code) => ports::Verdict::Rejected(code_of(code)),
+        Verdict::Salvageable(code) => ports::Verdict::Salvageable(code.entry()),
+        Verdict::Rejected(code) => ports::Verdict::Rejected(code.entry()),
     };
     let facts = RecordedFacts {
         start: summary.start,
@@ -54,14 +47,9 @@ pub fn report(scan: &Scan) -> ScanReport {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use fitbridge_core::Code;
 
-    #[test]
-    fn every_code_of_the_scanner_is_in_the_catalogue() {
-        for code in FitCode::ALL {
-            assert_eq!(code_of(code).as_str(), code.as_str());
-        }
-    }
+    use super::*;
 
     #[test]
     fn a_scan_is_told_as_the_engine_knows_it() {
