@@ -225,4 +225,13 @@ mod tests {
         assert!(failure.to_string().starts_with("the service rejects the file ( [31mxxx"));
         assert_eq!(Failure::from(Code::Bug).to_string(), format!("{} [internal]", Code::Bug.sentence()));
     }
+
+    #[test]
+    fn every_code_stands_in_the_documentation() {
+        let documented = include_str!("../../../docs/ERRORS.md");
+        for code in Code::ALL {
+            let row = format!("| `{code}` | {} | {} |", code.sentence(), code.next_step().replace('|', "\\|"));
+            assert!(documented.lines().any(|line| line == row), "docs/ERRORS.md lacks this line:\n{row}");
+        }
+    }
 }
