@@ -8,10 +8,13 @@ use jiff::ToSpan as _;
 fn a_history_of_three_pages_arrives_although_rows_shift_and_stand_twice() {
     let bench = Bench::new(43);
     let world = bench.world();
-    // The newest of the second page stands twice, next to the page's edge, and while page 1 is answered a
-    // ride appears above everything.
-    bench.add_ride(&NewRide { twice: true, start: Some(world.now() - 500.hours()), ..NewRide::default() });
-    bench.add_ride(&NewRide { twice: true, start: Some(world.now() - 1000.hours()), ..NewRide::default() });
+    // Two rides stand twice, across the edges of pages, and while pages are answered rides appear above
+    // and below them.
+    let rides = world.rides(Region::Global, bench.member);
+    for above in [18, 36] {
+        let start = rides[above].start - 1.hour();
+        bench.add_ride(&NewRide { twice: true, start: Some(start), ..NewRide::default() });
+    }
     world.insert_while_paging(Region::Global, bench.member, 1, NewRide::at(world.now())).expect("a hook");
     world
         .insert_while_paging(Region::Global, bench.member, 2, NewRide::at(world.now() - 3000.hours()))

@@ -1,4 +1,21 @@
 //! End-to-end tests on one machine: the built binary against the simulator, over real sockets.
 
+mod commands;
 mod delivery;
+mod disk;
+mod elsewhere;
+mod file_host;
 mod idle;
+mod import;
+mod inspect;
+mod intervals;
+mod kill;
+mod outage;
+mod read_only;
+mod regions;
+mod rows;
+mod secrets;
+mod serve;
+mod settings;
+mod token;
+mod upstream;

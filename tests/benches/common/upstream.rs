@@ -1,0 +1,129 @@
+//! The simulated outside world in a process of its own, so that neither its processor time nor its memory
+//! is taken for ours. The bench starts itself again to be that process.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Lines, Write as _},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+use fitbridge_simulator::{Config, FileSpec, NewAthlete, NewMember, NewRide, Region, RideBatch, Simulator};
+use serde::{Deserialize, Serialize};
+
+use super::{Cpu, Outcome};
+
+/// The argument by which a bench knows that it is to be the world.
+const ROLE: &str = "simulate";
+/// Signs the webhooks; made up, and known to both processes.
+const WEBHOOK_KEY: [u8; 32] = [7; 32];
+
+/// Who is in the world.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Plan {
+    /// How many members.
+    pub members: usize,
+    /// How many rides each has.
+    pub rides: usize,
+    /// Whether the rides' files are downloaded: of the usual size, and made in advance.
+    pub files: bool,
+}
+
+/// How the world is reached.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Facts {
+    pub igpsport: String,
+    pub intervals: String,
+    pub webhook: String,
+    pub trusted: String,
+    pub tokens: Vec<String>,
+    pub api_key: String,
+    pub webhook_secret: String,
+    /// Size of all files made in advance.
+    pub file_bytes: u64,
+}
+
+/// The world, as seen from outside. It ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    child: Child,
+    asks: ChildStdin,
+    answers: Lines<BufReader<ChildStdout>>,
+    pub facts: Facts,
+}
+
+impl Upstream {
+    /// Does the world's part and answers `true`, in a process that was started for it.
+    pub(crate) fn played() -> Outcome<bool> {
+        let mut arguments = std::env::args().skip(1);
+        let (Some(ROLE), Some(plan)) = (arguments.next().as_deref(), arguments.next()) else { return Ok(false) };
+        play(serde_json::from_str(&plan)?)?;
+        Ok(true)
+    }
+
+    /// Starts the world.
+    pub(crate) fn start(plan: Plan) -> Outcome<Self> {
+        let mut child = Command::new(std::env::current_exe()?)
+            .args([ROLE, &serde_json::to_string(&plan)?])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let asks = child.stdin.take().ok_or("no standard input")?;
+        let mut answers = BufReader::new(child.stdout.take().ok_or("no standard output")?).lines();
+        let facts = serde_json::from_str(&answers.next().ok_or("the simulator ended")??)?;
+        Ok(Self { child, asks, answers, facts })
+    }
+
+    /// How many requests each `host/route` had so far.
+    pub(crate) fn requests(&mut self) -> Outcome<BTreeMap<String, u64>> {
+        writeln!(self.asks)?;
+        Ok(serde_json::from_str(&self.answers.next().ok_or("the simulator ended")??)?)
+    }
+
+    /// Processor time of the world's process.
+    pub(crate) fn cpu(&self) -> Outcome<Cpu> {
+        Cpu::of(&self.child.id().to_string())
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn play(plan: Plan) -> Outcome {
+    let simulator = Simulator::start_blocking(Config { journal_cap: 0, ..Config::default() })?;
+    let world = simulator.world();
+    let file = if plan.files { FileSpec::Standard } else { FileSpec::Small };
+    let batch = RideBatch { ride: NewRide { file, ..NewRide::default() }, ..RideBatch::small(plan.rides) };
+    let mut tokens = Vec::with_capacity(plan.members);
+    for _ in 0..plan.members {
+        let member = world.add_member(NewMember::default())?;
+        world.add_rides(Region::Global, member, &batch)?;
+        tokens.push(world.token(Region::Global, member)?);
+    }
+    let file_bytes = if plan.files { world.prepare()? } else { 0 };
+    let secret = fitbridge_sinks::webhook::new_secret(WEBHOOK_KEY);
+    let webhook_secret = secrecy::ExposeSecret::expose_secret(&secret).to_owned();
+    world.set_webhook_secrets(std::slice::from_ref(&webhook_secret))?;
+    let (_, api_key) = world.add_athlete(NewAthlete::default());
+    let facts = Facts {
+        igpsport: simulator.igpsport_url(Region::Global),
+        intervals: simulator.intervals_url(),
+        webhook: simulator.webhook_url(),
+        trusted: simulator.trusted_hosts(),
+        tokens,
+        api_key,
+        webhook_secret,
+        file_bytes,
+    };
+    let mut out = std::io::stdout();
+    writeln!(out, "{}", serde_json::to_string(&facts)?)?;
+    for line in std::io::stdin().lines() {
+        line?;
+        writeln!(out, "{}", serde_json::to_string(&world.request_counts())?)?;
+    }
+    Ok(())
+}

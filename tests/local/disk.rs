@@ -1,0 +1,166 @@
+//! A disk that is full or read-only, a database that is locked or broken: said clearly, and nothing lost.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use fitbridge_simulator::{FileSpec, NewRide, Region, RideBatch};
+use fitbridge_tests::{Bench, Setup, tree_of};
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+/// A small file system of its own, gone when dropped.
+struct Mount {
+    folder: TempDir,
+}
+
+impl Mount {
+    /// None where the tests may not mount.
+    fn of(kilobytes: u32) -> Option<Self> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let size = format!("size={kilobytes}k");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path());
+        let done = mount.output().is_ok_and(|output| output.status.success());
+        if !done {
+            println!("skipped: this machine does not let the tests mount a small disk");
+        }
+        done.then_some(Self { folder })
+    }
+
+    fn remount(&self, options: &str) {
+        let option = format!("remount,{options}");
+        let done = Command::new("mount").args(["-o", &option]).arg(self.folder.path()).status();
+        assert!(done.expect("mount starts").success(), "{option}");
+    }
+
+    fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.folder.path()).status();
+    }
+}
+
+#[test]
+fn a_full_disk_is_told_and_with_room_everything_arrives() {
+    let Some(disk) = Mount::of(900) else { return };
+    let bench = Bench::with(Setup { home: Some(disk.home()), ..Setup::default() });
+    let big = RideBatch { ride: NewRide { file: FileSpec::Standard, ..NewRide::default() }, ..RideBatch::small(12) };
+    bench.world().add_rides(Region::Global, bench.member, &big).expect("rides");
+    bench.connect_all();
+    let full = bench.sync();
+    assert!(matches!(full.code, Some(1 | 2)), "{full}");
+    assert!(full.text().contains("disk is full") || full.text().contains("disk_full"), "{full}");
+    assert!(!full.text().contains("panicked"), "{full}");
+    bench.run(&["sync"]);
+    disk.remount("size=64m");
+    let summary = bench.sync().exits(0).summary();
+    assert_eq!(summary["failed"], 0, "{summary}");
+    bench.assert_exactly_once();
+}
+
+#[test]
+fn a_full_folder_sink_is_told_and_with_room_gets_everything() {
+    let Some(disk) = Mount::of(300) else { return };
+    let bench = Bench::new(0);
+    let big = RideBatch { ride: NewRide { file: FileSpec::Standard, ..NewRide::default() }, ..RideBatch::small(8) };
+    bench.world().add_rides(Region::Global, bench.member, &big).expect("rides");
+    bench.connect_source().exits(0);
+    bench.connect_intervals().exits(0);
+    let folder = disk.folder.path().join("rides");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    bench.run(&["connect", "folder", folder.to_str().expect("a path")]).exits(0);
+    let full = bench.sync().exits(2);
+    assert!(full.stdout.contains("folder_full"), "{full}");
+    assert_eq!(full.summary()["deliveries"]["intervals"]["created"], 8, "the other sink goes on: {full}");
+    let whole = |tree: fitbridge_tests::Tree| -> Vec<String> {
+        let files = tree.iter().filter(|(name, _)| name.ends_with(".fit"));
+        let mut found: Vec<_> = files.map(|(_, bytes)| fitbridge_tests::sha256(bytes)).collect();
+        found.sort();
+        found
+    };
+    assert!(whole(tree_of(&folder)).iter().all(|sha| bench.upstream().contains(sha)), "no half file");
+    disk.remount("size=16m");
+    bench.sync().exits(0);
+    assert_eq!(whole(tree_of(&folder)), bench.upstream());
+}
+
+#[test]
+fn a_home_that_may_not_be_written_is_told() {
+    let Some(disk) = Mount::of(8_000) else { return };
+    let bench = Bench::with(Setup { rides: 3, home: Some(disk.home()) });
+    bench.connect_all();
+    disk.remount("ro");
+    let told = bench.sync().exits(1);
+    assert!(told.text().contains("next:"), "{told}");
+    assert!(told.text().contains("ledger_read_only"), "{told}");
+    disk.remount("rw");
+    bench.sync().exits(0);
+    bench.assert_exactly_once();
+    let file = bench.path("a file");
+    std::fs::write(&file, "").expect("written");
+    let inside = file.join("home").display().to_string();
+    bench.run(&["--home", &inside, "sync"]).exits(1).says("next:");
+}
+
+#[test]
+fn a_locked_database_is_waited_for_and_then_told() {
+    let bench = Bench::new(3);
+    bench.connect_all();
+    bench.sync().exits(0);
+    bench.add_rides(2);
+    let other = Connection::open(bench.home().join("ledger.sqlite")).expect("the ledger opens");
+    other.execute_batch("BEGIN IMMEDIATE").expect("locked");
+    bench.run(&["status"]).exits(0);
+    let told = bench.sync();
+    assert!(matches!(told.code, Some(1 | 2)), "{told}");
+    assert!(told.text().contains("ledger_locked"), "{told}");
+    other.execute_batch("ROLLBACK").expect("freed");
+    drop(other);
+    bench.sync().exits(0);
+    bench.assert_exactly_once();
+}
+
+#[test]
+fn a_broken_database_is_told_and_left_as_it_is() {
+    let bench = Bench::new(3);
+    bench.connect_all();
+    bench.sync().exits(0);
+    let file = bench.home().join("ledger.sqlite");
+    let whole = std::fs::read(&file).expect("the ledger");
+    let mut torn = whole.clone();
+    torn[..4096].fill(0x5a);
+    let mut middle = whole.clone();
+    let from = middle.len() / 3;
+    middle[from..].fill(0xff);
+    for (what, bytes) in [
+        ("no database", b"this is no database, but a longer text of the rider".to_vec()),
+        ("a torn head", torn),
+        ("a cut file", whole[..whole.len() / 2].to_vec()),
+        ("noise inside", middle),
+    ] {
+        write_alone(&file, &bytes);
+        for arguments in [&["status"][..], &["sync"], &["serve"], &["list"]] {
+            let told = bench.run(arguments);
+            assert_eq!(told.code, Some(1), "{what}: {told}");
+            assert!(told.text().contains("ledger_corrupt"), "{what}: {told}");
+            assert!(!told.text().contains("panicked"), "{what}: {told}");
+        }
+        assert!(std::fs::read(&file).expect("the ledger") == bytes, "{what}: it was changed");
+    }
+    write_alone(&file, &whole);
+    bench.add_rides(1);
+    bench.sync().exits(0);
+    bench.assert_exactly_once();
+}
+
+/// Puts back a database file without what SQLite keeps beside it.
+fn write_alone(file: &Path, bytes: &[u8]) {
+    for beside in ["-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{beside}", file.display()));
+    }
+    std::fs::write(file, bytes).expect("written");
+}

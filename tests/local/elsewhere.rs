@@ -1,0 +1,75 @@
+//! Rides that reached Intervals.icu by another route: told and held, not doubled.
+
+use fitbridge_simulator::{NewActivity, Region, RideView, Role};
+use fitbridge_tests::Bench;
+use jiff::tz::Offset;
+
+/// A bench whose first `there` rides are at Intervals.icu by way of Strava, a minute off.
+fn bench(rides: usize, there: usize) -> (Bench, Vec<RideView>) {
+    let bench = Bench::new(rides);
+    let views = bench.world().rides(Region::Global, bench.member);
+    for ride in &views[..there] {
+        // The rider's account is two hours ahead of UTC.
+        let local = Offset::constant(2).to_datetime(ride.start);
+        let stub = NewActivity {
+            start_date_local: local.saturating_add(jiff::SignedDuration::from_secs(61)),
+            source: "STRAVA".into(),
+            ..NewActivity::default()
+        };
+        bench.world().add_activity(&bench.athlete, &stub).expect("an activity");
+    }
+    (bench, views)
+}
+
+#[test]
+fn rides_that_came_through_strava_are_held_until_the_rider_says_send_or_skip() {
+    let (bench, rides) = bench(6, 3);
+    bench.connect_all();
+    let synced = bench.sync().exits(0);
+    let summary = synced.summary();
+    assert_eq!((&summary["held"], &summary["failed"]), (&3.into(), &0.into()), "{summary}");
+    assert_eq!(summary["deliveries"]["intervals"]["created"], 3, "{summary}");
+    assert_eq!(summary["deliveries"]["folder"]["created"], 6, "only that sink has them");
+    let mut sent: Vec<_> = rides[3..].iter().map(|ride| bench.sha_of(ride.ride_id)).collect();
+    sent.sort();
+    assert_eq!(bench.at_intervals(), sent);
+    bench.run(&["sync"]).exits(0).says("nothing new");
+    bench.run(&["why", &rides[0].ride_id.to_string()]).exits(0).says("held_elsewhere").says("STRAVA");
+
+    let held = bench.run(&["--json", "held"]).exits(0);
+    assert_eq!(held.of_type("held").len(), 3, "{held}");
+    for line in held.of_type("held") {
+        assert_eq!((&line["sink"], &line["route"]), (&"intervals".into(), &"STRAVA".into()), "{line}");
+        assert!(line["remote_id"].is_string(), "{line}");
+    }
+    let (send, skip) = (rides[0].ride_id.to_string(), rides[1].ride_id.to_string());
+    bench.run(&["held", "send", &send]).exits(0);
+    bench.run(&["held", "skip", &skip]).exits(0);
+    sent.push(bench.sha_of(rides[0].ride_id));
+    sent.sort();
+    assert_eq!(bench.at_intervals(), sent);
+    assert_eq!(bench.run(&["--json", "held"]).exits(0).of_type("held").len(), 1);
+    bench.run(&["held", "skip", "--all"]).exits(0);
+    bench.run(&["held", "send", "--all"]).exits(1);
+    bench.run(&["held", "skip", &skip]).exits(1);
+    bench.sync().exits(0);
+    assert_eq!(bench.at_intervals(), sent, "skipped is never sent");
+    assert_eq!(bench.requests(Role::Intervals, Some("upload")), 4);
+}
+
+#[test]
+fn what_is_there_is_listed_before_the_first_upload_and_only_once() {
+    let (bench, _) = bench(3, 1);
+    bench.connect_all();
+    bench.sync().exits(0);
+    let journal = bench.simulator().journal();
+    let routes: Vec<_> =
+        journal.iter().filter(|entry| entry.role == Role::Intervals).map(|entry| entry.route).collect();
+    let first_upload = routes.iter().position(|route| *route == "upload").expect("an upload");
+    let last_list = routes.iter().rposition(|route| *route == "list").expect("a list");
+    assert!(last_list < first_upload, "{routes:?}");
+    let lists = bench.requests(Role::Intervals, Some("list"));
+    bench.add_rides(2);
+    bench.sync().exits(0);
+    assert_eq!(bench.requests(Role::Intervals, Some("list")), lists);
+}

@@ -1,0 +1,95 @@
+//! A provider that is away, refuses everybody, or asks for patience.
+
+use fitbridge_simulator::{Fault, FaultRule, Outage, Region, Role, SigningFailure};
+use fitbridge_tests::{Bench, Output, age_breakers};
+
+fn source_of(output: &Output) -> serde_json::Value {
+    output.of_type("source").remove(0)
+}
+
+#[test]
+fn an_outage_that_refuses_everybody_pauses_nobody() {
+    for outage in [Outage::RefuseEverybody, Outage::Unavailable, Outage::Firewall, Outage::Reset] {
+        let bench = Bench::new(3);
+        bench.connect_all();
+        bench.sync().exits(0);
+        bench.world().set_toggles(Region::Global, |toggles| toggles.outage = outage);
+        bench.add_rides(2);
+        for _ in 0..3 {
+            let away = bench.sync();
+            assert_eq!(away.code, Some(2), "{outage:?}: {away}");
+            assert_eq!(source_of(&away)["poll"], "away", "{outage:?}: {away}");
+        }
+        let status = bench.run(&["--json", "status"]).exits(0);
+        assert_eq!(status.of_type("connection")[0]["phase"], "active", "{outage:?}: {status}");
+        bench.world().set_toggles(Region::Global, |toggles| toggles.outage = Outage::None);
+        age_breakers(bench.home());
+        assert_eq!(bench.sync().exits(0).summary()["new"], 2, "{outage:?}");
+        bench.assert_exactly_once();
+    }
+}
+
+#[test]
+fn a_provider_that_asks_for_patience_is_left_alone() {
+    let bench = Bench::new(3);
+    bench.connect_all();
+    bench.sync().exits(0);
+    let patience = FaultRule::new(Fault::TooManyRequests { retry_after: Some(600) });
+    bench.world().add_fault(patience.on(Role::IgpsportGlobal).times(1));
+    bench.add_rides(1);
+    let before = bench.requests(Role::IgpsportGlobal, None);
+    let asked = bench.sync().exits(2);
+    assert_eq!(source_of(&asked)["code"], "provider_throttled", "{asked}");
+    bench.sync().exits(2);
+    assert_eq!(bench.requests(Role::IgpsportGlobal, None), before + 1, "not asked again before its time");
+    assert_eq!(age_breakers(bench.home()), 1);
+    bench.sync().exits(0);
+    bench.assert_exactly_once();
+}
+
+#[test]
+fn what_passes_within_a_moment_is_not_even_noticed() {
+    let bench = Bench::new(25);
+    bench.connect_all();
+    for (fault, skip) in
+        [(Fault::InvalidJson, 0), (Fault::DropBeforeCommit, 3), (Fault::HtmlErrorPage { code: 502 }, 6)]
+    {
+        bench.world().add_fault(FaultRule::new(fault).on(Role::IgpsportGlobal).skip(skip).times(1));
+    }
+    bench.sync().exits(0);
+    bench.assert_exactly_once();
+}
+
+#[test]
+fn malformed_answers_are_told_and_harm_nothing() {
+    let bench = Bench::new(3);
+    bench.connect_all();
+    bench.sync().exits(0);
+    bench.add_rides(1);
+    for fault in [Fault::InvalidJson, Fault::JsonAnswer, Fault::ZeroBytes] {
+        bench.world().add_fault(FaultRule::new(fault.clone()).on(Role::IgpsportGlobal));
+        let told = bench.sync();
+        assert_eq!(told.code, Some(2), "{fault:?}: {told}");
+        assert_eq!(source_of(&told)["code"], "provider_malformed", "{fault:?}: {told}");
+        bench.world().clear_faults();
+        age_breakers(bench.home());
+    }
+    bench.sync().exits(0);
+    bench.assert_exactly_once();
+}
+
+#[test]
+fn a_cloud_that_wants_signatures_is_named_and_nobody_is_paused() {
+    let bench = Bench::new(2);
+    bench.connect_all();
+    bench.world().set_toggles(Region::Global, |toggles| {
+        toggles.signing_required = true;
+        toggles.signing_failure = SigningFailure::Forbidden403;
+    });
+    let told = bench.sync().exits(2);
+    assert_eq!(source_of(&told)["code"], "signature_required", "{told}");
+    bench.world().set_toggles(Region::Global, |toggles| toggles.signing_required = false);
+    age_breakers(bench.home());
+    bench.sync().exits(0);
+    bench.assert_exactly_once();
+}
