@@ -138,7 +138,7 @@ pub(crate) fn download_location(data: Option<&RawValue>) -> Result<Option<Locati
     Ok(["url", "downloadUrl", "fitUrl"].iter().find_map(|name| location(&fields, name)))
 }
 
-fn location(fields: &Fields, name: &str) -> Option<Location> {
+fn location(fields: &Fields<'_>, name: &str) -> Option<Location> {
     // Not `Fields::text`: that shortens, and a presigned address may be long.
     non_blank(&serde_json::from_str::<String>(fields.raw(name)?).ok()?)
 }

@@ -95,11 +95,7 @@ impl Envelope {
         })?;
         let code = fields.int("code").ok_or("it has no code")?;
         let message = fields.text("message").unwrap_or_default();
-        let data = fields
-            .raw("data")
-            .map(|raw| RawValue::from_string(raw.to_owned()))
-            .transpose()
-            .map_err(|_| "its data cannot be read")?;
+        let data = fields.value("data").map(ToOwned::to_owned);
         Ok(Self { code, message: presentable(&message), data })
     }
 

@@ -1,16 +1,25 @@
 //! Reading JSON that is not to be relied on: each field on its own, so that one bad value costs one
 //! value.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, fmt};
 
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// Longest text taken over, in characters.
 const MAX_TEXT: usize = 512;
 
-/// The fields of an object, each still as text. Of repeated names the last one counts.
+/// Fields of a row, about; room for them is made at once.
+const EXPECTED_FIELDS: usize = 20;
+
+/// The fields of an object, each still as text. Of repeated names the last one counts. Nothing is copied:
+/// most of what a page of the list says is never asked for.
 #[derive(Debug, Default)]
-pub(crate) struct Fields(BTreeMap<String, Box<RawValue>>);
+pub(crate) struct Fields<'a>(Vec<(Name<'a>, &'a RawValue)>);
+
+/// A field's name; a copy only where it is written with escapes.
+#[derive(Debug)]
+struct Name<'a>(Cow<'a, str>);
 
 /// An integer that is no id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,32 +30,42 @@ pub(crate) enum IdFault {
     NotANumber,
 }
 
-impl Fields {
+impl<'a> Fields<'a> {
     /// Reads an object; `null` is one without fields.
-    pub(crate) fn parse(json: &str) -> Result<Self, serde_json::Error> {
-        let fields: Option<BTreeMap<String, Box<RawValue>>> = serde_json::from_str(json)?;
-        Ok(Self(fields.unwrap_or_default()))
+    pub(crate) fn parse(json: &'a str) -> Result<Self, serde_json::Error> {
+        let fields: Option<Self> = serde_json::from_str(json)?;
+        Ok(fields.unwrap_or_default())
+    }
+
+    /// The JSON of a field; absent where it is missing or `null`.
+    pub(crate) fn value(&self, name: &str) -> Option<&'a RawValue> {
+        let (_, value) = self.0.iter().rev().find(|(known, _)| known.0 == name)?;
+        (value.get() != "null").then_some(value)
     }
 
     /// The JSON text of a field; absent where it is missing or `null`.
-    pub(crate) fn raw(&self, name: &str) -> Option<&str> {
-        let raw = self.0.get(name)?.get();
-        (raw != "null").then_some(raw)
+    pub(crate) fn raw(&self, name: &str) -> Option<&'a str> {
+        self.value(name).map(RawValue::get)
     }
 
     /// A text without control characters, shortened; absent where there is none or it is blank.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
-        let text: String = serde_json::from_str(self.raw(name)?).ok()?;
-        let clean: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_TEXT).collect();
-        let clean = clean.trim();
-        (!clean.is_empty()).then(|| clean.to_owned())
+        let text = unquoted(self.raw(name)?)?;
+        let mut clean = String::with_capacity(text.len().min(MAX_TEXT));
+        clean.extend(text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_TEXT));
+        clean.truncate(clean.trim_end().len());
+        clean.drain(..clean.len() - clean.trim_start().len());
+        (!clean.is_empty()).then_some(clean)
     }
 
     /// The text of a field that may be a number or a text.
-    fn scalar(&self, name: &str) -> Option<String> {
+    fn scalar(&self, name: &str) -> Option<Cow<'a, str>> {
         let raw = self.raw(name)?;
-        let unquoted: Option<String> = serde_json::from_str(raw).ok();
-        Some(unquoted.unwrap_or_else(|| raw.to_owned()).trim().to_owned())
+        Some(match unquoted(raw) {
+            Some(Cow::Borrowed(text)) => Cow::Borrowed(text.trim()),
+            Some(Cow::Owned(text)) => Cow::Owned(text.trim().to_owned()),
+            None => Cow::Borrowed(raw),
+        })
     }
 
     /// A finite number, also where it is written as text.
@@ -77,6 +96,60 @@ impl Fields {
     }
 }
 
+/// What a JSON text stands for; absent for all other JSON.
+fn unquoted(raw: &str) -> Option<Cow<'_, str>> {
+    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') { serde_json::from_str(raw).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
+}
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+
+        impl<'de> Visitor<'de> for Object {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Vec::with_capacity(EXPECTED_FIELDS);
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(Fields(fields))
+            }
+        }
+
+        deserializer.deserialize_map(Object)
+    }
+}
+
+impl<'de> Deserialize<'de> for Name<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl<'de> Visitor<'de> for Text {
+            type Value = Name<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a name")
+            }
+
+            fn visit_borrowed_str<E: Error>(self, name: &'de str) -> Result<Self::Value, E> {
+                Ok(Name(Cow::Borrowed(name)))
+            }
+
+            fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
+                Ok(Name(Cow::Owned(name.to_owned())))
+            }
+        }
+
+        deserializer.deserialize_str(Text)
+    }
+}
+
 /// The integer digits (and sign) of a number without a fraction.
 fn whole(text: &str) -> Option<&str> {
     let integer = match text.split_once('.') {
@@ -92,8 +165,8 @@ fn whole(text: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn field(json: &str) -> Fields {
-        Fields::parse(&format!("{{\"f\":{json}}}")).unwrap()
+    fn ask<T>(json: &str, question: impl FnOnce(&Fields<'_>) -> T) -> T {
+        question(&Fields::parse(&format!("{{\"f\":{json}}}")).unwrap())
     }
 
     #[test]
@@ -117,9 +190,9 @@ mod tests {
             ("[1]", Err(IdFault::NotANumber)),
             ("null", Err(IdFault::Missing)),
         ] {
-            assert_eq!(field(json).id("f"), id, "{json}");
+            assert_eq!(ask(json, |fields| fields.id("f")), id, "{json}");
         }
-        assert_eq!(field("1").id("g"), Err(IdFault::Missing));
+        assert_eq!(ask("1", |fields| fields.id("g")), Err(IdFault::Missing));
     }
 
     #[test]
@@ -129,10 +202,20 @@ mod tests {
         assert_eq!(fields.text("b"), None);
         assert_eq!(fields.int("c"), Some(2));
         assert_eq!(fields.text("e").as_deref(), Some("x y"));
-        assert_eq!(field("\"12.5\"").float("f"), Some(12.5));
-        assert_eq!(field("\" \"").text("f"), None);
-        assert_eq!(field("true").flag("f"), Some(true));
+        assert_eq!(ask("\"12.5\"", |fields| fields.float("f")), Some(12.5));
+        assert_eq!(ask("\" \"", |fields| fields.text("f")), None);
+        assert_eq!(ask("true", |fields| fields.flag("f")), Some(true));
         assert!(Fields::parse("null").unwrap().raw("f").is_none());
         assert!(Fields::parse("[]").is_err());
+    }
+
+    #[test]
+    fn texts_are_cleaned_and_shortened_and_names_may_be_escaped() {
+        assert_eq!(ask(r#"" a\u0000 b\n""#, |fields| fields.text("f")).as_deref(), Some("a  b"));
+        assert_eq!(ask(r#""\u00e9\"x""#, |fields| fields.text("f")).as_deref(), Some("é\"x"));
+        let long = format!("\"{}\"", "é".repeat(MAX_TEXT + 1));
+        assert_eq!(ask(&long, |fields| fields.text("f")).map(|text| text.chars().count()), Some(MAX_TEXT));
+        assert_eq!(ask(r#"1,"\u0066":2"#, |fields| fields.int("f")), Some(2));
+        assert_eq!(ask(r#"1,"f":null"#, |fields| fields.int("f")), None);
     }
 }

@@ -142,7 +142,7 @@ impl ListPage {
             total_rows: fields.id("totalRows").ok(),
             ..Self::default()
         };
-        let rows: Vec<Box<RawValue>> = match fields.raw("rows") {
+        let rows: Vec<&RawValue> = match fields.raw("rows") {
             None => Vec::new(),
             Some(rows) => {
                 serde_json::from_str(rows).map_err(|_| ApiError::malformed("the list's rows are no array"))?
