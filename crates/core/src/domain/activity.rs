@@ -194,7 +194,8 @@ pub struct Activity {
     /// What has become of it.
     #[serde(flatten)]
     pub state: ActivityState,
-    /// How often the present stage was begun; counted when it is claimed.
+    /// Tries that failed or are under way; counted when a stage is claimed, so that one whose worker dies
+    /// counts, and given back when it succeeds.
     pub attempts: u32,
     /// When it was first seen here.
     pub first_seen_at: Timestamp,

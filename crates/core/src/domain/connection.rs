@@ -206,6 +206,9 @@ pub struct Connection {
     pub settings: serde_json::Value,
     /// When it was connected, or connected again after a removal.
     pub connected_at: Timestamp,
+    /// How often it was connected again. A failure of a call that was begun before does not pause it.
+    #[serde(default)]
+    pub renewals: u32,
 }
 
 impl Connection {
@@ -306,6 +309,7 @@ mod tests {
             history,
             settings: serde_json::Value::Null,
             connected_at: "2026-05-10T12:00:00Z".parse().unwrap(),
+            renewals: 0,
         }
     }
 

@@ -94,6 +94,8 @@ pub enum DeliveryState {
     Accepted {
         /// What to ask the sink with.
         poll_token: String,
+        /// When it was taken.
+        since: Timestamp,
     },
     /// It is there.
     Delivered {
@@ -109,8 +111,6 @@ pub enum DeliveryState {
     Retrying {
         /// Why.
         failure: Failure,
-        /// Whether the last attempt may have arrived: then sinks that cannot tell a repeat are probed first.
-        unknown: bool,
         /// Not before this moment, because the sink asked so; `None` for our own backoff.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         asked_until: Option<Timestamp>,
@@ -193,7 +193,11 @@ pub struct Delivery {
     /// The rider has seen that it is there by another route and wants it sent all the same.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub send_anyway: bool,
-    /// How often it was begun; counted when it is claimed.
+    /// Some attempt may have arrived without our knowing: sinks that cannot tell a repeat are probed before
+    /// any other. Stays set through pauses and reconnections, until the delivery is done.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub maybe_there: bool,
+    /// How often it was begun; counted when it is claimed, and given back where the sink was not to blame.
     pub attempts: u32,
     /// When it was made.
     pub created_at: Timestamp,
@@ -202,6 +206,28 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// A delivery of an activity's file that was not tried yet. What is told about it is frozen here.
+    pub fn new(activity: &Activity, sink: &ConnectionId, content: ContentId, now: Timestamp) -> Self {
+        Self {
+            user: activity.user.clone(),
+            sink: sink.clone(),
+            content,
+            activity: activity.id.clone(),
+            about: About::of(activity),
+            state: DeliveryState::Pending,
+            send_anyway: false,
+            maybe_there: false,
+            attempts: 0,
+            created_at: now,
+            updated_at: now,
+        }
+    }
+
+    /// Whether it waits until its sink is connected again: blocked, or open with no due time.
+    pub fn waits_for_connection(&self, is_due: bool) -> bool {
+        matches!(self.state, DeliveryState::Blocked { .. }) || (self.state.is_open() && !is_due)
+    }
+
     /// The id that stays the same over all attempts: what a receiver knows a repeat by. No dots in it.
     pub fn idempotency_id(&self) -> String {
         format!("msg_{}", short_digest(format!("{}/{}/{}", self.user, self.sink, self.content).as_bytes()))

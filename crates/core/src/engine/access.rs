@@ -35,6 +35,10 @@ impl Engine {
             return self.pause(stored, Code::TokenMissing.into()).await.map(Err);
         };
         let ends_at = self.ports.source.token_facts(&secret.token).ok().and_then(|facts| facts.ends_at);
+        if ends_at != stored.doc.source().and_then(|source| source.token_ends_at) {
+            // A crash between sealing a new token and recording it: what is sealed is the truth.
+            self.token_changed(stored, ends_at).await?;
+        }
         let now = self.now();
         let soon = if secret.login.is_some() { later(now, self.policy.login_ahead) } else { now };
         match ends_at {
@@ -57,11 +61,19 @@ impl Engine {
         let Some(login) = secret.login.clone() else {
             return self.pause(stored, Code::TokenExpired.into()).await.map(Err);
         };
-        let used = |intent: &LoginIntent| intent.for_token_ending == ends_at;
-        if stored.doc.source().and_then(|source| source.login_intent.as_ref()).is_some_and(used) {
+        let now = self.now();
+        let begun = stored.doc.source().and_then(|source| source.login_intent.as_ref());
+        if let Some(intent) = begun.filter(|intent| intent.for_token_ending == ends_at) {
+            // The old token does until it ends, and a login takes a while: another worker may be at it.
+            if ends_at > now {
+                return Ok(Ok(secret));
+            }
+            if later(intent.at, self.policy.lease) > now {
+                return Ok(Err(Poll::Skipped(Failure::new(Code::LoginUsed, "the login is under way"))));
+            }
             return self.pause(stored, Code::LoginUsed.into()).await.map(Err);
         }
-        let intent = LoginIntent { for_token_ending: ends_at, at: self.now() };
+        let intent = LoginIntent { for_token_ending: ends_at, at: now };
         let mut intended = stored.doc.clone();
         if let Role::Source(source) = &mut intended.role {
             source.login_intent = Some(intent);
@@ -81,11 +93,7 @@ impl Engine {
                 }
                 secret.token = token;
                 self.ports.vault.seal(&sealed_key(&stored.doc), &secret.to_sealed()).await?;
-                self.change_source(stored, |source| {
-                    source.token_ends_at = facts.ends_at;
-                    source.login_intent = None;
-                })
-                .await?;
+                self.token_changed(stored, facts.ends_at).await?;
                 tracing::info!(connection = %stored.doc.id, "signed in again");
                 Ok(Ok(secret))
             }
@@ -103,6 +111,21 @@ impl Engine {
             }
             Err(error) => self.pause(stored, error.failure()).await.map(Err),
         }
+    }
+
+    async fn token_changed(
+        &self,
+        stored: &mut Stored<Connection>,
+        ends_at: Option<Timestamp>,
+    ) -> Result<(), EngineError> {
+        let answered = |intent: &LoginIntent| Some(intent.for_token_ending) != ends_at;
+        self.change_source(stored, |source| {
+            source.token_ends_at = ends_at;
+            if source.login_intent.as_ref().is_some_and(answered) {
+                source.login_intent = None;
+            }
+        })
+        .await
     }
 
     /// What a failed call means for the connection: a pause, a breaker, or just another try later.
@@ -146,6 +169,7 @@ impl Engine {
             self.open_breaker_for(&account, failure.clone(), None).await?;
             return Ok(Poll::Away(failure));
         }
+        self.let_another_probe(&account);
         let source = stored.doc.source().cloned().unwrap_or_default();
         if source.token_ends_at.is_some_and(|end| end <= now) {
             return self.pause(stored, Code::TokenExpired.into()).await;
@@ -164,9 +188,14 @@ impl Engine {
         Ok(Poll::Refused(failure))
     }
 
-    /// Pauses a connection: no call is made for it until the rider connects it again.
+    /// Pauses a connection: no call is made for it until the rider connects it again. Where the rider did so
+    /// while the call was under way, the failure was the old token's and means nothing any more.
     pub(super) async fn pause(&self, stored: &mut Stored<Connection>, reason: Failure) -> Result<Poll, EngineError> {
+        let renewals = stored.doc.renewals;
         for _ in 0..TRIES {
+            if stored.doc.renewals != renewals {
+                return Ok(Poll::Skipped(reason));
+            }
             if !stored.doc.is_active() {
                 break;
             }
@@ -183,13 +212,18 @@ impl Engine {
         Ok(Poll::Paused(reason))
     }
 
-    /// Changes a source's progress, whoever else changes the record meanwhile.
+    /// Changes a source's progress, whoever else changes the record meanwhile; not when the rider connects
+    /// it anew, for what was learned with the old token may not hold for the new one.
     pub(super) async fn change_source(
         &self,
         stored: &mut Stored<Connection>,
         change: impl Fn(&mut SourceProgress) + Send + Sync,
     ) -> Result<(), EngineError> {
+        let renewals = stored.doc.renewals;
         for _ in 0..TRIES {
+            if stored.doc.renewals != renewals {
+                break;
+            }
             let mut changed = stored.doc.clone();
             if let Role::Source(source) = &mut changed.role {
                 change(source);

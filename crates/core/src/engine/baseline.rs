@@ -93,6 +93,14 @@ impl Engine {
             .map(|(month, rides)| BaselineMonth { user: sink.user.clone(), sink: sink.id.clone(), month, rides })
             .collect();
         for documents in documents.chunks(MAX_BATCH / 4) {
+            self.write_months(documents).await?;
+        }
+        Ok(elsewhere)
+    }
+
+    /// Writes some months, also where another process that lists the same writes them at the same time.
+    async fn write_months(&self, documents: &[BaselineMonth]) -> Result<(), EngineError> {
+        for _ in 0..5 {
             let keys: Vec<_> = documents.iter().map(crate::store::Document::key).collect();
             let known = self.store.read_many::<BaselineMonth>(&keys).await?;
             let writes = documents.iter().zip(known).map(|(document, known)| match known {
@@ -100,12 +108,11 @@ impl Engine {
                 None => self.store.create(document, None, None),
             });
             let writes: Vec<Write> = writes.collect::<Result<_, _>>()?;
-            if !self.store.commit(writes).await? {
-                // Another process lists the same at the same time; its rows are as good as ours.
-                break;
+            if self.store.commit(writes).await? {
+                return Ok(());
             }
         }
-        Ok(elsewhere)
+        Err(Failure::new(crate::Code::LedgerLocked, "what was at the sink before keeps changing").into())
     }
 
     /// The ride in a sink's baseline that is this one, if there is one.

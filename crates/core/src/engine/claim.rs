@@ -5,10 +5,16 @@ use jiff::Timestamp;
 use super::{Engine, EngineError, Policy, policy::later};
 use crate::{
     Code, Failure,
-    domain::{Activity, ActivityId, ActivityState, ConnectionId, ContentId, Delivery, DeliveryState, Stage, UserId},
+    domain::{
+        Activity, ActivityId, ActivityState, Connection, ConnectionId, ContentId, Delivery, DeliveryState, Stage,
+        UserId,
+    },
     ports::{Claim, Due},
     store::{Document, Stored},
 };
+
+/// How often a record is written again when the connection it waits for keeps changing.
+const TRIES: usize = 5;
 
 impl Engine {
     /// Whether this engine may act on a record now. What waits in a queue may be taken by whoever gets the
@@ -48,10 +54,8 @@ impl Engine {
         let mut claimed = stored.doc.clone();
         claimed.attempts += 1;
         claimed.updated_at = now;
-        // Each try may need both stages, and a worker that dies in one has used it up all the same.
-        let most = u32::try_from(self.policy.ride_backoff.len()).unwrap_or(u32::MAX).saturating_mul(2);
-        if claimed.attempts > most {
-            let failure = stored.doc.state.failure().cloned().unwrap_or_else(|| Code::AttemptsUsedUp.into());
+        if claimed.attempts > most_attempts(&self.policy.ride_backoff) {
+            let failure = stored.doc.state.failure().cloned().unwrap_or_else(died_each_time);
             claimed.state = ActivityState::DeadLetter { failure };
             if self.save(&stored, &claimed, None).await? {
                 self.ports.observer.activity(&claimed);
@@ -78,16 +82,16 @@ impl Engine {
         let mut claimed = stored.doc.clone();
         claimed.attempts += 1;
         claimed.updated_at = now;
-        let most = u32::try_from(self.policy.delivery_backoff.len()).unwrap_or(u32::MAX).saturating_add(1);
-        if claimed.attempts > most {
-            let died = || Failure::new(Code::AttemptsUsedUp, "the worker died each time");
-            let failure = before.failure().cloned().unwrap_or_else(died);
+        if claimed.attempts > most_attempts(&self.policy.delivery_backoff) {
+            let failure = before.failure().cloned().unwrap_or_else(died_each_time);
             claimed.state = DeliveryState::DeadLetter { failure };
             if self.save(&stored, &claimed, None).await? {
                 self.ports.observer.delivery(&claimed);
             }
             return Ok(None);
         }
+        // Whoever was sending has not said how it ended.
+        claimed.maybe_there |= before == DeliveryState::Sending;
         if !matches!(before, DeliveryState::Accepted { .. }) {
             claimed.state = DeliveryState::Sending;
         }
@@ -120,15 +124,51 @@ impl Engine {
         Ok(self.store.commit(vec![stored.replace(doc, due)?]).await?)
     }
 
+    /// Writes a claimed record without a due time, to wait until its connection is made anew; `waiting` is
+    /// what is written then. Only while the connection is as it was read: one that was renewed meanwhile has
+    /// already woken what waited, so `again` is written instead, due at once. `true` when it waits.
+    pub(super) async fn wait_for<T: Document + HasUser>(
+        &self,
+        claimed: &Stored<T>,
+        waiting: &T,
+        again: &T,
+        connection: &mut Stored<Connection>,
+    ) -> Result<bool, EngineError> {
+        for _ in 0..TRIES {
+            if connection.doc.is_active() {
+                let due = Due::at(self.shard(again.user()), self.now());
+                self.save(claimed, again, Some(due)).await?;
+                return Ok(false);
+            }
+            if self.store.commit(vec![claimed.replace(waiting, None)?, connection.unchanged()]).await? {
+                return Ok(true);
+            }
+            if !self.reread(connection).await? {
+                break;
+            }
+        }
+        // The claim was lost, or comes due again when its lease ends.
+        Ok(false)
+    }
+
     /// When to try a ride again after so many attempts; `None` when they are used up.
     pub(super) fn next_ride_try(&self, attempts: u32, now: Timestamp) -> Option<Timestamp> {
-        Policy::next_try(&self.policy.ride_backoff, attempts.div_ceil(2), now, &*self.ports.entropy)
+        Policy::next_try(&self.policy.ride_backoff, attempts, now, &*self.ports.entropy)
     }
 
     /// When to try a delivery again after so many attempts; `None` when they are used up.
     pub(super) fn next_delivery_try(&self, attempts: u32, now: Timestamp) -> Option<Timestamp> {
         Policy::next_try(&self.policy.delivery_backoff, attempts, now, &*self.ports.entropy)
     }
+}
+
+/// The first attempt, and one after each wait.
+fn most_attempts(waits: &[jiff::SignedDuration]) -> u32 {
+    u32::try_from(waits.len()).unwrap_or(u32::MAX).saturating_add(1)
+}
+
+fn died_each_time() -> Failure {
+    Failure::new(Code::AttemptsUsedUp, "the worker died each time")
 }
 
 /// Documents that are a user's.

@@ -6,11 +6,11 @@ use super::{Engine, EngineError, secrets::SourceSecret};
 use crate::{
     Code, Failure,
     domain::{
-        Baseline, Connection, ConnectionId, ConnectionState, History, RemoteAccount, RideId, Role, SinkProgress, SourceProgress,
-        User, UserId, connection::Resume, ids::stable_hash,
+        Baseline, Connection, ConnectionId, ConnectionState, History, RemoteAccount, RideId, Role, SinkProgress,
+        SourceProgress, User, UserId, connection::Resume, ids::stable_hash,
     },
-    ports::{Change, Due, Expect, Identity, PlanSlot, SealedKey, SourceIdentity, Write},
-    store::{Document, Stored},
+    ports::{Due, Expect, Identity, PlanSlot, SealedKey, SourceIdentity},
+    store::Stored,
 };
 
 /// How often a connect is tried again when somebody else changes the same records.
@@ -52,7 +52,7 @@ impl Engine {
         let facts = self.ports.source.token_facts(&secret.token).map_err(|error| error.failure())?;
         let label = identity.nickname.clone().unwrap_or_else(|| format!("member {}", identity.account.account));
         let newest = identity.latest.rows.iter().map(|row| row.ride_id).max().unwrap_or(RideId(0));
-        let progress = |old: Option<&SourceProgress>, strangers: bool| SourceProgress {
+        let progress = |old: Option<&SourceProgress>, strangers: bool, removed: bool| SourceProgress {
             // Whoever connects again after a pause over strange rides has been shown whose they are.
             mark: old.and_then(|old| old.mark.clone()).filter(|_| !strangers),
             token_ends_at: facts.ends_at,
@@ -60,12 +60,13 @@ impl Engine {
             login_intent: None,
             stay_signed_in: secret.login.is_some(),
             problems: old.map(|old| old.problems.clone()).unwrap_or_default(),
-            newest_at_connect: old.map_or(Some(newest), |old| old.newest_at_connect),
+            newest_at_connect: old.filter(|_| !removed).map_or(Some(newest), |old| old.newest_at_connect),
             resume: Some(Resume::default()),
         };
         let role = |old: Option<&Connection>| {
             let strangers = old.and_then(|old| old.paused()).is_some_and(|why| why.code == Code::StrangerRides);
-            Role::Source(progress(old.and_then(|old| old.source()), strangers))
+            let removed = old.is_some_and(Connection::is_removed);
+            Role::Source(progress(old.and_then(|old| old.source()), strangers, removed))
         };
         let sealed = secret.to_sealed();
         self.connect(wish, &identity.account, label, serde_json::Value::Null, Some(&sealed), role).await
@@ -120,19 +121,16 @@ impl Engine {
                 history: wish.history.or(renewed.map(|old| old.history)).unwrap_or_default(),
                 settings: settings.clone(),
                 connected_at: renewed.map_or(now, |old| old.connected_at),
+                renewals: kept.map_or(0, |old| old.renewals.saturating_add(1)),
             };
             let mut changed = user.doc.clone();
             if !changed.connections.contains(&id) {
                 changed.connections.push(id.clone());
             }
-            let body = match self.store.create(&connection, None, None)?.change {
-                Change::Put { body, .. } => body,
-                Change::Delete | Change::Check => String::new(),
-            };
             let plan = connection.source().map(|_| self.plan_slot(&connection));
             let due = Some(Due::at(self.shard(&wish.user), now));
-            let expect = old.as_ref().map_or(Expect::Absent, |old| Expect::Version(old.version));
-            let put = Write { key: connection.key(), expect, change: Change::Put { body, due, plan } };
+            let mut put = self.store.create(&connection, due, plan)?;
+            put.expect = old.as_ref().map_or(Expect::Absent, |old| Expect::Version(old.version));
             if self.store.commit(vec![put, user.replace(&changed, None)?]).await? {
                 self.ports.observer.connection(&connection);
                 return Ok(connection);
@@ -181,11 +179,13 @@ impl Engine {
             removed.state = ConnectionState::Removed { since: self.now() };
             let mut rest = owner.doc.clone();
             rest.connections.retain(|id| *id != removed.id);
+            // Forgotten first: after a crash in between the connection pauses for want of a token, while a
+            // secret left behind would lie there unseen.
+            let key = SealedKey { user: user.clone(), connection: removed.id.clone() };
+            self.ports.vault.forget(&key).await?;
             let without_plan = Stored { plan: None, ..stored.clone() };
             let writes = vec![without_plan.replace(&removed, None)?, owner.replace(&rest, None)?];
             if self.store.commit(writes).await? {
-                let key = SealedKey { user: user.clone(), connection: removed.id.clone() };
-                self.ports.vault.forget(&key).await?;
                 self.ports.observer.connection(&removed);
                 return Ok(removed);
             }

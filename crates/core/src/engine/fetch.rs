@@ -9,15 +9,14 @@ use super::{
 use crate::{
     Code, Failure,
     domain::{
-        About, Activity, ActivityId, ActivityState, ContentId, Delivery, DeliveryState, FileLocation, Integrity, Stage,
-        UserId,
+        Activity, ActivityId, ActivityState, ContentId, Delivery, DeliveryState, FileLocation, Integrity, Stage, UserId,
     },
     ports::{ArchiveError, Due, FileError, Job, Key, ScanReport, Task, Verdict, Write},
     store::{ContentOwner, Stored},
 };
 
 /// After so many attempts the source is asked again where the file lies.
-const ASK_AGAIN_AFTER: u32 = 6;
+const ASK_AGAIN_AFTER: u32 = 3;
 /// How often the commit of a fetched ride is tried again when somebody else was faster.
 const TRIES: usize = 8;
 
@@ -65,6 +64,9 @@ impl Engine {
             Verdict::Valid if !report.is_activity => return self.reject(&claimed, Code::NotActivity.into()).await,
             Verdict::Valid => Integrity::Intact,
             // What is broken may have been caught half-uploaded; the same bytes again are all there is.
+            Verdict::Salvageable(_) if came_before && !report.is_activity => {
+                return self.reject(&claimed, Code::NotActivity.into()).await;
+            }
             Verdict::Salvageable(code) if came_before => Integrity::Salvageable { code },
             Verdict::Rejected(code) if came_before => return self.reject(&claimed, code.into()).await,
             Verdict::Salvageable(code) | Verdict::Rejected(code) => {
@@ -157,7 +159,7 @@ impl Engine {
                 return Ok(None);
             }
         }
-        Ok(None)
+        Err(Failure::new(Code::LedgerLocked, "the rider's records keep changing").into())
     }
 
     fn write_activity(&self, activity: &Activity, claimed: Option<&Stored<Activity>>) -> Result<Write, EngineError> {
@@ -184,23 +186,20 @@ impl Engine {
         let keys: Vec<_> = sinks.iter().map(|sink| Key::delivery(&activity.user, &sink.doc.id, &content)).collect();
         let known = self.store.read_many::<Delivery>(&keys).await?;
         for (sink, known) in sinks.into_iter().zip(known) {
-            if known.is_some() {
+            if let Some(known) = known {
+                // It waited for a connection that was made anew while the file was being fetched again.
+                if sink.doc.is_active() && known.doc.waits_for_connection(known.due.is_some()) {
+                    let woken = Delivery { state: DeliveryState::Pending, updated_at: now, ..known.doc.clone() };
+                    writes.push(known.replace(&woken, Some(self.handed_over(&activity.user, now)))?);
+                    made.push(woken);
+                }
                 continue;
             }
-            let blocked = sink.doc.paused().cloned();
-            let due = blocked.is_none().then(|| self.handed_over(&activity.user, now));
-            let delivery = Delivery {
-                user: activity.user.clone(),
-                sink: sink.doc.id.clone(),
-                content,
-                activity: activity.id.clone(),
-                about: About::of(activity),
-                state: blocked.map_or(DeliveryState::Pending, |failure| DeliveryState::Blocked { failure }),
-                send_anyway: false,
-                attempts: 0,
-                created_at: now,
-                updated_at: now,
-            };
+            let mut delivery = Delivery::new(activity, &sink.doc.id, content, now);
+            if let Some(failure) = sink.doc.paused().cloned() {
+                delivery.state = DeliveryState::Blocked { failure };
+            }
+            let due = delivery.state.is_open().then(|| self.handed_over(&activity.user, now));
             writes.push(self.store.create(&delivery, due, None)?);
             made.push(delivery);
         }
@@ -238,7 +237,7 @@ impl Engine {
     async fn fetch_failed(&self, claimed: &Stored<Activity>, back: Setback) -> Result<Fetched, EngineError> {
         let failure = back.failure.clone();
         // The first failure of a resolved ride may just mean that the location has gone stale.
-        if back.stage == Stage::Resolve && claimed.doc.attempts <= 2 {
+        if back.stage == Stage::Resolve && claimed.doc.attempts <= 1 {
             let state = ActivityState::Unavailable {
                 failure: failure.clone(),
                 stage: Stage::Resolve,

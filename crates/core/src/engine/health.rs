@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     Failure,
-    domain::{ConnectionId, RemoteAccount},
+    domain::{ConnectionId, RemoteAccount, UserId},
     ports::Key,
     store::{Breaker, Stored},
 };
@@ -26,13 +26,22 @@ struct Provider {
     answers: BTreeMap<ConnectionId, (Timestamp, bool)>,
     failures_in_a_row: u32,
     breaker: Option<Breaker>,
+    /// After an open breaker's time one call tries whether the provider is back; until then the others wait.
+    probe_until: Option<Timestamp>,
 }
 
 /// What is known of the providers.
 #[derive(Debug, Default)]
 pub(super) struct Health {
     providers: Mutex<BTreeMap<String, Provider>>,
+    /// Until when sinks asked to be left alone.
+    sinks: Mutex<BTreeMap<(UserId, ConnectionId), Timestamp>>,
 }
+
+/// How long the one call that tries a provider again may take before another may.
+const PROBE: SignedDuration = SignedDuration::from_secs(60);
+/// Answers that are remembered of a provider; with more connections than this, the latest will do.
+const MOST_ANSWERS: usize = 10_000;
 
 impl Health {
     fn providers(&self) -> MutexGuard<'_, BTreeMap<String, Provider>> {
@@ -49,11 +58,46 @@ pub(super) fn provider_of(account: &RemoteAccount) -> String {
 }
 
 impl Engine {
-    /// The breaker of a provider, while it is open.
+    /// The breaker of a provider, when no call may be made to it now. After its time, the first who asks
+    /// may call and the others wait for what comes of it.
     pub(super) fn open_breaker(&self, account: &RemoteAccount, now: Timestamp) -> Option<Breaker> {
+        let breaker = self.breaker_now(account, now);
+        if breaker.is_none()
+            && let Some(known) = self.health.providers().get_mut(&provider_of(account))
+            && known.breaker.is_some()
+        {
+            known.probe_until = Some(later(now, PROBE));
+        }
+        breaker
+    }
+
+    /// The breaker of a provider, when calls may not be made; asking changes nothing.
+    pub(super) fn breaker_now(&self, account: &RemoteAccount, now: Timestamp) -> Option<Breaker> {
         let providers = self.health.providers();
-        let breaker = providers.get(&provider_of(account))?.breaker.as_ref()?;
-        (breaker.open_until > now).then(|| breaker.clone())
+        let known = providers.get(&provider_of(account))?;
+        let breaker = known.breaker.as_ref()?;
+        let until = known.probe_until.map_or(breaker.open_until, |probe| probe.max(breaker.open_until));
+        (until > now).then(|| Breaker { open_until: until, ..breaker.clone() })
+    }
+
+    /// Whoever tried the provider again learned nothing about it: another may try.
+    pub(super) fn let_another_probe(&self, account: &RemoteAccount) {
+        if let Some(known) = self.health.providers().get_mut(&provider_of(account)) {
+            known.probe_until = None;
+        }
+    }
+
+    /// Until when a sink asked to be left alone, if that is not over.
+    pub(super) fn sink_waits(&self, user: &UserId, sink: &ConnectionId, now: Timestamp) -> Option<Timestamp> {
+        let mut sinks = self.health.sinks.lock().unwrap_or_else(PoisonError::into_inner);
+        sinks.retain(|_, until| *until > now);
+        sinks.get(&(user.clone(), sink.clone())).copied()
+    }
+
+    /// Notes that a sink asked to be left alone until then.
+    pub(super) fn leave_sink_alone(&self, user: &UserId, sink: &ConnectionId, until: Timestamp) {
+        let mut sinks = self.health.sinks.lock().unwrap_or_else(PoisonError::into_inner);
+        sinks.insert((user.clone(), sink.clone()), until);
     }
 
     /// Reads what other processes, or earlier ones, decided about the sources' providers.
@@ -61,10 +105,15 @@ impl Engine {
         let page = self.store.ledger().range(&crate::ports::Scope::System, "breaker/", None, 100).await;
         let page = page.map_err(crate::store::StoreError::from)?;
         let keys: Vec<_> = page.records.into_iter().map(|record| record.key).collect();
-        for stored in self.store.read_many::<Breaker>(&keys).await?.into_iter().flatten() {
-            let mut providers = self.health.providers();
-            let known = providers.entry(stored.doc.provider.clone()).or_default();
-            known.breaker = Some(stored.doc);
+        let stored = self.store.read_many::<Breaker>(&keys).await?;
+        let mut persisted: BTreeMap<_, _> =
+            stored.into_iter().flatten().map(|stored| (stored.doc.provider.clone(), stored.doc)).collect();
+        let mut providers = self.health.providers();
+        for (provider, known) in providers.iter_mut() {
+            known.breaker = persisted.remove(provider);
+        }
+        for (provider, breaker) in persisted {
+            providers.entry(provider).or_default().breaker = Some(breaker);
         }
         Ok(())
     }
@@ -80,8 +129,15 @@ impl Engine {
         let was_open = {
             let mut providers = self.health.providers();
             let known = providers.entry(provider.clone()).or_default();
-            known.answers.insert(connection.clone(), (now, false));
+            if known.answers.len() >= MOST_ANSWERS {
+                let window = self.policy.incident_window;
+                known.answers.retain(|_, (at, _)| later(*at, window) >= now);
+            }
+            if known.answers.len() < MOST_ANSWERS {
+                known.answers.insert(connection.clone(), (now, false));
+            }
             known.failures_in_a_row = 0;
+            known.probe_until = None;
             known.breaker.take().is_some()
         };
         if was_open {
@@ -120,12 +176,13 @@ impl Engine {
         breaker.is_some_and(|breaker| breaker.opened_at >= at)
     }
 
-    /// Notes a failed call. `true` when there were so many in a row that the breaker should open.
+    /// Notes a failed call. `true` when there were so many in a row that the breaker should open, or when
+    /// this was the one that tried whether the provider is back.
     pub(super) fn failed_too_often(&self, account: &RemoteAccount) -> bool {
         let mut providers = self.health.providers();
         let known = providers.entry(provider_of(account)).or_default();
         known.failures_in_a_row += 1;
-        known.failures_in_a_row >= self.policy.breaker_failures
+        known.breaker.is_some() || known.failures_in_a_row >= self.policy.breaker_failures
     }
 
     /// Opens a provider's breaker: for as long as it asks, or for longer with each strike.
@@ -138,11 +195,14 @@ impl Engine {
         const LONGEST: SignedDuration = SignedDuration::from_hours(1);
         let (now, provider) = (self.now(), provider_of(account));
         let stored: Option<Stored<Breaker>> = self.store.read(&Key::breaker(&provider)).await?;
-        let strikes = stored.as_ref().map_or(0, |stored| stored.doc.strikes) + 1;
-        let wait = self.policy.breaker_wait.saturating_mul(1 << (strikes - 1).min(6)).min(LONGEST);
+        // Calls that were under way when it opened are no strikes of their own.
+        let before = stored.as_ref().map_or(0, |stored| stored.doc.strikes);
+        let is_open = stored.as_ref().is_some_and(|stored| stored.doc.open_until > now);
+        let strikes = if is_open { before } else { before.saturating_add(1) };
+        let wait = self.policy.breaker_wait.saturating_mul(1 << strikes.saturating_sub(1).min(6)).min(LONGEST);
         let open_until = asked.map_or_else(|| later(now, wait), |asked| later_asked(now, asked));
-        let opened_at = stored.as_ref().map_or(now, |stored| stored.doc.opened_at);
-        let breaker = Breaker { provider: provider.clone(), open_until, opened_at, strikes, failure };
+        let open_until = stored.as_ref().map_or(open_until, |stored| stored.doc.open_until.max(open_until));
+        let breaker = Breaker { provider: provider.clone(), open_until, opened_at: now, strikes, failure };
         let write = match &stored {
             Some(stored) => stored.replace(&breaker, None)?,
             None => self.store.create(&breaker, None, None)?,
@@ -153,6 +213,7 @@ impl Engine {
         let mut providers = self.health.providers();
         let known = providers.entry(provider).or_default();
         known.failures_in_a_row = 0;
+        known.probe_until = None;
         known.breaker = Some(breaker.clone());
         Ok(breaker)
     }

@@ -20,6 +20,7 @@ mod health;
 pub mod held;
 pub mod import;
 mod observer;
+mod outcome;
 mod policy;
 mod poll;
 mod resolve;
@@ -40,8 +41,8 @@ pub use observer::{NoObserver, Observer};
 pub use policy::Policy;
 pub use poll::Poll;
 pub use resolve::Resolved;
-pub use upstream::{Upstream, UpstreamPage};
 pub use tick::{Eagerness, Tick, Waiting};
+pub use upstream::{Upstream, UpstreamPage};
 
 use crate::{
     Code, Failure,
@@ -181,14 +182,16 @@ impl Engine {
         Shard::of(user, self.policy.shards)
     }
 
-    /// Hands jobs over. A failure is only logged: the records are leased and come due again.
-    async fn hand_over(&self, jobs: Vec<Job>) {
+    /// Hands jobs over. A failure is only logged: the records are leased and come due again. `false` then.
+    async fn hand_over(&self, jobs: Vec<Job>) -> bool {
         if jobs.is_empty() {
-            return;
+            return true;
         }
         let count = jobs.len();
         if let Err(error) = self.ports.queue.hand_over(jobs).await {
             tracing::warn!(%error, count, "{count} jobs were not handed over; they come due again");
+            return false;
         }
+        true
     }
 }

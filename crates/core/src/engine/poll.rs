@@ -86,7 +86,10 @@ impl Engine {
             return self.pause(stored, Code::StrangerRides.into()).await;
         }
         self.change_source(stored, |source| {
-            source.mark = Some(walked.mark.clone());
+            // A list that shifted to the end leaves the old mark, so that the next poll walks again.
+            if walked.is_complete {
+                source.mark = Some(walked.mark.clone());
+            }
             source.problems = walked.problems.clone();
             source.refusals = None;
         })

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::{Engine, EngineError, Poll, access::access, policy::later_asked};
 use crate::{
     Code, Failure,
-    domain::{Activity, ActivityId, ActivityState, ContentId, FileLocation, Origin, Stage, UserId},
+    domain::{Activity, ActivityId, ActivityState, Connection, ContentId, FileLocation, Origin, Stage, UserId},
     ports::{Due, Job, SourceError, Task},
     store::Stored,
 };
@@ -52,22 +52,34 @@ impl Engine {
             return Ok(Resolved::Failed(failure));
         };
         let Some(mut source) = self.store.connection(user, &connection).await? else {
-            return self.park(&claimed).await;
+            let failure = Failure::new(Code::NoSuchConnection, connection.as_str());
+            return self.set_back(&claimed, Setback::resolve(failure)).await;
         };
         if !source.doc.is_active() {
-            return self.park(&claimed).await;
+            return self.park(&claimed, &mut source).await;
         }
         if let Some(breaker) = self.open_breaker(&source.doc.account, self.now()) {
             return self.postpone(&claimed, breaker.failure, breaker.open_until).await;
         }
-        let secret = match self.open_token(&mut source).await? {
-            Ok(secret) => secret,
-            Err(instead) => return self.source_unusable(&claimed, instead).await,
+        let secret = match self.open_token(&mut source).await {
+            Ok(Ok(secret)) => secret,
+            Ok(Err(instead)) => return self.source_unusable(&claimed, &mut source, instead).await,
+            // It would be claimed again when the lease ends, without anybody having seen why it waits.
+            Err(error @ EngineError::Vault(_)) => {
+                return self.set_back(&claimed, Setback::resolve(error.failure())).await;
+            }
+            Err(error) => return Err(error),
         };
         let account = source.doc.clone();
-        match self.ports.source.resolve(access(&account, &secret), ride_id).await {
+        let answer = self.ports.source.resolve(access(&account, &secret), ride_id).await;
+        if matches!(answer, Ok(_) | Err(SourceError::NotReady | SourceError::NotFound(_))) {
+            self.provider_answered(&account.account, &account.id, self.now()).await?;
+        }
+        match answer {
             Ok(resolution) => {
                 let mut resolved = claimed.doc.clone();
+                resolved.attempts = resolved.attempts.saturating_sub(1);
+                resolved.updated_at = self.now();
                 if resolution.detail.is_some() {
                     resolved.ride.detail = resolution.detail;
                 }
@@ -88,7 +100,8 @@ impl Engine {
             Err(SourceError::NotReady) => self.set_back(&claimed, Setback::resolve(Code::RideNotReady.into())).await,
             Err(SourceError::NotFound(detail)) => {
                 let failure = Failure::new(Code::RideGone, detail);
-                if claimed.doc.attempts < GONE_AFTER {
+                let again = claimed.doc.state.failure().is_some_and(|before| before.code == Code::RideGone);
+                if claimed.doc.attempts < GONE_AFTER || !again {
                     return self.set_back(&claimed, Setback::resolve(failure)).await;
                 }
                 self.settle_ride(&claimed, ActivityState::Rejected { failure: failure.clone() }, None).await?;
@@ -96,7 +109,7 @@ impl Engine {
             }
             Err(error) => {
                 let instead = self.source_failed(&mut source, error).await?;
-                self.source_unusable(&claimed, instead).await
+                self.source_unusable(&claimed, &mut source, instead).await
             }
         }
     }
@@ -113,24 +126,22 @@ impl Engine {
     }
 
     /// The ride is not to blame when its source does not work: the attempt is given back.
-    async fn source_unusable(&self, claimed: &Stored<Activity>, instead: Poll) -> Result<Resolved, EngineError> {
+    async fn source_unusable(
+        &self,
+        claimed: &Stored<Activity>,
+        source: &mut Stored<Connection>,
+        instead: Poll,
+    ) -> Result<Resolved, EngineError> {
         match instead {
-            Poll::Away(failure) => {
-                let account = claimed.doc.source().cloned();
-                let open = match account {
-                    Some(id) => self.store.connection(&claimed.doc.user, &id).await?,
-                    None => None,
-                };
-                match open.and_then(|source| self.open_breaker(&source.doc.account, self.now())) {
-                    Some(breaker) => self.postpone(claimed, failure, breaker.open_until).await,
-                    None => self.set_back(claimed, Setback::resolve(failure)).await,
-                }
-            }
+            Poll::Away(failure) => match self.breaker_now(&source.doc.account, self.now()) {
+                Some(breaker) => self.postpone(claimed, failure, breaker.open_until).await,
+                None => self.set_back(claimed, Setback::resolve(failure)).await,
+            },
             Poll::Refused(failure) => {
                 let until = super::policy::later(self.now(), self.policy.refusal_gap);
                 self.postpone(claimed, failure, until).await
             }
-            Poll::Paused(_) => self.park(claimed).await,
+            Poll::Paused(_) => self.park(claimed, source).await,
             Poll::Idle | Poll::Walked { .. } | Poll::Skipped(_) => {
                 let due = Due::at(self.shard(&claimed.doc.user), self.now());
                 self.give_back(claimed, claimed.doc.state.clone(), Some(due)).await?;
@@ -140,8 +151,12 @@ impl Engine {
     }
 
     /// Leaves a ride until its source is connected again; [`Engine::settle`] puts it back to work.
-    async fn park(&self, claimed: &Stored<Activity>) -> Result<Resolved, EngineError> {
-        self.give_back(claimed, claimed.doc.state.clone(), None).await?;
+    async fn park(&self, claimed: &Stored<Activity>, source: &mut Stored<Connection>) -> Result<Resolved, EngineError> {
+        let mut back = claimed.doc.clone();
+        back.attempts = back.attempts.saturating_sub(1);
+        if self.wait_for(claimed, &back, &back, source).await? {
+            self.ports.observer.activity(&back);
+        }
         Ok(Resolved::Skipped)
     }
 
@@ -182,10 +197,10 @@ impl Engine {
     /// Puts a ride back to be tried later, or makes it a dead letter when its attempts are used up.
     pub(super) async fn set_back(&self, claimed: &Stored<Activity>, back: Setback) -> Result<Resolved, EngineError> {
         let now = self.now();
-        let at = match back.asked_until {
-            Some(asked) => Some(asked),
-            None => self.next_ride_try(claimed.doc.attempts, now),
-        };
+        // Never before the time asked for; and not much sooner than by our own backoff either, else a host
+        // that asks for a second each time would use all attempts up within a minute.
+        let own = self.next_ride_try(claimed.doc.attempts, now);
+        let at = own.map(|own| back.asked_until.map_or(own, |asked| asked.max(own)));
         let failure = back.failure;
         let state = match at {
             Some(_) => ActivityState::Unavailable {

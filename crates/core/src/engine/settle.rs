@@ -3,8 +3,8 @@
 use super::{Engine, EngineError, walk::activity_prefix};
 use crate::{
     domain::{
-        About, Activity, ActivityId, ActivityState, Connection, ConnectionId, Delivery, DeliveryState, Origin, Role,
-        UserId, connection::Resume,
+        Activity, ActivityId, ActivityState, Connection, ConnectionId, Delivery, DeliveryState, Origin, Role, UserId,
+        connection::Resume,
     },
     ports::{Due, Job, Key, Task, Write},
     store::Stored,
@@ -123,19 +123,7 @@ impl Engine {
         if !sink.wants_ride(ride.ride.start(), ride.ride.local_date()) {
             return Ok(None);
         }
-        let now = self.now();
-        let delivery = Delivery {
-            user: sink.user.clone(),
-            sink: sink.id.clone(),
-            content,
-            activity: ride.id.clone(),
-            about: About::of(ride),
-            state: DeliveryState::Pending,
-            send_anyway: false,
-            attempts: 0,
-            created_at: now,
-            updated_at: now,
-        };
+        let delivery = Delivery::new(ride, &sink.id, content, self.now());
         let write = self.store.create(&delivery, Some(due.clone()), None)?;
         woken.push(delivery);
         Ok(Some(write))
@@ -146,9 +134,7 @@ impl Engine {
         due: &Due,
         woken: &mut Vec<Delivery>,
     ) -> Result<Option<Write>, EngineError> {
-        let waits = matches!(known.doc.state, DeliveryState::Blocked { .. })
-            || (known.doc.state.is_open() && known.due.is_none());
-        if !waits {
+        if !known.doc.waits_for_connection(known.due.is_some()) {
             return Ok(None);
         }
         let mut delivery = known.doc.clone();

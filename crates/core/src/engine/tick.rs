@@ -15,6 +15,8 @@ use crate::{
 const LONGEST_PERIOD: i64 = 60;
 /// Rows of the plan in one read.
 const PLAN_PAGE: usize = 500;
+/// Rows of the due index that are looked at for a rider's own commands.
+const EVERYTHING: usize = 100_000;
 
 /// What a tick handed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -48,8 +50,9 @@ impl Engine {
             let from = cursor.doc.done_minute.saturating_add(1).max(minute - LONGEST_PERIOD + 1);
             let jobs = self.planned_polls(shard, from..=minute).await?;
             tick.polls = jobs.len();
-            self.hand_over(jobs).await;
-            let done = Cursor { shard, done_minute: minute, claimed: None };
+            // Polls are no records that come due again: minutes whose polls were not taken are not done.
+            let done_minute = if self.hand_over(jobs).await { minute } else { cursor.doc.done_minute };
+            let done = Cursor { shard, done_minute, claimed: None };
             self.save(&cursor, &done, None).await?;
         }
         tick.due = self.sweep(shard, Eagerness::Due).await?;
@@ -132,31 +135,39 @@ impl Engine {
     /// Leases what is due and names the jobs. A record that somebody else changes meanwhile is theirs.
     async fn take_due(&self, shard: Shard, eagerness: Eagerness) -> Result<Vec<Job>, EngineError> {
         let now = self.now();
-        let until = match eagerness {
-            Eagerness::Due => now,
-            Eagerness::Eager => Timestamp::MAX,
+        let (until, limit) = match eagerness {
+            Eagerness::Due => (now, self.policy.in_flight),
+            // What has to be left alone stands among the rest.
+            Eagerness::Eager => (Timestamp::MAX, EVERYTHING),
         };
-        let rows = self.store.ledger().due(shard, until, self.policy.in_flight).await.map_err(StoreError::from)?;
+        let rows = self.store.ledger().due(shard, until, limit).await.map_err(StoreError::from)?;
         let mut jobs = Vec::new();
         for rows in rows.chunks(MAX_BATCH) {
+            if jobs.len() >= self.policy.in_flight {
+                break;
+            }
             let keys: Vec<_> = rows.iter().map(|row| row.key.clone()).collect();
             let records = self.store.ledger().get_many(&keys).await.map_err(StoreError::from)?;
             let mut leased = Vec::new();
             for record in records.into_iter().flatten() {
-                if self.is_due(&record, eagerness, now)
-                    && let Some(job) = job_of(&record)
-                {
+                if self.is_due(&record, eagerness, now) {
+                    let job = job_of(&record);
+                    if job.is_none() {
+                        // Of a newer version, or damaged: leased all the same, for it must not stand in the
+                        // way of the others.
+                        tracing::error!(path = record.key.path, "{} is due, but for nothing known", record.key.path);
+                    }
                     leased.push((self.lease(record, now, shard), job));
                 }
             }
             let writes = leased.iter().map(|(write, _)| write.clone()).collect();
             if self.store.commit(writes).await? {
-                jobs.extend(leased.into_iter().map(|(_, job)| job));
+                jobs.extend(leased.into_iter().filter_map(|(_, job)| job));
                 continue;
             }
             for (write, job) in leased {
                 if self.store.commit(vec![write]).await? {
-                    jobs.push(job);
+                    jobs.extend(job);
                 }
             }
         }
@@ -260,7 +271,7 @@ pub struct Waiting {
 impl Engine {
     /// Everything that is open, however late it is due: what a pass could not finish.
     pub async fn waiting(&self, shard: Shard) -> Result<Waiting, EngineError> {
-        let rows = self.store.ledger().due(shard, Timestamp::MAX, 100_000).await.map_err(StoreError::from)?;
+        let rows = self.store.ledger().due(shard, Timestamp::MAX, EVERYTHING).await.map_err(StoreError::from)?;
         let mut waiting = Waiting::default();
         let (mut rides, mut deliveries) = (Vec::new(), Vec::new());
         for row in rows {

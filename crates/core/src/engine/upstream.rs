@@ -42,7 +42,12 @@ impl Engine {
         let key = SealedKey { user: connection.user.clone(), connection: connection.id.clone() };
         let sealed = self.ports.vault.open(&key).await?;
         let secret = SourceSecret::from_sealed(&sealed).ok_or_else(|| Failure::from(Code::TokenMissing))?;
-        if self.ports.source.token_facts(&secret.token).is_ok_and(|facts| facts.ends_at.is_some_and(|end| end <= self.now())) {
+        if self
+            .ports
+            .source
+            .token_facts(&secret.token)
+            .is_ok_and(|facts| facts.ends_at.is_some_and(|end| end <= self.now()))
+        {
             return Err(Failure::from(Code::TokenExpired).into());
         }
         let listed = match self.ports.source.list_page(access(connection, &secret), page).await {

@@ -2,7 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::{Engine, EngineError, access::access, poll::mark_of, secrets::SourceSecret};
+use super::{
+    Engine, EngineError,
+    access::access,
+    poll::{mark_of, same_list},
+    secrets::SourceSecret,
+};
 use crate::{
     domain::{Activity, ActivityId, ActivityState, Connection, Origin, Ride, RideId, RowProblem, WalkMark},
     ports::{Job, Key, ListPage, ListedRow, Scope, SourceError, Task},
@@ -19,6 +24,8 @@ const MOST_PROBLEMS: usize = 20;
 #[derive(Debug, Default)]
 pub(super) struct Walked {
     pub(super) mark: WalkMark,
+    /// Whether every row that was there when the walk began was seen.
+    pub(super) is_complete: bool,
     pub(super) new: Vec<ActivityId>,
     pub(super) filtered: usize,
     pub(super) problems: Vec<RowProblem>,
@@ -56,6 +63,7 @@ impl Engine {
                 Err(error) => return Ok(Err(error)),
             };
             if !shifted {
+                walked.is_complete = true;
                 break;
             }
             first = match self.ports.source.list_page(access(connection, secret), 1).await {
@@ -63,7 +71,9 @@ impl Engine {
                 Err(error) => return Ok(Err(error)),
             };
             let again = mark_of(&first, self.now());
-            if again.total_rows == walked.mark.total_rows && again.digest == walked.mark.digest {
+            // Rows that stand twice in a list look like a shift, and do so every time.
+            if same_list(&again, &walked.mark) {
+                walked.is_complete = true;
                 break;
             }
         }
@@ -98,10 +108,14 @@ impl Engine {
         loop {
             let ids: Vec<_> = page.rows.iter().map(|row| row.ride_id).collect();
             let repeats_last_page = number > 1 && ids == before;
-            if (ids.is_empty() && page.problems.is_empty()) || repeats_last_page {
+            shifted |= page.total_rows != total_rows;
+            let is_empty = ids.is_empty() && page.problems.is_empty();
+            if is_empty || repeats_last_page {
+                // Short of what the source itself called the last page, rows were taken away meanwhile.
+                shifted |= page.total_pages.is_some_and(|pages| number < pages);
                 break;
             }
-            shifted |= page.total_rows != total_rows || ids.iter().any(|id| seen.contains(id));
+            shifted |= ids.iter().any(|id| seen.contains(id));
             let mut rows = page.rows;
             rows.retain(|row| seen.insert(row.ride_id));
             let nothing_new = rows.is_empty() && page.problems.is_empty();

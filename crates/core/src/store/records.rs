@@ -133,7 +133,7 @@ pub struct Breaker {
     pub provider: String,
     /// No call before this moment.
     pub open_until: Timestamp,
-    /// When it opened first; refusals from before are forgotten.
+    /// When it opened last; refusals from before are forgotten.
     pub opened_at: Timestamp,
     /// How often it opened in a row.
     pub strikes: u32,
