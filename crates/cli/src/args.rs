@@ -18,7 +18,7 @@ Exit codes: 0 done, 1 usage or internal error, 2 some rides failed or wait for a
 
 /// iGPSport rides, original FIT, delivered.
 #[derive(Debug, Parser)]
-#[command(name = "fitbridge", version, about, after_help = AFTER_HELP, propagate_version = true)]
+#[command(name = "fitbridge", version, about = "iGPSport rides, original FIT, delivered", after_help = AFTER_HELP, propagate_version = true)]
 pub(crate) struct Cli {
     /// Where the data lies [default: the platform's data folder]
     #[arg(long, global = true, env = "FITBRIDGE_HOME", value_name = "DIR", hide_env_values = true)]
@@ -269,6 +269,9 @@ pub(crate) struct WebhookArgs {
     /// Read the signing secret (whsec_…) from standard input; without it one is made
     #[arg(long)]
     pub secret_stdin: bool,
+    /// Sign with the old secret as well, until the next connect without this: for changing it unnoticed
+    #[arg(long)]
+    pub rotate: bool,
     /// Post the FIT file itself, or a notice without it
     #[arg(long, value_enum, default_value_t = WebhookMode::Raw)]
     pub mode: WebhookMode,

@@ -7,7 +7,7 @@ use fitbridge_core::{
     Code, Failure,
     domain::{Connection, Service},
     engine::{connect::Wish, secrets::SourceSecret},
-    ports::{Login, SinkError, SourceIdentity},
+    ports::{Login, SealedKey, SinkError, SourceIdentity},
 };
 use secrecy::SecretString;
 use serde_json::json;
@@ -161,7 +161,14 @@ pub(crate) async fn webhook(context: &Context, args: WebhookArgs) -> Result<Exit
                 .map_err(|error| Stop::failed(Failure::new(Code::Bug, error.to_string())))?,
         ),
     };
-    let sealed = fitbridge_sinks::webhook::sealed_secret(&text);
+    let old = match args.rotate {
+        true => Some(sealed_now(&app, &wish.name).await?),
+        false => None,
+    };
+    let sealed = match &old {
+        Some(old) => fitbridge_sinks::webhook::rotate(old, &text),
+        None => fitbridge_sinks::webhook::sealed_secret(&text),
+    };
     let secret = sealed.map_err(|error| Stop::failed(Failure::from(error)))?;
     let connection = connect_sink(&app, &wish, "webhook", settings, Some(&secret)).await?;
     tell(context, &connection, &[]);
@@ -172,6 +179,13 @@ pub(crate) async fn webhook(context: &Context, args: WebhookArgs) -> Result<Exit
         context.out.record(&json!({ "type": "webhook_secret", "name": connection.name, "secret": shown }));
     }
     Ok(Exit::Done)
+}
+
+/// The secret that a connection has now.
+async fn sealed_now(app: &App, name: &str) -> Result<SecretString, Stop> {
+    let old = app.engine.find_connection(&app.user, name).await?;
+    let key = SealedKey { user: app.user.clone(), connection: old.doc.id };
+    Ok(app.engine.ports().vault.open(&key).await.map_err(fitbridge_core::engine::EngineError::from)?)
 }
 
 /// `config set igpsport:token`.

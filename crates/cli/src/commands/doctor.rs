@@ -82,7 +82,14 @@ async fn contact(context: &Context, app: &App, connections: &[Connection], outpu
     let client = app.source.client(&source.account.realm).map_err(|error| error.failure())?;
     context.out.note("about a dozen calls, one a second; nothing is changed");
     let contact = first_contact(client, &files, &token, &FirstContactOptions::default()).await;
-    let text = serde_json::to_string_pretty(&contact.answers).map_err(|error| failed(&error))?;
+    // The one fact that only both together tell: which zone the cloud's times are in.
+    let zone = contact.latest_file.as_ref().zip(contact.local_start).and_then(|(file, told)| {
+        let start = fitbridge_fit::scan(file).summary.start?;
+        let ahead = told.duration_since(jiff::tz::Offset::UTC.to_datetime(start));
+        Some(format!("the detail's start is {:+.2} h from the file's, which is UTC", ahead.as_secs_f64() / 3600.0))
+    });
+    let text = serde_json::to_string_pretty(&json!({ "answers": contact.answers, "time_zone": zone }));
+    let text = text.map_err(|error| failed(&error))?;
     std::fs::write(output, text).map_err(|error| failed(&format!("{}: {error}", output.display())))?;
     for answer in &contact.answers {
         context.out.line(format!(
