@@ -82,6 +82,7 @@ pub(crate) fn bold(text: impl std::fmt::Display) -> String {
 /// A text that may come from outside, safe to print: control characters replaced.
 pub(crate) fn plain(text: &str) -> String {
     // Marks that turn the direction of text could make a title pass for another one.
-    let turns = |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let turns =
+        |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars().map(|c| if c.is_control() || turns(c) { '\u{fffd}' } else { c }).collect()
 }

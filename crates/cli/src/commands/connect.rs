@@ -170,7 +170,14 @@ pub(crate) async fn webhook(context: &Context, args: WebhookArgs) -> Result<Exit
         None => fitbridge_sinks::webhook::sealed_secret(&text),
     };
     let secret = sealed.map_err(|error| Stop::failed(Failure::from(error)))?;
-    let connection = connect_sink(&app, &wish, "webhook", settings, Some(&secret)).await?;
+    let connected = connect_sink(&app, &wish, "webhook", settings, Some(&secret)).await;
+    if connected.is_err() && made {
+        // A receiver that checks signatures cannot know a secret that was made a moment ago.
+        let shown = secrecy::ExposeSecret::expose_secret(&text);
+        context.out.note(format!("If the receiver checks signatures, give it this secret: {shown}"));
+        context.out.note("and connect again with --secret-stdin. It is stored nowhere yet.");
+    }
+    let connection = connected?;
     tell(context, &connection, &[]);
     if made {
         // The receiver needs it, and this is the only time it is shown.
