@@ -95,10 +95,10 @@ impl Source for IgpsportSource {
 
     async fn reachable(&self, account: &RemoteAccount) -> Result<(), SourceError> {
         match self.client(&account.realm)?.reachable().await {
-            // It answers, if only to say that it knows no such call or wants a token for it: then a
-            // refusal elsewhere was about the token. 403 for everybody is what an outage looks like.
+            // It answers, if only to say that it knows no such call: then a refusal elsewhere was about the
+            // token. A refusal here, where no token is needed, is what an outage looks like.
             Err(ApiError::NotFound | ApiError::Api { .. } | ApiError::Malformed { .. })
-            | Err(ApiError::Unavailable { status: 401 | 404 | 405 | 410, .. }) => Ok(()),
+            | Err(ApiError::Unavailable { status: 404 | 405 | 410, .. }) => Ok(()),
             answer => Ok(answer?),
         }
     }

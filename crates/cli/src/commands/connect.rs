@@ -5,7 +5,7 @@ use std::io::{BufRead, IsTerminal, Read};
 
 use fitbridge_core::{
     Code, Failure,
-    domain::{Connection, Service},
+    domain::{Connection, RemoteAccount, Service},
     engine::{connect::Wish, secrets::SourceSecret},
     ports::{Login, SealedKey, SinkError, SourceIdentity},
 };
@@ -72,8 +72,17 @@ async fn identify(
     let found = app.engine.ports().source.identify(token, realm).await.map_err(|error| error.failure())?;
     match <[SourceIdentity; 1]>::try_from(found) {
         Ok([one]) => Ok(one),
-        Err(none) if none.is_empty() => Err(Failure::from(Code::TokenRefused).into()),
+        Err(none) if none.is_empty() => Err(refused(app, realm.unwrap_or("global")).await.into()),
         Err(several) => choose(context, app, wish, several).await,
+    }
+}
+
+/// Why nobody took the token: it is refused, or everybody is.
+async fn refused(app: &App, realm: &str) -> Failure {
+    let account = RemoteAccount { service: Service::from_any("igpsport"), realm: realm.into(), account: String::new() };
+    match app.engine.ports().source.reachable(&account).await {
+        Ok(()) => Code::TokenRefused.into(),
+        Err(_) => Code::ProviderAway.into(),
     }
 }
 
