@@ -47,7 +47,7 @@ impl Engine {
             return self.shelve(&claimed, DeliveryState::Blocked { failure }).await;
         };
         if !connection.doc.is_active() {
-            return self.wait_for_sink(&claimed, &mut connection, None).await;
+            return self.wait_for_sink(&claimed, &before, &mut connection, None).await;
         }
         let Some(adapter) = self.ports.sinks.get(&connection.doc.account.service).map(Arc::clone) else {
             let failure = Failure::new(Code::SinkUnknown, connection.doc.account.service.as_str());

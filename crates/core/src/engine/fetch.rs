@@ -189,7 +189,10 @@ impl Engine {
             if let Some(known) = known {
                 // It waited for a connection that was made anew while the file was being fetched again.
                 if sink.doc.is_active() && known.doc.waits_for_connection(known.due.is_some()) {
-                    let woken = Delivery { state: DeliveryState::Pending, updated_at: now, ..known.doc.clone() };
+                    let mut woken = Delivery { updated_at: now, ..known.doc.clone() };
+                    if !matches!(woken.state, DeliveryState::Accepted { .. }) {
+                        woken.state = DeliveryState::Pending;
+                    }
                     writes.push(known.replace(&woken, Some(self.handed_over(&activity.user, now)))?);
                     made.push(woken);
                 }

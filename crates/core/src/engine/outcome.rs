@@ -47,7 +47,7 @@ impl Engine {
             Outcome::Rejected(failure) => self.reject_delivery(claimed, failure).await,
             Outcome::NeedsReauth(failure) => {
                 self.pause(connection, failure.clone()).await?;
-                self.wait_for_sink(claimed, connection, Some(failure)).await
+                self.wait_for_sink(claimed, before, connection, Some(failure)).await
             }
             Outcome::Throttled { retry_after: Some(wait) } => {
                 let until = later_asked(self.now(), wait).max(later(self.now(), SHORTEST_WAIT));
@@ -157,20 +157,26 @@ impl Engine {
         Ok(Delivered::Failed(failure))
     }
 
-    /// Leaves a delivery until its sink is connected again; [`Engine::settle`] puts it back to work.
+    /// Leaves a delivery until its sink is connected again; [`Engine::settle`] puts it back to work. One that
+    /// was accepted keeps what it is asked after with.
     pub(super) async fn wait_for_sink(
         &self,
         claimed: &Stored<Delivery>,
+        before: &DeliveryState,
         connection: &mut Stored<Connection>,
         failure: Option<Failure>,
     ) -> Result<Delivered, EngineError> {
         let mut again = claimed.doc.clone();
         again.attempts = again.attempts.saturating_sub(1);
-        again.state = DeliveryState::Pending;
         again.updated_at = self.now();
+        if !matches!(before, DeliveryState::Accepted { .. }) {
+            again.state = DeliveryState::Pending;
+        }
         let mut waiting = again.clone();
         // A sink that was removed just leaves it pending.
-        if let Some(failure) = failure.or_else(|| connection.doc.paused().cloned()) {
+        if again.state == DeliveryState::Pending
+            && let Some(failure) = failure.or_else(|| connection.doc.paused().cloned())
+        {
             waiting.state = DeliveryState::Blocked { failure };
         }
         if !self.wait_for(claimed, &waiting, &again, connection).await? {

@@ -2,6 +2,7 @@
 
 use super::{Engine, EngineError, walk::activity_prefix};
 use crate::{
+    Code,
     domain::{
         Activity, ActivityId, ActivityState, Connection, ConnectionId, Delivery, DeliveryState, Origin, Role, UserId,
         connection::Resume,
@@ -58,6 +59,8 @@ impl Engine {
             let mut woken = stored.doc.clone();
             match &stored.doc.state {
                 state if state.stage().is_some() && stored.due.is_none() => {}
+                // The time that a refused token was left alone is over with the new token.
+                ActivityState::Unavailable { failure, .. } if failure.code == Code::TokenRefused => {}
                 ActivityState::Filtered { .. } => {
                     let Origin::Cloud { ride_id, .. } = stored.doc.origin else { continue };
                     let date = stored.doc.ride.listed.as_ref().and_then(|listed| listed.date);
@@ -138,7 +141,9 @@ impl Engine {
             return Ok(None);
         }
         let mut delivery = known.doc.clone();
-        delivery.state = DeliveryState::Pending;
+        if !matches!(delivery.state, DeliveryState::Accepted { .. }) {
+            delivery.state = DeliveryState::Pending;
+        }
         let write = known.replace(&delivery, Some(due.clone()))?;
         woken.push(delivery);
         Ok(Some(write))

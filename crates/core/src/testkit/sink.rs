@@ -72,7 +72,7 @@ struct State {
     check: Option<SinkError>,
     list_errors: VecDeque<SinkError>,
     stored: Vec<StoredRide>,
-    accepted: Vec<(RemoteAccount, ContentId, About)>,
+    accepted: Vec<(RemoteAccount, ContentId, About, Option<Outcome>)>,
     calls: Vec<SinkCall>,
 }
 
@@ -198,7 +198,7 @@ impl Sink for FakeSink {
                 outcome
             }
             Some(Reply::Accept) => {
-                state.accepted.push((account.clone(), file.content, about.clone()));
+                state.accepted.push((account.clone(), file.content, about.clone(), None));
                 Outcome::Accepted { poll_token: state.accepted.len().to_string(), wait: Duration::from_secs(2) }
             }
             None => state.store(account, file.content, about),
@@ -211,7 +211,15 @@ impl Sink for FakeSink {
         let index = poll_token.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
         let accepted = index.and_then(|index| state.accepted.get(index).cloned());
         match accepted {
-            Some((account, content, about)) => state.store(&account, content, &about),
+            // Asking twice stores nothing twice.
+            Some((_, _, _, Some(outcome))) => outcome,
+            Some((account, content, about, None)) => {
+                let outcome = state.store(&account, content, &about);
+                if let Some(entry) = index.and_then(|index| state.accepted.get_mut(index)) {
+                    entry.3 = Some(outcome.clone());
+                }
+                outcome
+            }
             None => Outcome::Rejected(Failure::new(Code::SinkRejected, "no such poll token")),
         }
     }

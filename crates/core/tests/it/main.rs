@@ -1,0 +1,16 @@
+//! The engine over the fakes of the testkit: each file one subject.
+
+mod dedupe;
+mod deliveries;
+mod files;
+mod history;
+mod outages;
+mod polling;
+mod reconnecting;
+mod signed_in;
+mod simulation;
+mod sinks;
+mod ticks;
+mod tokens;
+mod workers;
+mod world;

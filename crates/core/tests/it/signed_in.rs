@@ -1,0 +1,180 @@
+//! Staying signed in: one login per token's life, whatever happens.
+
+use std::sync::Arc;
+
+use fitbridge_core::{
+    Code, Engine, Failure,
+    domain::Connection,
+    engine::Poll,
+    ports::{Login, SealedKey, SourceError, Vault},
+    testkit::{FailingLedger, Moment, SourceVerb},
+};
+use jiff::SignedDuration;
+use secrecy::SecretString;
+
+use crate::world::World;
+
+const PASSWORD: &str = "secret";
+
+async fn connect(world: &World, engine: &Engine) -> Connection {
+    world.source.upload_many(&world.account, 1..3);
+    let next = world.in_days(14);
+    world.source.password(&world.account, "me@example.org", PASSWORD, next);
+    let login = Login { username: "me@example.org".into(), password: SecretString::from(PASSWORD) };
+    let token = world.source.token(&world.account, world.in_days(7));
+    world.connect_with(engine, None, token, Some(login)).await
+}
+
+fn logins(world: &World) -> usize {
+    world.source.take_calls().iter().filter(|call| call.verb() == SourceVerb::LogIn).count()
+}
+
+fn to_the_end(world: &World) {
+    world.clock.advance(SignedDuration::from_hours(7 * 24));
+}
+
+#[tokio::test]
+async fn it_signs_in_once_when_the_token_ends_and_not_per_poll() {
+    let world = World::new();
+    let engine = world.engine("a");
+    let source = connect(&world, &engine).await;
+    for _ in 0..3 {
+        world.poll(&engine, &source).await;
+    }
+    assert_eq!(logins(&world), 0);
+    to_the_end(&world);
+    for _ in 0..5 {
+        assert!(matches!(world.poll(&engine, &source).await, Poll::Walked { .. } | Poll::Idle));
+    }
+    assert_eq!(logins(&world), 1);
+    let stored = world.connection(&engine, &source.id).await;
+    let progress = stored.doc.source().unwrap();
+    assert_eq!((progress.token_ends_at, &progress.login_intent), (world.in_days(7), &None));
+}
+
+#[tokio::test]
+async fn a_crash_between_the_intent_and_the_login_signs_in_no_second_time() {
+    let world = World::new();
+    let source = connect(&world, &world.engine("setup")).await;
+    to_the_end(&world);
+    // The commit of the intent happens, its answer is lost: the worker stops there.
+    let ledger = FailingLedger::new(Arc::new(world.ledger.clone()));
+    let crashing = world.engine_over(Arc::new(ledger.clone()), "a");
+    ledger.fail_commit(1, Moment::After);
+    assert!(crashing.poll(&world.user, &source.id).await.is_err());
+    let engine = world.engine("b");
+    let poll = world.poll(&engine, &source).await;
+    assert!(matches!(poll, Poll::Skipped(_)), "somebody may be at it: {poll:?}");
+    world.pass_minutes(6);
+    let poll = world.poll(&engine, &source).await;
+    assert!(matches!(&poll, Poll::Paused(why) if why.code == Code::LoginUsed), "{poll:?}");
+    assert_eq!(logins(&world), 0);
+}
+
+#[tokio::test]
+async fn a_crash_before_the_new_token_is_sealed_signs_in_no_second_time() {
+    let world = World::new();
+    let source = connect(&world, &world.engine("setup")).await;
+    to_the_end(&world);
+    let engine = world.engine("a");
+    let key = SealedKey { user: world.user.clone(), connection: source.id.clone() };
+    let old = world.vault.open(&key).await.unwrap();
+    assert!(matches!(world.poll(&engine, &source).await, Poll::Walked { .. }));
+    assert_eq!(logins(&world), 1);
+    // The vault as it was before; the intent as it was written then.
+    world.vault.seal(&key, &old).await.unwrap();
+    let mut stored = world.connection(&engine, &source.id).await;
+    let mut before = stored.doc.clone();
+    if let fitbridge_core::domain::Role::Source(progress) = &mut before.role {
+        let for_token_ending = world.now();
+        progress.login_intent = Some(fitbridge_core::domain::LoginIntent { for_token_ending, at: world.now() });
+    }
+    assert!(engine.store().commit(vec![stored.replace(&before, None).unwrap()]).await.unwrap());
+    world.pass_minutes(6);
+    let poll = world.poll(&engine, &source).await;
+    assert!(matches!(&poll, Poll::Paused(why) if why.code == Code::LoginUsed), "{poll:?}");
+    assert_eq!(logins(&world), 0);
+    stored = world.connection(&engine, &source.id).await;
+    assert!(stored.doc.paused().is_some());
+}
+
+#[tokio::test]
+async fn a_crash_between_sealing_and_recording_goes_on_with_the_sealed_token() {
+    let world = World::new();
+    let source = connect(&world, &world.engine("setup")).await;
+    to_the_end(&world);
+    let ledger = FailingLedger::new(Arc::new(world.ledger.clone()));
+    let crashing = world.engine_over(Arc::new(ledger.clone()), "a");
+    ledger.fail_commit(2, Moment::Before);
+    assert!(crashing.poll(&world.user, &source.id).await.is_err());
+    assert_eq!(logins(&world), 1);
+
+    let engine = world.engine("b");
+    assert!(matches!(world.poll(&engine, &source).await, Poll::Walked { .. }));
+    assert_eq!(logins(&world), 0);
+    let progress = world.connection(&engine, &source.id).await.doc.source().cloned().unwrap();
+    assert_eq!((progress.token_ends_at, progress.login_intent), (world.in_days(7), None));
+    // A refusal is one of a token that lives: it does not pause at once.
+    world.source.fail_next(SourceVerb::List, SourceError::Refused("401".into()));
+    assert!(matches!(world.poll(&engine, &source).await, Poll::Refused(_)));
+}
+
+#[tokio::test]
+async fn while_one_worker_signs_in_the_others_use_the_old_token() {
+    let world = World::new();
+    let source = connect(&world, &world.engine("setup")).await;
+    to_the_end(&world);
+    world.clock.advance(SignedDuration::from_mins(-4));
+    // The one that wrote the intent has not come back yet.
+    let ledger = FailingLedger::new(Arc::new(world.ledger.clone()));
+    let slow = world.engine_over(Arc::new(ledger.clone()), "a");
+    ledger.fail_commit(1, Moment::After);
+    assert!(slow.poll(&world.user, &source.id).await.is_err());
+    let engine = world.engine("b");
+    assert!(matches!(world.poll(&engine, &source).await, Poll::Walked { .. }));
+    assert_eq!(logins(&world), 0);
+    assert!(world.connection(&engine, &source.id).await.doc.is_active());
+}
+
+#[tokio::test]
+async fn a_wrong_password_pauses_and_is_not_tried_again() {
+    let world = World::new();
+    let engine = world.engine("a");
+    let source = connect(&world, &engine).await;
+    to_the_end(&world);
+    world.source.fail_next(SourceVerb::LogIn, SourceError::BadPassword("no".into()));
+    let poll = world.poll(&engine, &source).await;
+    assert!(matches!(&poll, Poll::Paused(why) if why.code == Code::BadPassword), "{poll:?}");
+    world.pass_minutes(60);
+    world.poll(&engine, &source).await;
+    assert_eq!(logins(&world), 1);
+}
+
+#[tokio::test]
+async fn a_login_that_certainly_did_not_happen_may_be_tried_again() {
+    let world = World::new();
+    let engine = world.engine("a");
+    let source = connect(&world, &engine).await;
+    to_the_end(&world);
+    world.source.fail_next(SourceVerb::LogIn, SourceError::Away(Failure::new(Code::ProviderAway, "refused")));
+    assert!(matches!(world.poll(&engine, &source).await, Poll::Away(_)));
+    world.source.fail_next(SourceVerb::LogIn, SourceError::Throttled { retry_after: None });
+    assert!(matches!(world.poll(&engine, &source).await, Poll::Away(_)));
+    world.pass_minutes(10);
+    assert!(matches!(world.poll(&engine, &source).await, Poll::Walked { .. }));
+    assert_eq!(logins(&world), 3);
+}
+
+#[tokio::test]
+async fn a_login_whose_answer_was_lost_is_the_one() {
+    let world = World::new();
+    let engine = world.engine("a");
+    let source = connect(&world, &engine).await;
+    to_the_end(&world);
+    world.source.fail_next(SourceVerb::LogIn, SourceError::Away(Failure::new(Code::ProviderTimeout, "30 s")));
+    assert!(matches!(world.poll(&engine, &source).await, Poll::Away(_)));
+    world.pass_minutes(6);
+    let poll = world.poll(&engine, &source).await;
+    assert!(matches!(&poll, Poll::Paused(why) if why.code == Code::LoginUsed), "{poll:?}");
+    assert_eq!(logins(&world), 1);
+}

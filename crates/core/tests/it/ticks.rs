@@ -1,0 +1,195 @@
+//! Ticks: every planned source once, whatever happens to a tick.
+
+use std::sync::Arc;
+
+use fitbridge_core::{
+    Code,
+    engine::{Eagerness, Tick},
+    ports::{Change, Due, Expect, FileError, Key, Ledger, PollClass, Scope, Task, Write},
+    store::Cursor,
+    testkit::{FailingLedger, FakeSource},
+};
+
+use crate::world::{SHARD, World};
+
+/// A world with riders of one source each, in every slot.
+async fn riders(class: PollClass, count: u32) -> World {
+    let mut world = World::new();
+    world.policy.poll_class = class;
+    let engine = world.engine("setup");
+    for number in 0..count {
+        world.user = fitbridge_core::domain::UserId::new(format!("rider{number}")).unwrap();
+        world.account = FakeSource::account(&world.source, "global", &number.to_string());
+        let source = world.connect(&engine, None).await;
+        engine.settle(&world.user, &source.id).await.unwrap();
+    }
+    world
+}
+
+fn polls(world: &World) -> Vec<String> {
+    let poll = |job: fitbridge_core::ports::Job| matches!(job.task, Task::Poll { .. }).then(|| job.user.to_string());
+    world.queue.take().into_iter().filter_map(poll).collect()
+}
+
+#[tokio::test]
+async fn each_source_is_polled_once_in_its_period_and_a_tick_writes_twice() {
+    let world = riders(PollClass::Warm, 40).await;
+    let engine = world.engine("a");
+    engine.tick(SHARD).await.unwrap();
+    assert_eq!(polls(&world).len(), 40, "the first tick takes all slots");
+    let mut seen = Vec::new();
+    for _ in 0..5 {
+        world.pass_minutes(1);
+        world.ledger.take_writes();
+        let tick = engine.tick(SHARD).await.unwrap();
+        assert_eq!(world.ledger.take_writes().1, [Key::cursor(SHARD), Key::cursor(SHARD)]);
+        let now = polls(&world);
+        assert_eq!(tick, Tick { polls: now.len(), due: 0 });
+        assert!(!now.is_empty() && now.len() < 40);
+        seen.extend(now);
+        assert_eq!(engine.tick(SHARD).await.unwrap(), Tick::default(), "the minute is done");
+    }
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 40);
+}
+
+#[tokio::test]
+async fn a_late_tick_covers_all_minutes_each_rider_once() {
+    for (class, late) in [(PollClass::Warm, 3), (PollClass::Cold, 59), (PollClass::Hot, 600)] {
+        let world = riders(class, 40).await;
+        let engine = world.engine("a");
+        engine.tick(SHARD).await.unwrap();
+        polls(&world);
+        world.pass_minutes(1);
+        engine.tick(SHARD).await.unwrap();
+        let mut seen = polls(&world);
+        world.pass_minutes(late);
+        engine.tick(SHARD).await.unwrap();
+        let second = polls(&world);
+        let mut once = second.clone();
+        once.sort();
+        once.dedup();
+        assert_eq!(once.len(), second.len(), "{class:?}");
+        seen.extend(second);
+        seen.sort();
+        seen.dedup();
+        // Four minutes are four of five slots.
+        let expected = if class == PollClass::Warm { 24..=39 } else { 40..=40 };
+        assert!(expected.contains(&seen.len()), "{class:?}: {}", seen.len());
+    }
+}
+
+#[tokio::test]
+async fn the_minutes_of_a_crashed_tick_are_done_by_another() {
+    let world = riders(PollClass::Warm, 40).await;
+    let ledger = FailingLedger::new(Arc::new(world.ledger.clone()));
+    let crashing = world.engine_over(Arc::new(ledger.clone()), "a");
+    crashing.tick(SHARD).await.unwrap();
+    polls(&world);
+    world.pass_minutes(1);
+    // Load breakers, read the cursor, claim it; then it dies.
+    ledger.crash_at_call(4);
+    assert!(crashing.tick(SHARD).await.is_err());
+    let other = world.engine("b");
+    assert_eq!(other.tick(SHARD).await.unwrap().polls, 0, "the claim stands");
+    world.ledger.kill(crashing.owner());
+    let at_once = other.tick(SHARD).await.unwrap().polls;
+    assert!(at_once > 0);
+    polls(&world);
+
+    let world = riders(PollClass::Warm, 40).await;
+    let ledger = FailingLedger::new(Arc::new(world.ledger.clone()));
+    let crashing = world.engine_over(Arc::new(ledger.clone()), "a");
+    crashing.tick(SHARD).await.unwrap();
+    polls(&world);
+    world.pass_minutes(1);
+    ledger.crash_at_call(4);
+    assert!(crashing.tick(SHARD).await.is_err());
+    world.clock.advance(world.policy.lease);
+    world.engine("b").tick(SHARD).await.unwrap();
+    assert_eq!(polls(&world).len(), 40, "after the lease, all minutes since");
+}
+
+#[tokio::test]
+async fn two_ticks_at_once_hand_a_minute_over_once() {
+    let world = riders(PollClass::Hot, 20).await;
+    let (one, two) = (world.engine("a"), world.engine("b"));
+    one.tick(SHARD).await.unwrap();
+    polls(&world);
+    world.pass_minutes(1);
+    let (first, second) = tokio::join!(one.tick(SHARD), two.tick(SHARD));
+    assert_eq!(first.unwrap().polls + second.unwrap().polls, 20);
+    assert_eq!(polls(&world).len(), 20);
+}
+
+#[tokio::test]
+async fn polls_that_the_queue_did_not_take_are_handed_over_by_the_next_tick() {
+    let world = riders(PollClass::Cold, 40).await;
+    let engine = world.engine("a");
+    world.queue.set_away(true);
+    engine.tick(SHARD).await.unwrap();
+    world.queue.set_away(false);
+    world.pass_minutes(1);
+    engine.tick(SHARD).await.unwrap();
+    assert!(polls(&world).len() >= 39, "a source in the minute that fell out of the hour comes with its next");
+    let cursor = engine.store().read::<Cursor>(&Key::cursor(SHARD)).await.unwrap().unwrap();
+    assert_eq!(cursor.doc.claimed, None);
+}
+
+#[tokio::test]
+async fn a_removed_source_is_not_planned_any_more() {
+    let world = riders(PollClass::Hot, 2).await;
+    let engine = world.engine("a");
+    engine.disconnect(&world.user, "igpsport").await.unwrap();
+    engine.tick(SHARD).await.unwrap();
+    assert_eq!(polls(&world), ["rider0"]);
+}
+
+#[tokio::test]
+async fn an_eager_sweep_takes_our_own_waits_and_leaves_those_that_were_asked_for() {
+    let world = World::new();
+    world.source.upload_many(&world.account, 1..3);
+    let engine = world.engine("a");
+    let source = world.connect(&engine, None).await;
+    let sink = world.connect_sink(&engine, "s", None).await;
+    world.work(&engine).await;
+    let files = world.source.files();
+    let failure = fitbridge_core::Failure::from(Code::FileTimeout);
+    let asked = Some(std::time::Duration::from_secs(3600));
+    let ride = fitbridge_core::domain::RideId;
+    files.fail_next(&world.account, ride(1), FileError::Again { failure: failure.clone(), retry_after: asked });
+    files.fail_next(&world.account, ride(2), FileError::Again { failure, retry_after: None });
+    world.poll(&engine, &source).await;
+    assert_eq!(engine.sweep(SHARD, Eagerness::Due).await.unwrap(), 0);
+    assert_eq!(engine.sweep(SHARD, Eagerness::Eager).await.unwrap(), 1);
+    world.drain(&engine).await;
+    assert_eq!(world.at(&sink), world.files_of([2]));
+    assert_eq!(engine.waiting(SHARD).await.unwrap().rides.len(), 1);
+    world.quiet(&engine).await;
+    assert_eq!(world.at(&sink), world.files_of(1..3));
+}
+
+#[tokio::test]
+async fn due_records_that_nobody_understands_do_not_stand_in_the_way() {
+    let mut world = World::new();
+    world.policy.in_flight = 2;
+    world.source.upload_many(&world.account, 1..5);
+    let engine = world.engine("a");
+    let source = world.connect(&engine, None).await;
+    let sink = world.connect_sink(&engine, "s", None).await;
+    for number in 0..4 {
+        let key = Key { scope: Scope::User(world.user.clone()), path: format!("notice/{number}") };
+        let due = Some(Due::at(SHARD, jiff::Timestamp::UNIX_EPOCH));
+        let change = Change::Put { body: r#"{"schema":9}"#.into(), due, plan: None };
+        world.ledger.commit(vec![Write { key, expect: Expect::Absent, change }]).await.unwrap();
+    }
+    engine.poll(&world.user, &source.id).await.unwrap();
+    world.queue.take();
+    for _ in 0..30 {
+        world.pass_minutes(1);
+        engine.tick(SHARD).await.unwrap();
+        world.drain(&engine).await;
+    }
+    assert_eq!(world.at(&sink), world.files_of(1..5));
+}

@@ -1,0 +1,223 @@
+//! Several workers on one ledger: claims, leases, lost and repeated jobs, workers that die.
+
+use std::sync::Arc;
+
+use fitbridge_core::{
+    Code,
+    domain::{ActivityState, DeliveryState},
+    engine::{Delivered, Eagerness},
+    ports::{Job, Task},
+    testkit::{FailingLedger, Moment, SinkCall},
+};
+use jiff::SignedDuration;
+
+use crate::world::{SHARD, World, is_delivered};
+
+#[tokio::test]
+async fn two_engines_work_at_once_and_nothing_is_doubled() {
+    let mut world = World::new();
+    world.sink = fitbridge_core::testkit::FakeSink::forgetful();
+    world.source.upload_many(&world.account, 1..31);
+    let (one, two) = (world.engine("a"), world.engine("b"));
+    let source = world.connect(&one, None).await;
+    let sink = world.connect_sink(&one, "s", None).await;
+    let polls = [one.poll(&world.user, &source.id), two.poll(&world.user, &source.id)];
+    for poll in futures::future::join_all(polls).await {
+        poll.unwrap();
+    }
+    loop {
+        let jobs = world.queue.take();
+        if jobs.is_empty() {
+            break;
+        }
+        // Each job goes to both.
+        let work = jobs.iter().flat_map(|job| [one.work(job), two.work(job)]);
+        for done in futures::future::join_all(work).await {
+            done.unwrap();
+        }
+    }
+    world.quiet(&two).await;
+    assert_eq!(world.at(&sink), world.files_of(1..31));
+    assert_eq!(world.source.files().take_calls().len(), 30, "each file is fetched once");
+}
+
+#[tokio::test]
+async fn a_lost_job_comes_due_again_after_its_lease() {
+    let world = World::new();
+    world.source.upload_many(&world.account, 1..3);
+    let engine = world.engine("a");
+    let source = world.connect(&engine, None).await;
+    let sink = world.connect_sink(&engine, "s", None).await;
+    world.work(&engine).await;
+    world.queue.set_away(true);
+    engine.poll(&world.user, &source.id).await.unwrap();
+    world.queue.set_away(false);
+    assert_eq!(engine.sweep(SHARD, Eagerness::Due).await.unwrap(), 0, "its lease has not ended");
+    assert_eq!(engine.sweep(SHARD, Eagerness::Eager).await.unwrap(), 0, "not for the asking either");
+    world.clock.advance(world.policy.lease);
+    assert_eq!(engine.sweep(SHARD, Eagerness::Due).await.unwrap(), 2);
+    world.queue.take();
+    world.quiet(&engine).await;
+    assert_eq!(world.at(&sink), world.files_of(1..3));
+    assert!(world.rides(&engine).await.iter().all(|ride| ride.attempts == 0));
+}
+
+#[tokio::test]
+async fn the_claims_of_a_dead_owner_are_taken_over_at_once_and_those_of_a_live_one_are_not() {
+    let world = World::new();
+    world.source.upload_many(&world.account, 1..4);
+    let dying = world.engine("dying");
+    let source = world.connect(&dying, None).await;
+    let sink = world.connect_sink(&dying, "s", None).await;
+    world.work(&dying).await;
+    dying.poll(&world.user, &source.id).await.unwrap();
+    // It dies in the middle of a step: the claim is taken, the rest does not happen.
+    let ledger = FailingLedger::new(Arc::new(world.ledger.clone()));
+    let crashing = world.engine_over(Arc::new(ledger.clone()), "dying");
+    let jobs = world.queue.take();
+    ledger.crash_at_call(3);
+    assert!(crashing.work(&jobs[0]).await.is_err());
+
+    let heir = world.engine("heir");
+    heir.work(&jobs[0]).await.unwrap();
+    assert_eq!(heir.sweep(SHARD, Eagerness::Due).await.unwrap(), 0);
+    assert!(world.at(&sink).is_empty(), "its owner may be at it");
+    world.ledger.kill(dying.owner());
+    assert_eq!(heir.sweep(SHARD, Eagerness::Due).await.unwrap(), 3);
+    let now = world.now();
+    world.drain(&heir).await;
+    assert_eq!((world.at(&sink), world.now()), (world.files_of(1..4), now), "without waiting");
+}
+
+#[tokio::test]
+async fn a_job_that_kills_its_worker_each_time_ends_as_a_dead_letter() {
+    let world = World::new();
+    world.source.upload_many(&world.account, 1..2);
+    let engine = world.engine("a");
+    let source = world.connect(&engine, None).await;
+    world.poll(&engine, &source).await;
+    let sink = world.connect_sink(&engine, "s", None).await;
+    engine.settle(&world.user, &sink.id).await.unwrap();
+    world.queue.take();
+    let delivery = world.delivery(&engine, &sink).await;
+    let job =
+        Job { user: world.user.clone(), task: Task::Deliver { sink: sink.id.clone(), content: delivery.content } };
+    let ledger = FailingLedger::new(Arc::new(world.ledger.clone()));
+    let crashing = world.engine_over(Arc::new(ledger.clone()), "b");
+    for _ in 0..=world.policy.delivery_backoff.len() {
+        // Dies after the claim, before anything is sent.
+        ledger.crash_at_call(3);
+        assert!(crashing.work(&job).await.is_err());
+        ledger.revive();
+        world.clock.advance(world.policy.lease);
+    }
+    crashing.work(&job).await.unwrap();
+    let state = world.delivery_state(&engine, &sink).await;
+    assert!(
+        matches!(&state, DeliveryState::DeadLetter { failure } if failure.code == Code::AttemptsUsedUp),
+        "{state:?}"
+    );
+    world.quiet(&engine).await;
+    assert!(world.at(&sink).is_empty());
+}
+
+#[tokio::test]
+async fn a_ride_that_kills_its_worker_each_time_ends_as_a_dead_letter() {
+    let world = World::new();
+    world.source.upload_many(&world.account, 1..2);
+    let engine = world.engine("a");
+    let source = world.connect(&engine, None).await;
+    engine.poll(&world.user, &source.id).await.unwrap();
+    let job = world.queue.take().into_iter().find(|job| matches!(job.task, Task::Resolve { .. })).unwrap();
+    let ledger = FailingLedger::new(Arc::new(world.ledger.clone()));
+    let crashing = world.engine_over(Arc::new(ledger.clone()), "b");
+    let mut crashes = 0;
+    while !matches!(world.state(&engine, &source, 1).await, ActivityState::DeadLetter { .. }) {
+        ledger.crash_at_call(3);
+        let _ = crashing.work(&job).await;
+        ledger.revive();
+        world.clock.advance(world.policy.lease);
+        crashes += 1;
+        assert!(crashes < 30, "it never runs out");
+    }
+    assert_eq!(crashes, world.policy.ride_backoff.len() + 2);
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_after_sending_makes_no_second_ride() {
+    let mut world = World::new();
+    world.sink = fitbridge_core::testkit::FakeSink::forgetful();
+    world.source.upload_many(&world.account, 1..2);
+    let engine = world.engine("a");
+    let source = world.connect(&engine, None).await;
+    world.poll(&engine, &source).await;
+    let sink = world.connect_sink(&engine, "s", None).await;
+    engine.settle(&world.user, &sink.id).await.unwrap();
+    let ledger = FailingLedger::new(Arc::new(world.ledger.clone()));
+    let crashing = world.engine_over(Arc::new(ledger.clone()), "b");
+    ledger.fail_commit(2, Moment::Before);
+    let jobs = world.queue.take();
+    let job = jobs.iter().find(|job| matches!(job.task, Task::Deliver { .. })).unwrap();
+    assert!(crashing.work(job).await.is_err());
+    assert_eq!((world.at(&sink).len(), world.delivery_state(&engine, &sink).await), (1, DeliveryState::Sending));
+    world.quiet(&engine).await;
+    assert_eq!(world.at(&sink), world.files_of([1]));
+    assert!(is_delivered(&world.delivery_state(&engine, &sink).await));
+}
+
+#[tokio::test]
+async fn a_claim_that_was_spent_waiting_is_given_back_before_anything_is_sent() {
+    let world = World::new();
+    world.source.upload_many(&world.account, 1..2);
+    let engine = world.engine("a");
+    let source = world.connect(&engine, None).await;
+    world.poll(&engine, &source).await;
+    let sink = world.connect_sink(&engine, "s", None).await;
+    engine.settle(&world.user, &sink.id).await.unwrap();
+    let content = world.delivery(&engine, &sink).await.content;
+    // The clock runs on while the archive reads: here, during the claim's own first read of it.
+    let late = world.policy.lease / 2 + SignedDuration::from_secs(1);
+    let slow = fitbridge_core::Policy { lease: world.policy.lease, ..world.policy.clone() };
+    let mut ports = world.ports(Arc::new(world.ledger.clone()));
+    ports.archive = Arc::new(SlowArchive { archive: world.archive.clone(), clock: world.clock.clone(), late });
+    let slow = fitbridge_core::Engine::new(ports, slow, engine.owner().clone());
+    world.sink.take_calls();
+    assert_eq!(slow.deliver(&world.user, &sink.id, &content).await.unwrap(), Delivered::Skipped);
+    assert!(!world.sink.take_calls().iter().any(|call| matches!(call, SinkCall::Deliver { .. })));
+    world.quiet(&engine).await;
+    assert_eq!(world.at(&sink), world.files_of([1]));
+}
+
+#[derive(Debug)]
+struct SlowArchive {
+    archive: fitbridge_core::testkit::MemoryArchive,
+    clock: fitbridge_core::testkit::ManualClock,
+    late: SignedDuration,
+}
+
+#[async_trait::async_trait]
+impl fitbridge_core::ports::Archive for SlowArchive {
+    async fn put(
+        &self,
+        user: &fitbridge_core::domain::UserId,
+        content: fitbridge_core::domain::ContentId,
+        bytes: bytes::Bytes,
+    ) -> Result<fitbridge_core::ports::Put, fitbridge_core::ports::ArchiveError> {
+        self.archive.put(user, content, bytes).await
+    }
+    async fn open(
+        &self,
+        user: &fitbridge_core::domain::UserId,
+        content: fitbridge_core::domain::ContentId,
+    ) -> Result<bytes::Bytes, fitbridge_core::ports::ArchiveError> {
+        self.clock.advance(self.late);
+        self.archive.open(user, content).await
+    }
+    async fn delete(
+        &self,
+        user: &fitbridge_core::domain::UserId,
+        content: fitbridge_core::domain::ContentId,
+    ) -> Result<(), fitbridge_core::ports::ArchiveError> {
+        self.archive.delete(user, content).await
+    }
+}
