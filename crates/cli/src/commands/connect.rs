@@ -49,7 +49,7 @@ pub(crate) async fn igpsport(context: &Context, args: IgpsportArgs) -> Result<Ex
         context.out.line(format!("  the token ends {ends_at:.0}"));
     }
     context.out.line("  next: connect a place for the rides (intervals, folder, webhook), then `fitbridge sync`");
-    Ok(Exit::Done)
+    Ok(done(context))
 }
 
 /// Asks both regions whose token it is. Both may know it, for two different people.
@@ -135,7 +135,7 @@ pub(crate) async fn intervals(context: &Context, args: IntervalsArgs) -> Result<
     let settings = args.athlete.map_or_else(|| json!({}), |athlete| json!({ "athlete": athlete }));
     let connection = connect_sink(&app, &wish, "intervals", settings, Some(&secret)).await?;
     tell(context, &connection, &[]);
-    Ok(Exit::Done)
+    Ok(done(context))
 }
 
 /// `connect folder`.
@@ -150,7 +150,7 @@ pub(crate) async fn folder(context: &Context, args: FolderArgs) -> Result<Exit, 
     }
     let connection = connect_sink(&app, &wish, "folder", settings, None).await?;
     tell(context, &connection, &[]);
-    Ok(Exit::Done)
+    Ok(done(context))
 }
 
 /// `connect webhook`.
@@ -194,7 +194,7 @@ pub(crate) async fn webhook(context: &Context, args: WebhookArgs) -> Result<Exit
         context.out.line(format!("  signing secret for the receiver, shown once: {shown}"));
         context.out.record(&json!({ "type": "webhook_secret", "name": connection.name, "secret": shown }));
     }
-    Ok(Exit::Done)
+    Ok(done(context))
 }
 
 /// The secret that a connection has now.
@@ -234,7 +234,12 @@ pub(crate) async fn disconnect(context: &Context, name: &str) -> Result<Exit, St
         connection.name,
         plain(&connection.label)
     ));
-    Ok(Exit::Done)
+    Ok(done(context))
+}
+
+fn done(context: &Context) -> Exit {
+    context.out.record(&json!({ "type": "summary", "connections": 1 }));
+    Exit::Done
 }
 
 fn wish(app: &App, common: Common, service: &str) -> Wish {

@@ -48,5 +48,6 @@ pub(crate) async fn run(context: &Context, ride: &str, output: &Path, force: boo
         "size_bytes": bytes.len(),
         "sha256": content.to_string(),
     }));
+    context.out.record(&json!({ "type": "summary", "files": 1 }));
     Ok(Exit::Done)
 }

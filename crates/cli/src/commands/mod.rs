@@ -45,6 +45,9 @@ pub(crate) fn run(cli: Cli) -> Exit {
                 "detail": stop.failure.detail,
                 "next": stop.failure.code.next_step(),
             }));
+            out.record(
+                &serde_json::json!({ "type": "summary", "code": stop.failure.code, "exit": u8::from(stop.exit) }),
+            );
             // What is wrong with a setting says it all by itself.
             let message = match stop.failure.code {
                 Code::Settings => format!("{} [settings]", stop.failure.detail),

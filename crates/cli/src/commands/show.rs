@@ -28,8 +28,14 @@ pub(crate) async fn run(context: &Context, what: &str, svg: Option<&Path>) -> Re
         let bytes = opened.map_err(|error| Stop::failed(Failure::new(Code::ArchiveMissing, error.to_string())))?;
         (ride.ride.title().unwrap_or_else(|| ride.rider_id()), bytes)
     };
+    if let fitbridge_fit::Verdict::Rejected(code) = fitbridge_fit::scan(&bytes).verdict {
+        return Err(Stop::failed(Failure::new(code.entry(), title)));
+    }
     match show::show(context.out, &title, &bytes, svg) {
-        Ok(()) => Ok(Exit::Done),
+        Ok(()) => {
+            context.out.record(&serde_json::json!({ "type": "summary", "shown": 1 }));
+            Ok(Exit::Done)
+        }
         Err(error) => Err(Stop::failed(Failure::new(Code::Settings, error.to_string()))),
     }
 }

@@ -43,5 +43,6 @@ pub(crate) async fn run(context: &Context, args: &SimulatorArgs) -> Result<Exit,
     out.line(format!("control: {} (see crates/simulator/README.md); stop with Ctrl-C", help.control_url));
     out.record(&json!({ "type": "simulator", "help": help }));
     stopped()?.await;
+    out.record(&json!({ "type": "summary", "requests": simulator.world().request_counts().values().sum::<u64>() }));
     Ok(Exit::Done)
 }

@@ -1,7 +1,7 @@
 //! Counting what a pass does, and showing how far it is.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -19,6 +19,8 @@ use serde_json::{Value, json};
 struct Touched {
     rides: BTreeMap<ActivityId, Activity>,
     deliveries: BTreeMap<(ConnectionId, ContentId), Delivery>,
+    /// Rides that were begun in this pass: seen for the first time, or let in by a wider history.
+    begun: BTreeSet<ActivityId>,
 }
 
 /// Listens to a pass.
@@ -32,7 +34,7 @@ pub(crate) struct Tally {
 /// What a pass comes to, in rides and in deliveries per sink.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
-    /// Seen for the first time and wanted.
+    /// Wanted for the first time: just seen, or let in by a wider history.
     pub new: usize,
     /// The same file had come by another inlet.
     pub duplicate: usize,
@@ -94,14 +96,14 @@ impl Tally {
         for name in names.values() {
             counts.deliveries.entry((*name).to_owned()).or_default();
         }
-        let (mut held, mut failed) = (std::collections::BTreeSet::new(), std::collections::BTreeSet::new());
+        let (mut held, mut failed) = (BTreeSet::new(), BTreeSet::new());
         for ride in touched.rides.values() {
             let first_seen = ride.first_seen_at >= self.since;
             match &ride.state {
                 ActivityState::Duplicate { .. } => counts.duplicate += 1,
                 ActivityState::Filtered { .. } => counts.filtered += usize::from(first_seen),
                 state => {
-                    counts.new += usize::from(first_seen);
+                    counts.new += usize::from(first_seen || touched.begun.contains(&ride.id));
                     if state.failure().is_some() || state.stage().is_some() {
                         failed.insert(&ride.id);
                     }
@@ -171,6 +173,9 @@ impl Tally {
 impl Observer for Tally {
     fn activity(&self, activity: &Activity) {
         let mut touched = self.touched();
+        if activity.state == ActivityState::Discovered {
+            touched.begun.insert(activity.id.clone());
+        }
         touched.rides.insert(activity.id.clone(), activity.clone());
         if !self.bar.is_hidden() {
             self.show(&touched);
