@@ -3,6 +3,7 @@
 use std::{future::Future, time::Duration};
 
 use fitbridge_core::{
+    Code,
     domain::Shard,
     engine::{Eagerness, EngineError},
 };
@@ -24,7 +25,7 @@ pub struct Served {
 }
 
 /// Serves until `stop` comes: a tick each minute of the engine's clock, due work each second. A ledger that
-/// fails is tried again; nothing ends the loop but the stop.
+/// fails is tried again, unless it is corrupt.
 pub async fn serve(lanes: &mut Lanes, stop: impl Future<Output = ()>) -> Result<Served, EngineError> {
     let engine = std::sync::Arc::clone(lanes.engine());
     let shards = engine.policy().shards.max(1);
@@ -47,6 +48,11 @@ pub async fn serve(lanes: &mut Lanes, stop: impl Future<Output = ()>) -> Result<
                     };
                     if let Err(error) = handed {
                         let failure = error.failure();
+                        if failure.code == Code::LedgerCorrupt {
+                            // No later try mends that, and the rider should see it.
+                            lanes.stop(Duration::ZERO).await;
+                            return Err(error);
+                        }
                         tracing::error!(code = %failure.code, "the tick failed and is tried again: {failure}");
                     }
                 }
