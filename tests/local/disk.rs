@@ -102,8 +102,8 @@ fn a_home_that_may_not_be_written_is_told() {
     bench.assert_exactly_once();
     let file = bench.path("a file");
     std::fs::write(&file, "").expect("written");
-    let inside = file.join("home").display().to_string();
-    bench.run(&["--home", &inside, "sync"]).exits(1).says("next:");
+    let nowhere = Bench::with(Setup { home: Some(file.join("home")), ..Setup::default() });
+    nowhere.connect_source().exits(1).says("next:").says("a file");
 }
 
 #[test]

@@ -15,7 +15,8 @@ fn malformed(name: &str) -> NewRide {
 fn each_fault_has_its_own_state_and_code_and_the_other_rides_go_on() {
     let faults = [
         (Fault::HtmlErrorPage { code: 200 }, "unavailable", "file_html"),
-        (Fault::OssError { code: 403 }, "unavailable", "file_xml_error"),
+        (Fault::OssError { code: 200 }, "unavailable", "file_xml_error"),
+        (Fault::OssError { code: 403 }, "unavailable", "file_gone"),
         (Fault::OssError { code: 404 }, "unavailable", "file_gone"),
         (Fault::ZeroBytes, "unavailable", "file_empty"),
         (Fault::JsonAnswer, "unavailable", "file_json"),

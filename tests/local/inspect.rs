@@ -56,7 +56,12 @@ fn the_hostile_corpus_is_judged_as_its_table_says() {
     let lines = output.lines();
     for (row, path) in rows.iter().zip(&paths) {
         let line = lines.iter().find(|line| line["file"] == path.as_str()).expect("its line");
-        assert_eq!(line["verdict"], row[1], "{}: {line}", row[0]);
+        let agrees = match row[1] {
+            "either" => true,
+            "not valid" => line["verdict"] != "valid",
+            verdict => line["verdict"] == verdict,
+        };
+        assert!(agrees, "{} should be {}: {line}", row[0], row[1]);
     }
 }
 

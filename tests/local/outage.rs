@@ -1,15 +1,64 @@
 //! A provider that is away, refuses everybody, or asks for patience.
 
-use fitbridge_simulator::{Fault, FaultRule, Outage, Region, Role, SigningFailure};
+use fitbridge_simulator::{Fault, FaultRule, NewMember, Outage, Region, RideBatch, Role, SigningFailure};
 use fitbridge_tests::{Bench, Output, age_breakers};
 
 fn source_of(output: &Output) -> serde_json::Value {
     output.of_type("source").remove(0)
 }
 
+/// Each poll of each source.
+fn polls_of(output: &Output) -> Vec<serde_json::Value> {
+    output.of_type("source").into_iter().map(|mut line| line["poll"].take()).collect()
+}
+
+fn phases(bench: &Bench) -> Vec<serde_json::Value> {
+    let status = bench.run(&["--json", "status"]).exits(0);
+    status.of_type("connection").into_iter().map(|mut line| line["phase"].take()).collect()
+}
+
 #[test]
 fn an_outage_that_refuses_everybody_pauses_nobody() {
-    for outage in [Outage::RefuseEverybody, Outage::Unavailable, Outage::Firewall, Outage::Reset] {
+    let bench = Bench::new(3);
+    bench.connect_all();
+    for name in ["two", "three", "four"] {
+        let member = bench.world().add_member(NewMember::default()).expect("a member");
+        bench.world().add_rides(Region::Global, member, &RideBatch::small(2)).expect("rides");
+        let token = bench.world().token(Region::Global, member).expect("a token");
+        bench.run_with(&["connect", "igpsport", "--token-stdin", "--name", name], &token).exits(0);
+    }
+    bench.sync().exits(0);
+    bench.world().set_toggles(Region::Global, |toggles| toggles.outage = Outage::RefuseEverybody);
+    bench.add_rides(2);
+    for _ in 0..3 {
+        assert_eq!(polls_of(&bench.sync().exits(2)), ["away"; 4]);
+    }
+    assert_eq!(phases(&bench), ["active"; 7]);
+    bench.world().set_toggles(Region::Global, |toggles| toggles.outage = Outage::None);
+    age_breakers(bench.home());
+    assert_eq!(bench.sync().exits(0).summary()["new"], 2);
+    assert_eq!(bench.in_folder().len(), 3 + 3 * 2 + 2);
+}
+
+#[test]
+fn a_refusal_alone_tells_the_rider_at_once_but_pauses_only_when_it_lasts() {
+    let bench = Bench::new(3);
+    bench.connect_all();
+    bench.sync().exits(0);
+    bench.world().set_toggles(Region::Global, |toggles| toggles.outage = Outage::RefuseEverybody);
+    bench.add_rides(1);
+    for _ in 0..3 {
+        assert_eq!(polls_of(&bench.sync().exits(3)), ["refused"]);
+    }
+    assert_eq!(phases(&bench), ["active"; 4]);
+    bench.world().set_toggles(Region::Global, |toggles| toggles.outage = Outage::None);
+    assert_eq!(bench.sync().exits(0).summary()["new"], 1, "without a new token");
+    bench.assert_exactly_once();
+}
+
+#[test]
+fn a_provider_that_is_away_is_waited_for() {
+    for outage in [Outage::Unavailable, Outage::Firewall, Outage::Reset] {
         let bench = Bench::new(3);
         bench.connect_all();
         bench.sync().exits(0);
@@ -17,11 +66,9 @@ fn an_outage_that_refuses_everybody_pauses_nobody() {
         bench.add_rides(2);
         for _ in 0..3 {
             let away = bench.sync();
-            assert_eq!(away.code, Some(2), "{outage:?}: {away}");
-            assert_eq!(source_of(&away)["poll"], "away", "{outage:?}: {away}");
+            assert_eq!((away.code, polls_of(&away)), (Some(2), vec!["away".into()]), "{outage:?}: {away}");
         }
-        let status = bench.run(&["--json", "status"]).exits(0);
-        assert_eq!(status.of_type("connection")[0]["phase"], "active", "{outage:?}: {status}");
+        assert_eq!(phases(&bench), ["active"; 4], "{outage:?}");
         bench.world().set_toggles(Region::Global, |toggles| toggles.outage = Outage::None);
         age_breakers(bench.home());
         assert_eq!(bench.sync().exits(0).summary()["new"], 2, "{outage:?}");
@@ -66,11 +113,15 @@ fn malformed_answers_are_told_and_harm_nothing() {
     bench.connect_all();
     bench.sync().exits(0);
     bench.add_rides(1);
-    for fault in [Fault::InvalidJson, Fault::JsonAnswer, Fault::ZeroBytes] {
+    for (fault, code) in [
+        (Fault::InvalidJson, "provider_malformed"),
+        (Fault::ZeroBytes, "provider_malformed"),
+        (Fault::JsonAnswer, "provider_error"),
+    ] {
         bench.world().add_fault(FaultRule::new(fault.clone()).on(Role::IgpsportGlobal));
         let told = bench.sync();
         assert_eq!(told.code, Some(2), "{fault:?}: {told}");
-        assert_eq!(source_of(&told)["code"], "provider_malformed", "{fault:?}: {told}");
+        assert_eq!(source_of(&told)["code"], code, "{fault:?}: {told}");
         bench.world().clear_faults();
         age_breakers(bench.home());
     }

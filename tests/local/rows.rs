@@ -54,7 +54,7 @@ fn control_characters_and_path_tricks_in_titles_reach_no_terminal_and_no_path() 
     let rides = bench.world().rides(Region::Global, bench.member);
     let mut printed = vec![bench.run(&["list"]).exits(0), bench.run(&["status"]).exits(0)];
     printed.extend(rides.iter().map(|ride| bench.run(&["why", &ride.ride_id.to_string()]).exits(0)));
-    printed.push(bench.run(&["--json", "list"]).exits(0));
+    assert_eq!(bench.run(&["--json", "list"]).exits(0).of_type("listed").len(), rides.len());
     for output in printed {
         let strange: Vec<_> = output.text().chars().filter(|c| c.is_control() && *c != '\n').collect();
         assert!(strange.is_empty(), "{strange:?}: {output}");
