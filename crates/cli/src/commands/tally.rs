@@ -138,12 +138,9 @@ impl Tally {
     pub(crate) fn records(&self, sinks: &[Connection]) -> Vec<Value> {
         let touched = self.touched();
         let rides = touched.rides.values().map(ride_record);
-        let ride_of = |delivery: &Delivery| touched.rides.get(&delivery.activity).map(Activity::rider_id);
         let deliveries = touched.deliveries.values().map(|delivery| {
             let sink = sinks.iter().find(|sink| sink.id == delivery.sink);
-            let mut record = delivery_record(delivery, sink.map_or(delivery.sink.as_str(), |sink| &sink.name));
-            record["ride"] = ride_of(delivery).map_or(Value::Null, Value::from);
-            record
+            delivery_record(delivery, sink.map_or(delivery.sink.as_str(), |sink| &sink.name))
         });
         rides.chain(deliveries).collect()
     }
@@ -250,6 +247,7 @@ pub(crate) fn delivery_record(delivery: &Delivery, sink: &str) -> Value {
     };
     json!({
         "type": "delivery",
+        "ride": delivery.rider_id(),
         "sink": sink,
         "activity": delivery.activity,
         "sha256": delivery.content.to_string(),

@@ -57,9 +57,7 @@ pub(crate) async fn run(context: &Context, ride: &str) -> Result<Exit, Stop> {
         if let DeliveryState::Held { reason } = &delivery.state {
             explain(context, Some(&held::explain(reason)));
         }
-        let mut record = delivery_record(&delivery, &sink.name);
-        record["ride"] = ride.rider_id().into();
-        out.record(&record);
+        out.record(&delivery_record(&delivery, &sink.name));
     }
     out.record(&json!({ "type": "summary", "deliveries": count }));
     Ok(Exit::Done)

@@ -228,6 +228,14 @@ impl Delivery {
         matches!(self.state, DeliveryState::Blocked { .. }) || (self.state.is_open() && !is_due)
     }
 
+    /// The number a rider knows its ride by; as [`Activity::rider_id`].
+    pub fn rider_id(&self) -> String {
+        match self.about.external_id.strip_prefix("igpsport_") {
+            Some(number) => number.to_owned(),
+            None => self.activity.to_string(),
+        }
+    }
+
     /// The id that stays the same over all attempts: what a receiver knows a repeat by. No dots in it.
     pub fn idempotency_id(&self) -> String {
         format!("msg_{}", short_digest(format!("{}/{}/{}", self.user, self.sink, self.content).as_bytes()))
