@@ -1,1 +1,5 @@
 //! Under construction.
+
+pub mod ledger;
+
+pub use ledger::DynamoLedger;

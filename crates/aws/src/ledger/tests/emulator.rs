@@ -1,0 +1,51 @@
+//! DynamoDB in this process.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use aws_sdk_dynamodb::{
+    Client, Config,
+    config::{BehaviorVersion, Credentials, Region},
+};
+
+use crate::ledger::create_table;
+
+/// Settings of a client for an endpoint.
+pub(super) fn config(endpoint: &str) -> aws_sdk_dynamodb::config::Builder {
+    Config::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new("eu-central-1"))
+        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+        .endpoint_url(endpoint)
+}
+
+/// An emulator with nothing in it. It ends with the test's runtime.
+#[derive(Debug)]
+pub(super) struct Emulator {
+    endpoint: String,
+    tables: AtomicU32,
+}
+
+impl Emulator {
+    pub(super) async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let database = dynoxide::Database::memory().expect("an empty database");
+        tokio::spawn(dynoxide::server::serve_on(listener, database));
+        Self { endpoint: format!("http://{address}"), tables: AtomicU32::new(0) }
+    }
+
+    pub(super) fn config(&self) -> aws_sdk_dynamodb::config::Builder {
+        config(&self.endpoint)
+    }
+
+    pub(super) fn client(&self) -> Client {
+        Client::from_conf(self.config().build())
+    }
+
+    /// A table of its own.
+    pub(super) async fn table(&self) -> String {
+        let table = format!("ledger-{}", self.tables.fetch_add(1, Ordering::Relaxed));
+        create_table(&self.client(), &table).await.expect("the table is made");
+        table
+    }
+}
