@@ -59,14 +59,14 @@ async fn bench(mut upstream: Upstream) -> Outcome {
         "\n{CONNECTIONS} connections of {CONNECTIONS} riders, {RIDES} rides on page 1; each tick polls all of them"
     );
     println!(
-        "{:<34} {:>9} {:>9} {:>9} {:>9} {:>8} {:>8} {:>8} {:>9}",
-        "", "requests", "writes", "cursor", "CPU ms", "user", "system", "allocs", "sim. ms"
+        "{:<34} {:>9} {:>9} {:>9} {:>9} {:>8} {:>8} {:>8} {:>8} {:>8}",
+        "", "requests", "writes", "cursor", "CPU ms", "user", "system", "allocs", "sim. ms", "polls/s"
     );
     println!("{:<34} {:>9} {:>9} {:>9}   per poll", "", "/ poll", "/ poll", "/ tick");
     for round in 1..=ROUNDS {
         // Connections are polled every five minutes, so that a tick after five has them all.
         clock.advance(SignedDuration::from_mins(5));
-        let (asked, theirs) = (total(&mut upstream)?, upstream.cpu()?);
+        let (asked, theirs) = (upstream.requests()?, upstream.cpu()?);
         machine.counts.clear();
         let usage = Usage::begin()?;
         let tick = machine.engine.tick(SHARD).await?;
@@ -76,16 +76,17 @@ async fn bench(mut upstream: Upstream) -> Outcome {
         if tick.polls != CONNECTIONS {
             return Err(format!("{} polls instead of {CONNECTIONS}", tick.polls).into());
         }
-        let asked = total(&mut upstream)? - asked;
+        let asked = upstream.requests()? - asked;
         let theirs = upstream.cpu()?.since(theirs).total();
         println!(
-            "{:<34} {:>9.3} {:>9.3} {:>9} {}  {:>8.3}",
+            "{:<34} {:>9.3} {:>9.3} {:>9} {} {:>8.3} {:>8.0}",
             format!("tick {round}, default lanes"),
             per(usize::try_from(asked)?) / per(CONNECTIONS),
             f64::from(u32::try_from(machine.counts.of_riders.load(Relaxed))?) / per(CONNECTIONS),
             machine.counts.of_service.load(Relaxed),
             cost(&usage),
             theirs.as_secs_f64() * 1e3 / per(CONNECTIONS),
+            per(CONNECTIONS) / usage.elapsed.as_secs_f64(),
         );
     }
     parts(&machine, &connections).await?;
@@ -135,11 +136,6 @@ async fn connect_all(machine: &Machine, tokens: &[String]) -> Outcome<Vec<Connec
         connect_source(&machine.engine, &user, token, History::None).await
     });
     stream::iter(connect).buffer_unordered(TOGETHER).try_collect().await
-}
-
-fn total(upstream: &mut Upstream) -> Outcome<u64> {
-    // Routes are named `host/route`.
-    Ok(upstream.requests()?.iter().filter(|(name, _)| name.contains('/')).map(|(_, count)| count).sum())
 }
 
 fn fail_on(machine: &mut Machine) -> Outcome {

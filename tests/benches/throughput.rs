@@ -40,11 +40,11 @@ fn main() -> Outcome {
         return Ok(());
     }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if let [ROLE, sinks, limits] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+    if let [ROLE, home, sinks, limits] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         let sinks = *SINKS.get(sinks.parse::<usize>()?).ok_or("no such sinks")?;
         let limits = *lanes().get(limits.parse::<usize>()?).ok_or("no such lanes")?;
         let upstream = Upstream::start(Plan { members: 1, rides: RIDES, files: true })?;
-        return runtime()?.block_on(line(upstream, sinks, limits));
+        return runtime()?.block_on(line(upstream, Path::new(home), sinks, limits));
     }
     if !Path::new("/proc/self/stat").exists() {
         println!("skipped: processor time is read from /proc");
@@ -52,7 +52,7 @@ fn main() -> Outcome {
     }
     println!("\n{RIDES} new rides into two sinks each; memory in MB, CPU in ms and counts per ride");
     println!(
-        "{:<20} {:>10} {:>8} {:>7} {:>6} {:>7} {:>7} {:>8} {:>8} {:>8} {:>7} {:>7} {:>7}",
+        "{:<20} {:>10} {:>8} {:>7} {:>6} {:>7} {:>7} {:>8} {:>8} {:>8} {:>7} {:>7} {:>7} {:>8}",
         "sinks",
         "lanes",
         "rides/s",
@@ -65,13 +65,18 @@ fn main() -> Outcome {
         "sim. CPU",
         "allocs",
         "reads",
-        "commits"
+        "commits",
+        "requests",
     );
     println!("{:<20} {:>10} {:>40} {:>17}", "", "s/f/sink", "of memory", "system");
+    // Nothing is removed before all is done: ext4 is slow to make files where others were just deleted.
+    let homes = tempfile::tempdir()?;
     for sinks in 0..SINKS.len() {
         for limits in 0..lanes().len() {
-            let line = Command::new(std::env::current_exe()?).args([ROLE, &sinks.to_string(), &limits.to_string()]);
-            let line = { line }.status()?;
+            let home = homes.path().join(format!("{sinks}-{limits}"));
+            std::fs::create_dir(&home)?;
+            let line = [ROLE, home.to_str().ok_or("a strange path")?, &sinks.to_string(), &limits.to_string()];
+            let line = Command::new(std::env::current_exe()?).args(line).status()?;
             if !line.success() {
                 return Err("a line of the table failed".into());
             }
@@ -80,11 +85,10 @@ fn main() -> Outcome {
     Ok(())
 }
 
-async fn line(upstream: Upstream, sinks: [&str; 2], limits: Limits) -> Outcome {
-    let home = tempfile::tempdir()?;
-    let rides = home.path().join("rides");
+async fn line(mut upstream: Upstream, home: &Path, sinks: [&str; 2], limits: Limits) -> Outcome {
+    let rides = home.join("rides");
     let user = UserId::new("me")?;
-    let mut machine = Machine::open(&home.path().join("data"), &upstream.facts, Arc::new(SystemClock), limits)?;
+    let mut machine = Machine::open(&home.join("data"), &upstream.facts, Arc::new(SystemClock), limits)?;
     connect_source(&machine.engine, &user, upstream.facts.tokens.first().ok_or("no member")?, History::All).await?;
     for sink in sinks {
         let (settings, secret) = match sink {
@@ -107,11 +111,12 @@ async fn line(upstream: Upstream, sinks: [&str; 2], limits: Limits) -> Outcome {
         machine.engine.connect_sink(&wish, &identity, secret.as_ref()).await?;
     }
     machine.counts.clear();
-    let (before, theirs) = (memory_kb("VmHWM")?, upstream.cpu()?);
+    let (before, theirs, asked) = (memory_kb("VmHWM")?, upstream.cpu()?, upstream.requests()?);
     let usage = Usage::begin()?;
     let report = pass(&mut machine.lanes, &user).await?;
     let usage = usage()?;
     let (peak, theirs) = (memory_kb("VmHWM")?, upstream.cpu()?.since(theirs).total());
+    let asked = upstream.requests()? - asked;
     let (reads, commits) = (machine.counts.reads.load(Relaxed), machine.counts.commits.load(Relaxed));
     if let Some(failure) = report.failures.first() {
         return Err(failure.to_string().into());
@@ -119,11 +124,11 @@ async fn line(upstream: Upstream, sinks: [&str; 2], limits: Limits) -> Outcome {
     all_delivered(&machine, &user).await?;
     let each = |time: Duration| time.as_secs_f64() * 1e3 / per(RIDES);
     println!(
-        "{:<20} {:>10} {:>8.0} {:>7} {:>6} {:>7} {:>7} {:>8.3} {:>8.3} {:>8.3} {:>7.0} {:>7.1} {:>7.1}",
+        "{:<20} {:>10} {:>8.0} {:>7} {:>6} {:>7} {:>7} {:>8.3} {:>8.3} {:>8.3} {:>7.0} {:>7.1} {:>7.1} {:>8.2}",
         sinks.join(" + "),
         format!("{}/{}/{}", limits.source, limits.files, limits.sink),
         per(RIDES) / usage.elapsed.as_secs_f64(),
-        upstream.facts.file_bytes / 1024 / u64::try_from(RIDES)?,
+        upstream.facts.file_bytes / 1000 / RIDES,
         peak / 1024,
         before / 1024,
         (peak - before) / 1024,
@@ -133,6 +138,7 @@ async fn line(upstream: Upstream, sinks: [&str; 2], limits: Limits) -> Outcome {
         per(usage.allocations) / per(RIDES),
         per(reads) / per(RIDES),
         per(commits) / per(RIDES),
+        per(usize::try_from(asked)?) / per(RIDES),
     );
     Ok(())
 }

@@ -2,12 +2,15 @@
 //! is taken for ours. The bench starts itself again to be that process.
 
 use std::{
-    collections::BTreeMap,
     io::{BufRead, BufReader, Lines, Write as _},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
-use fitbridge_simulator::{Config, FileSpec, NewAthlete, NewMember, NewRide, Region, RideBatch, Simulator};
+use fitbridge_fit::synthetic::RideSpec;
+use fitbridge_simulator::{
+    Config, FileSpec, MemberId, NewAthlete, NewMember, NewRide, Region, RideBatch, Simulator, World,
+};
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 use super::{Cpu, Outcome};
@@ -17,6 +20,9 @@ const ROLE: &str = "simulate";
 /// Signs the webhooks; made up, and known to both processes.
 const WEBHOOK_KEY: [u8; 32] = [7; 32];
 
+/// Length of a ride whose file has about 75 KB, one record a second.
+const DURATION_S: u32 = 3120;
+
 /// Who is in the world.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Plan {
@@ -24,7 +30,7 @@ pub(crate) struct Plan {
     pub members: usize,
     /// How many rides each has.
     pub rides: usize,
-    /// Whether the rides' files are downloaded: of the usual size, and made in advance.
+    /// Whether the rides' files are downloaded: about 75 KB each, and made in advance.
     pub files: bool,
 }
 
@@ -38,8 +44,8 @@ pub(crate) struct Facts {
     pub tokens: Vec<String>,
     pub api_key: String,
     pub webhook_secret: String,
-    /// Size of all files made in advance.
-    pub file_bytes: u64,
+    /// Size of all files that are downloaded.
+    pub file_bytes: usize,
 }
 
 /// The world, as seen from outside. It ends when this is dropped.
@@ -73,10 +79,10 @@ impl Upstream {
         Ok(Self { child, asks, answers, facts })
     }
 
-    /// How many requests each `host/route` had so far.
-    pub(crate) fn requests(&mut self) -> Outcome<BTreeMap<String, u64>> {
+    /// How many requests the world's hosts had so far.
+    pub(crate) fn requests(&mut self) -> Outcome<u64> {
         writeln!(self.asks)?;
-        Ok(serde_json::from_str(&self.answers.next().ok_or("the simulator ended")??)?)
+        Ok(self.answers.next().ok_or("the simulator ended")??.parse()?)
     }
 
     /// Processor time of the world's process.
@@ -93,18 +99,33 @@ impl Drop for Upstream {
     }
 }
 
+/// Adds rides of about 75 KB, two a day; says how many bytes they have.
+fn add_files(world: &World, member: MemberId, count: usize) -> Outcome<usize> {
+    let mut total = 0;
+    for seed in 0..u32::try_from(count)? {
+        let start = world.now().checked_sub(SignedDuration::from_hours(12) * seed.saturating_add(1).cast_signed())?;
+        let bytes = RideSpec { duration_s: DURATION_S, ..RideSpec::new(seed.into(), start) }.encode()?;
+        total += bytes.len();
+        let ride = NewRide { file: FileSpec::Bytes(bytes.into()), ..NewRide::at(start) };
+        world.add_ride(Region::Global, member, &ride)?;
+    }
+    Ok(total)
+}
+
 fn play(plan: Plan) -> Outcome {
     let simulator = Simulator::start_blocking(Config { journal_cap: 0, ..Config::default() })?;
     let world = simulator.world();
-    let file = if plan.files { FileSpec::Standard } else { FileSpec::Small };
-    let batch = RideBatch { ride: NewRide { file, ..NewRide::default() }, ..RideBatch::small(plan.rides) };
     let mut tokens = Vec::with_capacity(plan.members);
+    let mut file_bytes = 0;
     for _ in 0..plan.members {
         let member = world.add_member(NewMember::default())?;
-        world.add_rides(Region::Global, member, &batch)?;
+        if plan.files {
+            file_bytes += add_files(world, member, plan.rides)?;
+        } else {
+            world.add_rides(Region::Global, member, &RideBatch::small(plan.rides))?;
+        }
         tokens.push(world.token(Region::Global, member)?);
     }
-    let file_bytes = if plan.files { world.prepare()? } else { 0 };
     let secret = fitbridge_sinks::webhook::new_secret(WEBHOOK_KEY);
     let webhook_secret = secrecy::ExposeSecret::expose_secret(&secret).to_owned();
     world.set_webhook_secrets(std::slice::from_ref(&webhook_secret))?;
@@ -123,7 +144,7 @@ fn play(plan: Plan) -> Outcome {
     writeln!(out, "{}", serde_json::to_string(&facts)?)?;
     for line in std::io::stdin().lines() {
         line?;
-        writeln!(out, "{}", serde_json::to_string(&world.request_counts())?)?;
+        writeln!(out, "{}", world.request_counts().values().sum::<u64>())?;
     }
     Ok(())
 }
