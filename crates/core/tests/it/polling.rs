@@ -31,7 +31,8 @@ async fn an_idle_poll_is_one_request_and_no_write() {
     assert!(matches!(world.poll(&engine, &source).await, Poll::Walked { .. }));
     for _ in 0..3 {
         world.pass_minutes(5);
-        (world.source.take_calls(), world.ledger.take_writes());
+        world.source.take_calls();
+        world.ledger.take_writes();
         assert_eq!(world.poll(&engine, &source).await, Poll::Idle);
         let calls = world.source.take_calls();
         assert_eq!(calls, [SourceCall::List { account: world.account.clone(), page: 1 }]);

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use fitbridge_core::{
     Code, Engine, Failure,
     domain::{Connection, RideId},
-    engine::Eagerness,
+    engine::{Eagerness, Poll},
     ports::{ArchiveError, FileError, Job, Outcome, SourceError},
     testkit::{FailingLedger, FakeRide, FakeSink, Moment, Reply, SeededEntropy, SourceVerb},
 };
@@ -23,13 +23,14 @@ struct Run {
     sinks: Vec<Connection>,
     jobs: Vec<Job>,
     next_ride: u64,
+    uploaded: Vec<u64>,
 }
 
 impl Run {
     async fn new(seed: u64) -> Self {
         let mut world = World::new();
         let chance = SeededEntropy::new(seed);
-        if chance.next_u64() % 2 == 0 {
+        if chance.next_u64().is_multiple_of(2) {
             world.sink = FakeSink::forgetful();
         }
         let first = 1 + chance.next_u64() % 45;
@@ -38,7 +39,17 @@ impl Run {
         let engines = [0, 1].map(|n| world.engine_over(Arc::new(ledgers[n].clone()), ["a", "b"][n]));
         let source = world.connect(&engines[0], None).await;
         let sinks = vec![world.connect_sink(&engines[0], "one", None).await];
-        Self { world, chance, ledgers, engines, source, sinks, jobs: Vec::new(), next_ride: 2000 }
+        Self {
+            world,
+            chance,
+            ledgers,
+            engines,
+            source,
+            sinks,
+            jobs: Vec::new(),
+            next_ride: 2000,
+            uploaded: (1000..1000 + first).collect(),
+        }
     }
 
     fn below(&self, bound: u64) -> u64 {
@@ -93,6 +104,7 @@ impl Run {
         self.next_ride += 1;
         // Some are late: their date is old.
         let id = if self.below(3) == 0 { self.next_ride - 1990 } else { self.next_ride };
+        self.uploaded.push(id);
         let ride = FakeRide { twice: self.below(5) == 0, ..FakeRide::generated(id) };
         let page = u32::try_from(1 + self.below(2)).unwrap();
         if self.below(2) == 0 {
@@ -145,30 +157,43 @@ impl Run {
         self.world.vault.set_away(false);
         self.source = self.world.connect(&self.engines[1], None).await;
         for sink in &mut self.sinks {
-            if self.chance.next_u64() % 4 == 0 {
+            if self.chance.next_u64().is_multiple_of(4) {
                 self.engines[0].disconnect(&self.world.user, &sink.name).await.unwrap();
             }
             *sink = self.world.connect_sink(&self.engines[1], &sink.name, None).await;
         }
     }
 
-    /// Everything works again, and time passes until nothing is left to do.
+    /// Everything works again, and time passes until nothing is left to do. The rider mends what is paused,
+    /// and nothing else: what is not paused has to come right by itself.
     async fn heal(&mut self) {
         self.world.archive.refuse(None);
-        self.reconnect().await;
+        self.world.vault.set_away(false);
+        self.ledgers.iter().for_each(FailingLedger::revive);
         let engine = &self.engines[self.pick(2)];
         for _ in 0..12 {
             self.world.quiet(engine).await;
             for sink in &self.sinks {
-                // Replies that were scripted but not used yet may have paused it again.
+                // Replies that were scripted but not used yet may pause it again.
                 if self.world.connection(engine, &sink.id).await.doc.paused().is_some() {
                     self.world.connect_sink(engine, &sink.name, None).await;
                 }
             }
-            self.world.connect(engine, None).await;
+            if self.world.connection(engine, &self.source.id).await.doc.paused().is_some() {
+                self.world.connect(engine, None).await;
+            }
             self.world.pass_minutes(61);
             engine.load_breakers().await.unwrap();
-            self.world.poll(engine, &self.source).await;
+            let _ = self.world.poll(engine, &self.source).await;
+        }
+        // The daily walk finds what a shifting list hid.
+        self.world.connect(engine, None).await;
+        self.world.pass_minutes(24 * 60);
+        for _ in 0..20 {
+            self.world.pass_minutes(61);
+            if self.world.poll(engine, &self.source).await == Poll::Idle {
+                break;
+            }
         }
         self.world.quiet(engine).await;
     }
@@ -186,10 +211,10 @@ async fn run(seed: u64) {
     for ride in &rides {
         assert_eq!(ride.state.name(), "fetched", "seed {seed}: {ride:?}");
     }
-    let upstream = world.source.identify(&world.source.token(&world.account, None), None).await.unwrap().remove(0);
-    let distinct: std::collections::BTreeSet<_> = upstream.latest.rows.iter().map(|row| row.ride_id).collect();
     let known: std::collections::BTreeSet<_> = rides.iter().map(|ride| ride.rider_id()).collect();
-    assert!(distinct.iter().all(|ride| known.contains(&ride.to_string())), "seed {seed}: a ride was not found");
+    for ride in run.uploaded.iter().filter(|ride| world.source.bytes(&world.account, RideId(**ride)).is_some()) {
+        assert!(known.contains(&ride.to_string()), "seed {seed}: ride {ride} was not found");
+    }
     for sink in &run.sinks {
         let open: Vec<_> = world.deliveries(engine, sink).await;
         let open: Vec<_> = open.iter().filter(|delivery| delivery.state.name() != "delivered").collect();
@@ -198,11 +223,9 @@ async fn run(seed: u64) {
     }
 }
 
-use fitbridge_core::ports::Source as _;
-
 #[tokio::test]
 async fn after_any_trouble_every_ride_is_at_every_sink_exactly_once() {
-    for seed in 0..60 {
+    for seed in 0..30 {
         run(seed).await;
     }
 }
