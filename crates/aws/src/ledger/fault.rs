@@ -110,7 +110,8 @@ fn of_code(code: Option<&str>, message: Option<&str>, status: u16) -> (Fate, Str
             (Fate::Denied, format!("{code}: the AWS credentials are expired or not valid; get new ones"))
         }
         "AccessDeniedException" => (Fate::Denied, format!("{code}: the role lacks a right on this table")),
-        _ if status >= 500 => (Fate::Unknown, told()),
+        // Below 400 it is an answer that cannot be read.
+        _ if !(400..500).contains(&status) => (Fate::Unknown, told()),
         _ if status == 413 => (Fate::Wrong, told()),
         _ => (Fate::Denied, told()),
     }

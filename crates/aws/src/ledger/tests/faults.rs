@@ -73,7 +73,7 @@ async fn what_may_pass_is_tried_again() {
 
 #[tokio::test]
 async fn patience_ends() {
-    let fake = Fake::start(vec![Reply::error(400, "ThrottlingException"); 9]).await;
+    let fake = Fake::start(vec![Reply::error(400, "ThrottlingException"); 99]).await;
     let usage = Arc::new(Usage::default());
     let ledger = fake.ledger().with_usage(Arc::clone(&usage));
     let error = ledger.get(&key("user")).await.unwrap_err();

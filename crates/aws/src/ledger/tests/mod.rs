@@ -5,3 +5,4 @@ mod emulator;
 mod fake;
 mod faults;
 mod requests;
+mod usage;

@@ -85,7 +85,7 @@ async fn a_single_put_carries_its_condition_and_its_id() {
         json!({
             "pk": {"S": "U#ann"}, "sk": {"S": "connection/igpsport-1"},
             "v": {"N": version}, "body": {"S": r#"{"schema":1}"#},
-            "d": {"S": "00007#1"}, "da": {"N": "1700000000123"}, "o": {"S": "poller-1"}, "wk": {"BOOL": false},
+            "d": {"S": "00007#0"}, "da": {"N": "1700000000123"}, "o": {"S": "poller-1"}, "wk": {"BOOL": false},
             "p": {"S": "00007#warm#03"},
         })
     };
