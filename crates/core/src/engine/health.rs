@@ -24,6 +24,8 @@ use crate::{
 struct Provider {
     /// The last answer each connection had: when, and whether it was a refusal.
     answers: BTreeMap<ConnectionId, (Timestamp, bool)>,
+    /// When the old ones among them were last dropped, which looks at all of them.
+    swept_at: Option<Timestamp>,
     failures_in_a_row: u32,
     breaker: Option<Breaker>,
     /// After an open breaker's time one call tries whether the provider is back; until then the others wait.
@@ -129,11 +131,12 @@ impl Engine {
         let was_open = {
             let mut providers = self.health.providers();
             let known = providers.entry(provider.clone()).or_default();
-            if known.answers.len() >= MOST_ANSWERS {
-                let window = self.policy.incident_window;
+            let window = self.policy.incident_window;
+            if known.answers.len() >= MOST_ANSWERS && known.swept_at.is_none_or(|at| later(at, window) < now) {
                 known.answers.retain(|_, (at, _)| later(*at, window) >= now);
+                known.swept_at = Some(now);
             }
-            if known.answers.len() < MOST_ANSWERS {
+            if known.answers.len() < MOST_ANSWERS || known.answers.contains_key(connection) {
                 known.answers.insert(connection.clone(), (now, false));
             }
             known.failures_in_a_row = 0;
