@@ -1,0 +1,14 @@
+# Keyrings start empty; `fitbridge admin vault init` fills them. Each function may read its own only.
+resource "aws_secretsmanager_secret" "KeyringSource" {
+  count       = local.UsesKeyring ? 1 : 0
+  name        = "${var.service_name}/keyring/source"
+  description = "Keys that seal iGPSport tokens. Without them every rider has to connect again."
+  kms_key_id  = local.HasKey ? var.kms_key_arn : null
+}
+
+resource "aws_secretsmanager_secret" "KeyringSink" {
+  count       = local.UsesKeyring ? 1 : 0
+  name        = "${var.service_name}/keyring/sink"
+  description = "Keys that seal the credentials of sinks. Without them every rider has to connect again."
+  kms_key_id  = local.HasKey ? var.kms_key_arn : null
+}
