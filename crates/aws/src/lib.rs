@@ -1,5 +1,12 @@
 //! Under construction.
 
+pub mod archive;
+pub mod context;
+mod failure;
 pub mod ledger;
+pub mod logs;
+pub mod metrics;
+pub mod queue;
+pub mod vault;
 
 pub use ledger::DynamoLedger;

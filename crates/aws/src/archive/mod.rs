@@ -1,0 +1,6 @@
+//! Original files in S3, by SHA-256.
+
+mod credentials;
+mod s3;
+
+pub use s3::{LinkError, S3Archive};

@@ -1,0 +1,126 @@
+//! The clients of AWS, made once from one configuration, and the adapters over them.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use fitbridge_core::{
+    domain::Shard,
+    ports::{ArchiveError, Clock, Key, Ledger, Scope},
+};
+
+use super::environment::{Environment, VaultChoice};
+use crate::{
+    archive::S3Archive,
+    queue::SqsQueue,
+    vault::{KeySource, KeyringVault, PerUserSecretVault, Recovery, Role, SecretsManagerKeys, ServiceVault},
+};
+
+/// No region is configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no AWS region is configured: set AWS_REGION, or a region in the profile")]
+pub struct NoRegion;
+
+/// The clients. They share one configuration and with it their connections and credentials. Where they ask
+/// is decided by the environment as the SDKs read it (`AWS_REGION`, `AWS_ENDPOINT_URL`,
+/// `AWS_ENDPOINT_URL_DYNAMODB`, …), never here.
+#[derive(Debug, Clone)]
+pub struct Clients {
+    config: SdkConfig,
+    /// DynamoDB.
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    /// Secrets Manager.
+    pub secrets: aws_sdk_secretsmanager::Client,
+    /// SQS.
+    pub sqs: aws_sdk_sqs::Client,
+}
+
+impl Clients {
+    /// Reads the SDKs' configuration (environment, profile, role of the function) and makes the clients. No
+    /// call is made.
+    pub async fn connect() -> Result<Self, NoRegion> {
+        let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
+            .retry_config(RetryConfig::standard().with_max_attempts(3))
+            .timeout_config(timeouts())
+            .load()
+            .await;
+        if config.region().is_none() {
+            return Err(NoRegion);
+        }
+        Ok(Self::new(config))
+    }
+
+    /// The clients of a configuration.
+    pub fn new(config: SdkConfig) -> Self {
+        Self {
+            dynamodb: aws_sdk_dynamodb::Client::new(&config),
+            secrets: aws_sdk_secretsmanager::Client::new(&config),
+            sqs: aws_sdk_sqs::Client::new(&config),
+            config,
+        }
+    }
+
+    /// The configuration they were made from.
+    pub fn config(&self) -> &SdkConfig {
+        &self.config
+    }
+
+    /// The vault that the environment chose. `ledger` and `clock` are what a keyring's ciphertext and age
+    /// need.
+    pub fn vault(&self, environment: &Environment, ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>) -> ServiceVault {
+        match &environment.vault {
+            VaultChoice::PerUserSecret => {
+                let recovery = Recovery::days(environment.secret_recovery_days);
+                let prefix = environment.secret_prefix.as_str();
+                ServiceVault::PerUserSecret(PerUserSecretVault::new(self.secrets.clone(), prefix, recovery))
+            }
+            VaultChoice::Keyring { secret } => {
+                let rings = self.keyrings(secret).into_iter().map(|(role, keys)| {
+                    let source: Arc<dyn KeySource> = Arc::new(keys);
+                    (role, source)
+                });
+                ServiceVault::Keyring(KeyringVault::new(ledger, clock, rings))
+            }
+        }
+    }
+
+    /// The keyrings of both roles, in the secrets `{secret}/source` and `{secret}/sink`. Which of them a
+    /// function can read is decided by its rights.
+    pub fn keyrings(&self, secret: &str) -> BTreeMap<Role, SecretsManagerKeys> {
+        let keys = |role: Role| SecretsManagerKeys::new(self.secrets.clone(), format!("{secret}/{role}"));
+        [Role::Source, Role::Sink].map(|role| (role, keys(role))).into()
+    }
+
+    /// The queue of jobs.
+    pub fn queue(&self, environment: &Environment) -> SqsQueue {
+        SqsQueue::new(self.sqs.clone(), &environment.queue_url)
+    }
+
+    /// The archive.
+    pub fn archive(&self, environment: &Environment) -> Result<S3Archive, ArchiveError> {
+        S3Archive::new(&self.config, &environment.bucket, environment.s3_endpoint.as_deref())
+    }
+}
+
+/// Shorter than the functions' own time, so that a call that hangs leaves room for another.
+fn timeouts() -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(2))
+        .operation_attempt_timeout(Duration::from_secs(5))
+        .operation_timeout(Duration::from_secs(15))
+        .build()
+}
+
+/// Makes the first calls of a function while it starts, side by side, since the first connection is what a
+/// cold start costs most: a read of the ledger (a cursor that need not be there) and, where there is one,
+/// the keyring. What fails here is only logged; the work itself meets it again. SQS and S3 are not warmed:
+/// their first call shares what is slow (trust store, random numbers) with these.
+pub async fn warm(ledger: &dyn Ledger, vault: &ServiceVault, role: Role) {
+    let cursor = Key { scope: Scope::System, path: format!("cursor/{}", Shard(0).0) };
+    let (read, ring) = futures::join!(ledger.get(&cursor), vault.warm(role));
+    if let Err(error) = read {
+        tracing::warn!(%error, "the ledger could not be warmed: {error}");
+    }
+    if let Err(error) = ring {
+        tracing::warn!(%error, "the vault could not be warmed: {error}");
+    }
+}

@@ -1,0 +1,9 @@
+//! What a function is given: its environment, read once, and the clients and adapters made from it.
+
+mod clients;
+mod environment;
+mod problems;
+
+pub use clients::{Clients, NoRegion, warm};
+pub use environment::{Environment, VaultChoice};
+pub use problems::{Problem, Problems};

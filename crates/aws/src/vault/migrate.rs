@@ -1,0 +1,174 @@
+//! Moving riders' secrets from one vault to another.
+
+use fitbridge_core::{
+    domain::UserId,
+    ports::{SealedKey, Vault, VaultError},
+    store::{Store, StoreError},
+};
+use secrecy::ExposeSecret;
+
+/// A secret that keeps being renewed while it is moved is read this often.
+const TRIES: usize = 5;
+
+/// What becomes of the secrets in the vault that they are moved from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Originals {
+    /// They stay, until the service runs on the new vault; then move again with [`Originals::Forget`].
+    Keep,
+    /// Each is forgotten once its copy was read back.
+    Forget,
+}
+
+/// What moving a user's secrets did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Migrated {
+    /// Written into the new vault.
+    pub moved: usize,
+    /// There already, the same.
+    pub already_there: usize,
+    /// In neither vault, or no longer to be opened: such a rider has to connect again anyway.
+    pub missing: usize,
+}
+
+/// Why moving stopped. Nothing is lost: run it again.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum MigrateError {
+    /// There is no such user.
+    #[error("there is no user {0}")]
+    NoUser(UserId),
+    /// The ledger failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A vault failed.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The secret changed each time it was read back.
+    #[error("the secret of {0} changes while it is moved: stop the service first")]
+    Changing(fitbridge_core::domain::ConnectionId),
+}
+
+/// Moves the secrets of all of a user's connections. It can be run any number of times, and again after it
+/// was interrupted. With the service running, a secret that was renewed between the two vaults is moved
+/// again; one that is renewed in the old vault afterwards is not seen, so stop the service, move once more,
+/// and start it with the new vault.
+pub async fn migrate(
+    store: &Store,
+    user: &UserId,
+    from: &dyn Vault,
+    to: &dyn Vault,
+    originals: Originals,
+) -> Result<Migrated, MigrateError> {
+    let stored = store.user(user).await?.ok_or_else(|| MigrateError::NoUser(user.clone()))?;
+    let mut migrated = Migrated::default();
+    for connection in &stored.doc.connections {
+        let key = SealedKey { user: user.clone(), connection: connection.clone() };
+        migrate_one(&key, from, to, originals, &mut migrated).await?;
+    }
+    Ok(migrated)
+}
+
+async fn migrate_one(
+    key: &SealedKey,
+    from: &dyn Vault,
+    to: &dyn Vault,
+    originals: Originals,
+    migrated: &mut Migrated,
+) -> Result<(), MigrateError> {
+    let mut written = false;
+    for _ in 0..TRIES {
+        let Some(original) = opened(from, key).await? else {
+            match opened(to, key).await? {
+                Some(_) if written => migrated.moved += 1,
+                Some(_) => migrated.already_there += 1,
+                None => migrated.missing += 1,
+            }
+            return Ok(());
+        };
+        let same = |copy: &secrecy::SecretString| copy.expose_secret() == original.expose_secret();
+        if opened(to, key).await?.is_some_and(|copy| same(&copy)) {
+            if originals == Originals::Forget {
+                from.forget(key).await?;
+            }
+            if written {
+                migrated.moved += 1;
+            } else {
+                migrated.already_there += 1;
+            }
+            return Ok(());
+        }
+        to.seal(key, &original).await?;
+        written = true;
+    }
+    Err(MigrateError::Changing(key.connection.clone()))
+}
+
+/// A secret; `None` where there is none that opens.
+async fn opened(vault: &dyn Vault, key: &SealedKey) -> Result<Option<secrecy::SecretString>, VaultError> {
+    match vault.open(key).await {
+        Ok(secret) => Ok(Some(secret)),
+        Err(VaultError::Missing(_) | VaultError::Unsealable(_)) => Ok(None),
+        Err(error @ VaultError::Unavailable(_)) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use fitbridge_core::{
+        domain::{ConnectionId, User},
+        testkit::{MemoryLedger, MemoryVault},
+    };
+    use secrecy::SecretString;
+
+    use super::*;
+
+    async fn store_with(user: &UserId, connections: &[&str]) -> Store {
+        let store = Store::new(Arc::new(MemoryLedger::default()));
+        let connections = connections.iter().map(|id| ConnectionId::new(*id).unwrap()).collect();
+        let doc = User { user: user.clone(), connections, created_at: "2026-01-01T00:00:00Z".parse().unwrap() };
+        assert!(store.commit(vec![store.create(&doc, None, None).unwrap()]).await.unwrap());
+        store
+    }
+
+    fn key(user: &UserId, connection: &str) -> SealedKey {
+        SealedKey { user: user.clone(), connection: ConnectionId::new(connection).unwrap() }
+    }
+
+    #[tokio::test]
+    async fn secrets_move_once_and_again_without_harm() {
+        let user = UserId::new("rider").unwrap();
+        let store = store_with(&user, &["igpsport-global-1", "intervals-i1", "folder-1"]).await;
+        let (from, to) = (MemoryVault::default(), MemoryVault::default());
+        for connection in ["igpsport-global-1", "intervals-i1"] {
+            from.seal(&key(&user, connection), &SecretString::from(connection)).await.unwrap();
+        }
+        let moved = migrate(&store, &user, &from, &to, Originals::Keep).await.unwrap();
+        assert_eq!(moved, Migrated { moved: 2, already_there: 0, missing: 1 });
+        // Renewed meanwhile, then the last run.
+        let source = key(&user, "igpsport-global-1");
+        from.seal(&source, &SecretString::from("renewed")).await.unwrap();
+        let moved = migrate(&store, &user, &from, &to, Originals::Forget).await.unwrap();
+        assert_eq!(moved, Migrated { moved: 1, already_there: 1, missing: 1 });
+        assert_eq!(to.open(&source).await.unwrap().expose_secret(), "renewed");
+        assert!(matches!(from.open(&source).await, Err(VaultError::Missing(_))));
+        let moved = migrate(&store, &user, &from, &to, Originals::Forget).await.unwrap();
+        assert_eq!(moved, Migrated { moved: 0, already_there: 2, missing: 1 }, "what was moved is counted as there");
+    }
+
+    #[tokio::test]
+    async fn a_vault_that_is_away_stops_it_with_nothing_forgotten() {
+        let user = UserId::new("rider").unwrap();
+        let store = store_with(&user, &["intervals-i1"]).await;
+        let (from, to) = (MemoryVault::default(), MemoryVault::default());
+        let key = key(&user, "intervals-i1");
+        from.seal(&key, &SecretString::from("s")).await.unwrap();
+        to.set_away(true);
+        let stopped = migrate(&store, &user, &from, &to, Originals::Forget).await;
+        assert!(matches!(stopped, Err(MigrateError::Vault(VaultError::Unavailable(_)))));
+        assert_eq!(from.open(&key).await.unwrap().expose_secret(), "s");
+        let nobody = UserId::new("nobody").unwrap();
+        let stopped = migrate(&store, &nobody, &from, &to, Originals::Keep).await;
+        assert_eq!(stopped, Err(MigrateError::NoUser(nobody)));
+    }
+}
