@@ -102,14 +102,6 @@ fn the_list_shows_each_rides_state_here() {
 }
 
 #[test]
-fn a_closed_output_ends_a_command_without_a_panic() {
-    let bench = Bench::new(25);
-    bench.connect_all();
-    let listed = bench.run(&["--json", "completions", "zsh"]).exits(0);
-    assert!(!listed.stderr.contains("panicked"));
-}
-
-#[test]
 fn no_colour_and_no_progress_reach_a_pipe() {
     let bench = Bench::new(3);
     bench.connect_all();

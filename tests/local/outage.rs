@@ -64,7 +64,7 @@ fn a_provider_that_is_away_is_waited_for() {
         bench.sync().exits(0);
         bench.world().set_toggles(Region::Global, |toggles| toggles.outage = outage);
         bench.add_rides(2);
-        for _ in 0..3 {
+        for _ in 0..2 {
             let away = bench.sync();
             assert_eq!((away.code, polls_of(&away)), (Some(2), vec!["away".into()]), "{outage:?}: {away}");
         }

@@ -69,13 +69,25 @@ fn the_vault_and_its_key_are_for_the_rider_alone() {
 }
 
 #[test]
-fn a_made_webhook_secret_is_shown_once_and_kept_sealed() {
+fn a_made_webhook_secret_is_shown_when_it_is_made_and_lies_nowhere_open() {
     let bench = Bench::new(1);
-    // The receiver does not know it yet, so the check when connecting fails, and nothing is kept.
     let url = bench.simulator().webhook_url();
-    let refused = bench.run(&["--json", "connect", "webhook", &url]);
+    // The receiver does not know it yet, so the check when connecting fails, and nothing is kept.
+    let refused = bench.run(&["connect", "webhook", &url]);
     assert_ne!(refused.code, Some(0), "{refused}");
     assert!(bench.run(&["--json", "status"]).exits(0).of_type("connection").is_empty());
+    let text = refused.text();
+    let secret = text.split_whitespace().find(|word| word.starts_with("whsec_")).expect("the secret is shown");
+    bench.world().set_webhook_secrets(&[secret.to_owned()]).expect("a secret of the right form");
+    bench.run_with(&["connect", "webhook", &url, "--secret-stdin"], secret).exits(0);
+    bench.connect_source().exits(0);
+    bench.sync().exits(0);
+    let signed = bench.world().webhook_deliveries();
+    assert_eq!(signed.iter().filter(|delivery| !delivery.id.starts_with("ping_")).count(), 1);
+    for (name, bytes) in bench.home_tree() {
+        let bare = secret.trim_start_matches("whsec_").as_bytes();
+        assert!(!bytes.windows(bare.len()).any(|window| window == bare), "{name}");
+    }
 }
 
 #[test]
