@@ -4,5 +4,7 @@ mod conformance;
 mod emulator;
 mod fake;
 mod faults;
+mod lost;
+mod model;
 mod requests;
 mod usage;
