@@ -131,7 +131,7 @@ async fn parts(machine: &Machine, connections: &[Connection]) -> Outcome {
 
 async fn connect_all(machine: &Machine, tokens: &[String]) -> Outcome<Vec<Connection>> {
     let connect = tokens.iter().enumerate().map(|(number, token)| async move {
-        let user = UserId::new(&format!("rider-{number}"))?;
+        let user = UserId::new(format!("rider-{number}"))?;
         // Nothing is fetched for it, which would change nothing in a poll.
         connect_source(&machine.engine, &user, token, History::None).await
     });
