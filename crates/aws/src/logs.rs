@@ -1,16 +1,16 @@
 //! Logs of a function: JSON, one line per batch at `info`, and a line per failure where it is handled.
 //!
-//! Lambda adds time and request id to what it stores, and its own lines say when an invocation starts and
-//! ends, so a line of ours is about the work only. A line per user and poll would cost more than all
-//! computing does (`debug` has them).
+//! Lambda's own lines say when an invocation starts and ends, so a line of ours is about the work only. A
+//! line per user and poll would cost more than all computing does (`debug` has them). Each line has a
+//! `level` and a `timestamp` (RFC 3339), without which Lambda's filter takes it for one of level INFO.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use tracing::{Level, Subscriber};
 use tracing_subscriber::{
     Layer, Registry,
     filter::LevelFilter,
-    fmt::{MakeWriter, format::JsonFields, time::FormatTime},
+    fmt::{MakeWriter, format::JsonFields},
     layer::SubscriberExt,
 };
 
@@ -36,18 +36,8 @@ where
         .flatten_event(true)
         .with_current_span(true)
         .with_span_list(false)
-        .with_timer(NoTime)
         .with_writer(writer);
     Registry::default().with(lines.with_filter(ours).with_filter(LevelFilter::from_level(level)))
-}
-
-/// Lambda stamps each line as it takes it.
-struct NoTime;
-
-impl FormatTime for NoTime {
-    fn format_time(&self, _: &mut tracing_subscriber::fmt::format::Writer<'_>) -> std::fmt::Result {
-        Ok(())
-    }
 }
 
 /// The one line of a batch of records.
@@ -122,7 +112,7 @@ impl TickLine {
 mod tests {
     use std::{
         io,
-        sync::{Mutex, MutexGuard},
+        sync::{Arc, Mutex, MutexGuard},
     };
 
     use serde_json::{Value, json};
@@ -156,7 +146,9 @@ mod tests {
     fn a_batch_is_one_line_that_reads_and_filters() {
         let batch =
             BatchLine { records: 10, done: 8, failed: 1, refused: 1, given_back: 0, took: Duration::from_millis(1234) };
-        let lines = lines(Level::INFO, || batch.log());
+        let mut lines = lines(Level::INFO, || batch.log());
+        let stamp = lines[0].as_object_mut().unwrap().remove("timestamp").unwrap();
+        assert!(stamp.as_str().unwrap().parse::<jiff::Timestamp>().is_ok(), "{stamp}");
         let expected = json!({
             "level": "INFO",
             "target": "fitbridge_aws::logs",

@@ -73,6 +73,28 @@ impl PerUserSecretVault {
         format!("{}/{}/{}/{}", self.prefix, Role::of(&key.connection), key.user, key.connection)
     }
 
+    /// Puts a value and looks whether it can be read. A secret in its recovery window should refuse the
+    /// value, but one that takes it all the same would be lost with the window's end.
+    async fn replace(&self, name: &str, text: &str) -> Result<(), Obstacle> {
+        self.put(name, text).await?;
+        match self.get(name).await {
+            Err(Obstacle::Deleted) => Err(Obstacle::Deleted),
+            // The value was taken; what else there is, the next one to open it meets.
+            _ => Ok(()),
+        }
+    }
+
+    async fn get(&self, name: &str) -> Result<Option<SecretString>, Obstacle> {
+        let got = self.client.get_secret_value().secret_id(name).version_stage("AWSCURRENT").send().await;
+        let got = got.map_err(|error| match error.as_service_error() {
+            Some(GetSecretValueError::ResourceNotFoundException(_)) => Obstacle::Missing,
+            Some(GetSecretValueError::InvalidRequestException(why)) if says_deleted(why) => Obstacle::Deleted,
+            // A key of KMS that is disabled or out of reach is the operator's to mend, not the rider's.
+            _ => failed(&error),
+        })?;
+        Ok(got.secret_string().map(unescaped))
+    }
+
     async fn put(&self, name: &str, text: &str) -> Result<(), Obstacle> {
         let put = self.client.put_secret_value().secret_id(name).secret_string(text).send().await;
         put.map(drop).map_err(|error| match error.as_service_error() {
@@ -131,16 +153,12 @@ fn unescaped(text: &str) -> SecretString {
 #[async_trait]
 impl Vault for PerUserSecretVault {
     async fn open(&self, key: &SealedKey) -> Result<SecretString, VaultError> {
-        let answer = self.client.get_secret_value().secret_id(self.name(key)).version_stage("AWSCURRENT").send().await;
-        let answer = answer.map_err(|error| match error.as_service_error() {
-            Some(GetSecretValueError::ResourceNotFoundException(_)) => VaultError::Missing(key.connection.clone()),
-            Some(GetSecretValueError::InvalidRequestException(why)) if says_deleted(why) => {
-                VaultError::Missing(key.connection.clone())
-            }
-            // A key of KMS that is disabled or out of reach is the operator's to mend, not the rider's.
-            _ => VaultError::Unavailable(describe(&error)),
-        })?;
-        answer.secret_string().map(unescaped).ok_or_else(|| VaultError::Unsealable(key.connection.clone()))
+        match self.get(&self.name(key)).await {
+            Ok(Some(secret)) => Ok(secret),
+            Ok(None) => Err(VaultError::Unsealable(key.connection.clone())),
+            Err(Obstacle::Failed(error)) => Err(error),
+            Err(_) => Err(VaultError::Missing(key.connection.clone())),
+        }
     }
 
     async fn seal(&self, key: &SealedKey, secret: &SecretString) -> Result<(), VaultError> {
@@ -154,13 +172,13 @@ impl Vault for PerUserSecretVault {
             )));
         }
         // Most seals renew a token, so that is tried first.
-        let mut done = self.put(&name, text).await;
+        let mut done = self.replace(&name, text).await;
         for _ in 0..STEPS {
             done = match done {
                 Ok(()) => return Ok(()),
                 Err(Obstacle::Failed(error)) => return Err(error),
                 Err(Obstacle::Missing) => self.create(&name, text).await,
-                Err(Obstacle::Exists) => self.put(&name, text).await,
+                Err(Obstacle::Exists) => self.replace(&name, text).await,
                 Err(Obstacle::Deleted) => match self.restore(&name).await {
                     Ok(()) => self.put(&name, text).await,
                     Err(obstacle) => Err(obstacle),

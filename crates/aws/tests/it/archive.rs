@@ -1,0 +1,93 @@
+//! The archive over the S3 of the emulator.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use fitbridge_aws::archive::{LinkError, S3Archive};
+use fitbridge_core::{
+    domain::{ContentId, UserId},
+    ports::{Archive, ArchiveError, Put},
+    testkit::conformance,
+};
+use object_store::{ObjectStore, ObjectStoreExt, aws::AmazonS3Builder, path::Path};
+
+use crate::moto;
+
+/// A bucket of the emulator, seen with a client of its own.
+async fn bucket(endpoint: &str, name: &str) -> impl ObjectStore {
+    let create = format!("PUT /{name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    let answer = raw(endpoint, create.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    AmazonS3Builder::new()
+        .with_bucket_name(name)
+        .with_region("us-east-1")
+        .with_endpoint(endpoint)
+        .with_allow_http(true)
+        .with_access_key_id("testing")
+        .with_secret_access_key("testing")
+        .build()
+        .unwrap()
+}
+
+/// Sends a request as it stands and reads the whole answer.
+async fn raw(endpoint: &str, request: &[u8]) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut socket = tokio::net::TcpStream::connect(endpoint.trim_start_matches("http://")).await.unwrap();
+    socket.write_all(request).await.unwrap();
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+fn location(user: &UserId, content: ContentId) -> Path {
+    let sha256 = content.to_string();
+    Path::from_iter(["fit", user.as_str(), &sha256[..2], &format!("{sha256}.fit")])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_s3_archive_conforms() {
+    let Some(endpoint) = moto::endpoint() else { return };
+    let store = bucket(endpoint, "conforms").await;
+    let archive = S3Archive::new(&moto::config(endpoint), "conforms", Some(endpoint)).unwrap();
+    let damage = |user: &UserId, content| {
+        let location = location(user, content);
+        let put = store.put(&location, Bytes::from_static(b"bit rot").into());
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(put)).unwrap();
+    };
+    conformance::archive::suite(&archive, &damage).await;
+}
+
+#[tokio::test]
+async fn a_link_reads_one_file_without_credentials() {
+    let Some(endpoint) = moto::endpoint() else { return };
+    let _bucket = bucket(endpoint, "linked").await;
+    let archive = S3Archive::new(&moto::config(endpoint), "linked", Some(endpoint)).unwrap();
+    let (user, bytes) = (UserId::new("rider").unwrap(), Bytes::from_static(b"the whole ride"));
+    let content = ContentId::of(&bytes);
+    assert_eq!(archive.put(&user, content, bytes).await, Ok(Put::Created));
+    let link = archive.link(&user, content, Duration::from_secs(600)).await.unwrap();
+    let signed: Vec<_> = link.query_pairs().map(|(name, _)| name.into_owned()).collect();
+    for name in ["X-Amz-Expires", "X-Amz-Signature", "X-Amz-SignedHeaders"] {
+        assert!(signed.iter().any(|have| have == name), "{name} in {signed:?}");
+    }
+    assert!(link.query_pairs().any(|(name, value)| name == "X-Amz-Expires" && value == "600"));
+    let get = format!(
+        "GET {}?{} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        link.path(),
+        link.query().unwrap()
+    );
+    let answer = raw(endpoint, get.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("the whole ride"), "{answer}");
+    for life in [Duration::ZERO, Duration::from_secs(8 * 24 * 3600)] {
+        assert_eq!(archive.link(&user, content, life).await, Err(LinkError::Life));
+    }
+}
+
+#[tokio::test]
+async fn a_bucket_that_is_not_there_is_told() {
+    let Some(endpoint) = moto::endpoint() else { return };
+    let archive = S3Archive::new(&moto::config(endpoint), "nowhere", Some(endpoint)).unwrap();
+    let (user, bytes) = (UserId::new("rider").unwrap(), Bytes::from_static(b"x"));
+    let put = archive.put(&user, ContentId::of(&bytes), bytes).await;
+    assert!(matches!(put, Err(ArchiveError::Unavailable(_))), "{put:?}");
+}

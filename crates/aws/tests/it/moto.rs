@@ -1,0 +1,84 @@
+//! One emulator for all tests of this binary. It lives as long as the pipe to it, so it ends with the tests
+//! however they end.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::OnceLock,
+};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
+use fitbridge_aws::context::Clients;
+
+/// Serves on a free port, says where, and ends when nobody listens to it any more.
+const SERVE: &str = "
+import sys
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer(ip_address='127.0.0.1', port=0, verbose=False)
+server.start()
+print('http://%s:%d' % server.get_host_and_port(), flush=True)
+sys.stdin.read()
+";
+
+/// A running emulator.
+struct Moto {
+    endpoint: String,
+    /// Its standard input is the pipe that it lives by.
+    _process: Child,
+}
+
+/// Where the emulator answers; `None`, said once per test, where it is not to be had.
+pub(crate) fn endpoint() -> Option<&'static str> {
+    static MOTO: OnceLock<Result<Moto, String>> = OnceLock::new();
+    match MOTO.get_or_init(start) {
+        Ok(moto) => Some(&moto.endpoint),
+        Err(why) => {
+            println!("{why}");
+            None
+        }
+    }
+}
+
+/// Clients of the emulator.
+pub(crate) fn clients() -> Option<Clients> {
+    endpoint().map(|endpoint| Clients::new(config(endpoint)))
+}
+
+/// A configuration that asks this endpoint with invented credentials.
+pub(crate) fn config(endpoint: &str) -> SdkConfig {
+    let credentials = Credentials::new("testing", "testing", None, None, "tests");
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .region(Region::new("eu-central-1"))
+        .endpoint_url(endpoint)
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .build()
+}
+
+fn start() -> Result<Moto, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let venv = Command::new(root.join(".ci/venv")).output().map_err(|error| skipped(&error.to_string()))?;
+    if !venv.status.success() {
+        let said = String::from_utf8_lossy(&venv.stderr);
+        let why = said.lines().find(|line| line.starts_with("skipped: "));
+        return Err(why.map_or_else(|| skipped(&said), str::to_owned));
+    }
+    let programs = String::from_utf8_lossy(&venv.stdout).trim().to_owned();
+    let mut command = Command::new(Path::new(&programs).join("python"));
+    command.args(["-c", SERVE]).env_remove("MOTO_IAM_LOAD_MANAGED_POLICIES");
+    let process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+    let mut process = process.map_err(|error| skipped(&error.to_string()))?;
+    let mut endpoint = String::new();
+    if let Some(output) = process.stdout.take() {
+        let read = BufReader::new(output).read_line(&mut endpoint);
+        read.map_err(|error| skipped(&error.to_string()))?;
+    }
+    let endpoint = endpoint.trim().to_owned();
+    if endpoint.is_empty() { Err(skipped("it did not start")) } else { Ok(Moto { endpoint, _process: process }) }
+}
+
+fn skipped(why: &str) -> String {
+    format!("skipped: moto could not be installed: {why}")
+}
