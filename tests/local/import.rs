@@ -156,7 +156,7 @@ fn a_folder_that_may_not_be_read_is_named() {
         println!("skipped: root may read every folder");
         return;
     }
-    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0)).expect("changed");
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o000)).expect("changed");
     let told = bench.run(&["import", "closed"]).exits(2);
     std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o700)).expect("changed");
     told.says("closed").says("give yourself the right to read it");

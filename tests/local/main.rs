@@ -18,4 +18,5 @@ mod secrets;
 mod serve;
 mod settings;
 mod token;
+mod tools;
 mod upstream;

@@ -115,9 +115,11 @@ fn undecodable_rows_are_told_and_the_rest_arrives() {
     }
 }
 
+type Change = fn(&mut fitbridge_simulator::Toggles);
+
 #[test]
 fn ways_of_writing_a_list_that_nobody_promised_not_to_use() {
-    let changes: [(&str, fn(&mut fitbridge_simulator::Toggles)); 7] = [
+    let changes: [(&str, Change); 7] = [
         ("sparse rows", |toggles| toggles.sparse_rows = true),
         ("new fields", |toggles| toggles.extra_fields = true),
         ("ids as text", |toggles| toggles.ride_id_as_text = true),
