@@ -172,7 +172,7 @@ variable "old_version_days" {
 }
 
 variable "lag_alarm_seconds" {
-  description = "From a ride's discovery to its delivery, in seconds, of the slowest twentieth; above it the alarm rings."
+  description = "From the discovery of a ride to its delivery, in seconds, for the slowest twentieth of rides; above it the alarm rings."
   type        = number
   default     = 1800
   validation {
