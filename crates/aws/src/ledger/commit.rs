@@ -282,9 +282,16 @@ impl DynamoLedger {
             return Err(CommitError::Conflict(failed));
         }
         let told = format!("table {}: a transaction was cancelled: {}", self.table, reasons.join(", "));
-        let passing = ["None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
-        let may_pass = reasons.iter().all(|reason| passing.contains(&reason.as_str()));
-        Ok(Some(if may_pass { Fault::refused(told) } else { Fault::wrong(told) }))
+        let any = |codes: &[&str]| reasons.iter().any(|reason| codes.contains(&reason.as_str()));
+        let fault = if any(&["ValidationError", "ItemCollectionSizeLimitExceeded"]) {
+            Fault::wrong(told)
+        } else if any(&["AccessDenied"]) {
+            Fault::denied(told)
+        } else {
+            // TransactionConflict, ThrottlingError, ProvisionedThroughputExceeded.
+            Fault::refused(told)
+        };
+        Ok(Some(fault))
     }
 
     fn part(&self, write: Write) -> Result<TransactWriteItem, BuildError> {

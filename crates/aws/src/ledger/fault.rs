@@ -36,6 +36,11 @@ impl Fault {
         Self { fate: Fate::Refused, text }
     }
 
+    /// A request that is refused until somebody acts.
+    pub(super) fn denied(text: String) -> Self {
+        Self { fate: Fate::Denied, text }
+    }
+
     /// A request that is never done.
     pub(super) fn wrong(text: String) -> Self {
         Self { fate: Fate::Wrong, text }

@@ -180,6 +180,9 @@ async fn a_cancelled_transaction_names_the_records_that_were_changed() {
     let fake = Fake::start([cancelled(&["None", "ValidationError", "None"])]).await;
     let answer = fake.ledger().commit(writes()).await;
     assert!(matches!(answer, Err(CommitError::Ledger(LedgerError::Misuse(_)))), "{answer:?}");
+    let fake = Fake::start([cancelled(&["None", "AccessDenied", "None"])]).await;
+    unavailable(fake.ledger().commit(writes()).await);
+    assert_eq!(fake.operations().len(), 1);
     let fake = Fake::start(vec![cancelled(&["TransactionConflict", "None", "None"]); 9]).await;
     unavailable(fake.ledger().commit(writes()).await);
     assert_eq!(fake.operations().len(), 4);

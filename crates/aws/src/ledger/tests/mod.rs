@@ -2,8 +2,10 @@
 
 mod conformance;
 mod emulator;
+mod engine;
 mod fake;
 mod faults;
+mod large;
 mod lost;
 mod model;
 mod requests;
