@@ -114,6 +114,16 @@ pub(crate) enum Command {
         #[command(subcommand)]
         word: Option<Word>,
     },
+    /// Try again what was rejected or given up, when its cause is mended
+    #[command(after_help = "Example:\n  fitbridge retry --all")]
+    Retry {
+        /// Rides
+        #[arg(value_name = "RIDE", required_unless_present = "all")]
+        rides: Vec<String>,
+        /// All of them
+        #[arg(long, conflicts_with = "rides")]
+        all: bool,
+    },
     /// Keep going: poll, fetch, deliver until stopped
     Serve,
     /// Play iGPSport, its file host, Intervals.icu and a webhook receiver on this machine

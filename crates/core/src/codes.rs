@@ -112,7 +112,7 @@ catalogue! {
     SinkSettings "sink_settings" "the settings of this connection cannot be read" "disconnect it and connect it again";
     FolderUnwritable "folder_unwritable" "the folder cannot be written" "check that it is there, and its rights";
     FolderFull "folder_full" "the disk of the folder is full" "make room; it is written again by itself";
-    FolderConflict "folder_conflict" "a different file already has every name for this ride" "move the other files away, then `fitbridge sync`";
+    FolderConflict "folder_conflict" "a different file already has every name for this ride" "move the other files away, then `fitbridge retry RIDE`";
     WebhookRefusedUrl "webhook_refused_url" "the webhook's URL is not an allowed address" "use https and a public address, or name the host in FITBRIDGE_TRUSTED_HOSTS";
     WebhookRedirect "webhook_redirect" "the webhook answered with a redirect, which is not followed" "connect the final URL instead";
     WebhookGone "webhook_gone" "the webhook says it is gone (410)" "connect it again when it is back";
@@ -139,7 +139,7 @@ catalogue! {
     ServeRunning "serve_running" "`serve` already runs on this data" "stop it first, or use another `--home`";
     Settings "settings" "a setting or argument does not do" "correct it as the message says; docs/SETTINGS.md lists all settings";
     // limits of trying
-    AttemptsUsedUp "attempts_used_up" "it failed too often" "when the cause is mended, send it again";
+    AttemptsUsedUp "attempts_used_up" "it failed too often" "when the cause is mended: `fitbridge retry RIDE`, or `fitbridge retry --all`";
     Bug "internal" "FitBridge itself did something it must not do" "please report it with the log";
 }
 

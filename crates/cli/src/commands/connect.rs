@@ -180,7 +180,7 @@ pub(crate) async fn webhook(context: &Context, args: WebhookArgs) -> Result<Exit
     };
     let secret = sealed.map_err(|error| Stop::failed(Failure::from(error)))?;
     let connected = connect_sink(&app, &wish, "webhook", settings, Some(&secret)).await;
-    if connected.is_err() && made {
+    if made && connected.as_ref().is_err_and(|stop| stop.failure.code == Code::WebhookStatus) {
         // A receiver that checks signatures cannot know a secret that was made a moment ago.
         let shown = secrecy::ExposeSecret::expose_secret(&text);
         context.out.note(format!("If the receiver checks signatures, give it this secret: {shown}"));

@@ -9,6 +9,7 @@ mod get;
 mod held;
 mod import;
 mod list;
+mod retry;
 mod serve;
 mod serve_log;
 mod show;
@@ -112,6 +113,7 @@ impl Context {
             Command::Get { ride, output, force } => get::run(&self, &ride, &output, force).await,
             Command::Show { what, svg } => show::run(&self, &what, svg.as_deref()).await,
             Command::Held { word } => held::run(&self, word).await,
+            Command::Retry { rides, all } => retry::run(&self, &rides, all).await,
             Command::Serve => serve::run(&self).await,
             Command::Simulator(args) => simulate::run(&self, &args).await,
             Command::Demo { keep } => demo::run(&self, keep).await,

@@ -18,6 +18,8 @@ pub(crate) async fn run(context: &Context) -> Result<Exit, Stop> {
         ServeLockError::Taken { holder } => Stop::failed(Failure::new(Code::ServeRunning, holder)),
         error @ ServeLockError::Unusable { .. } => Stop::failed(Failure::new(Code::LedgerReadOnly, error.to_string())),
     })?;
+    // How often is polled may have been set anew since the sources were connected.
+    app.engine.replan(&app.user).await?;
     context.out.line(format!("serving {}; stop with Ctrl-C", app.home.display()));
     context.out.record(&json!({ "type": "serving", "home": app.home }));
     let served = serve(&mut app.lanes, stopped()?).await?;

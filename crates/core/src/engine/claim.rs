@@ -9,7 +9,7 @@ use crate::{
         Activity, ActivityId, ActivityState, Connection, ConnectionId, ContentId, Delivery, DeliveryState, Stage,
         UserId,
     },
-    ports::{Claim, Due},
+    ports::{Claim, Due, Task},
     store::{Document, Stored},
 };
 
@@ -26,6 +26,12 @@ impl Engine {
             Some(Due { claim: Some(claim), at, .. }) => *at <= now || self.ports.ledger.is_gone(&claim.owner),
             Some(Due { at, claim: None, .. }) => *at <= now,
         }
+    }
+
+    /// When the record of a job is due that comes next: leased, if it is about to be handed over; at once,
+    /// if it is left to a process that may do it.
+    pub(super) fn due_for(&self, user: &UserId, task: &Task, now: Timestamp) -> Due {
+        if self.may_do(task) { self.handed_over(user, now) } else { Due::at(self.shard(user), now) }
     }
 
     /// A lease for a job that is about to be handed over.

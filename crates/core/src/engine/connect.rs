@@ -159,6 +159,20 @@ impl Engine {
         PlanSlot { shard: self.shard(&connection.user), class, slot }
     }
 
+    /// Moves a rider's sources to the places in the plan that the policy gives them now, after an operator
+    /// changed how often is polled. Writes only what differs.
+    pub async fn replan(&self, user: &UserId) -> Result<(), EngineError> {
+        let Some(stored) = self.store.user(user).await? else { return Ok(()) };
+        for source in self.store.connections(&stored.doc).await? {
+            let slot = source.doc.source().map(|_| self.plan_slot(&source.doc));
+            if slot.is_some() && source.plan != slot {
+                let moved = Stored { plan: slot, ..source.clone() };
+                self.save(&moved, &source.doc, source.due).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Finds a connection by its name or id.
     pub async fn find_connection(&self, user: &UserId, name: &str) -> Result<Stored<Connection>, EngineError> {
         let all = match self.store.user(user).await? {

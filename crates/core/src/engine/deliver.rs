@@ -126,9 +126,9 @@ impl Engine {
                 updated_at: self.now(),
                 ..activity.doc.clone()
             };
-            let due = self.handed_over(&lost.user, self.now());
+            let task = Task::Resolve { activity: lost.id.clone() };
+            let due = self.due_for(&lost.user, &task, self.now());
             if self.save(&activity, &lost, Some(due)).await? {
-                let task = Task::Resolve { activity: lost.id.clone() };
                 self.hand_over(vec![Job { user: lost.user.clone(), task }]).await;
             }
         }

@@ -248,10 +248,10 @@ impl Engine {
                 location: None,
                 broken: broken_before(&claimed.doc.state),
             };
-            let due = self.handed_over(&claimed.doc.user, self.now());
+            let task = Task::Resolve { activity: claimed.doc.id.clone() };
+            let due = self.due_for(&claimed.doc.user, &task, self.now());
             let now_or_asked = back.asked_until.map_or(due, |at| Due::at(self.shard(&claimed.doc.user), at));
             if self.settle_ride(claimed, state, Some(now_or_asked)).await? && back.asked_until.is_none() {
-                let task = Task::Resolve { activity: claimed.doc.id.clone() };
                 self.hand_over(vec![Job { user: claimed.doc.user.clone(), task }]).await;
             }
             return Ok(Fetched::Failed(failure));

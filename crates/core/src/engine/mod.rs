@@ -23,6 +23,7 @@ mod observer;
 mod outcome;
 mod policy;
 mod poll;
+mod redrive;
 mod resolve;
 pub mod secrets;
 mod settle;
@@ -41,7 +42,7 @@ pub use observer::{NoObserver, Observer};
 pub use policy::Policy;
 pub use poll::Poll;
 pub use resolve::Resolved;
-pub use tick::{Eagerness, Tick, Waiting};
+pub use tick::{Eagerness, Tick, Ticket, Waiting};
 pub use upstream::{Upstream, UpstreamPage};
 
 use crate::{
@@ -178,12 +179,18 @@ impl Engine {
         }
     }
 
+    fn may_do(&self, task: &Task) -> bool {
+        self.policy.calls_source || !task.calls_source()
+    }
+
     fn shard(&self, user: &UserId) -> Shard {
         Shard::of(user, self.policy.shards)
     }
 
     /// Hands jobs over. A failure is only logged: the records are leased and come due again. `false` then.
-    async fn hand_over(&self, jobs: Vec<Job>) -> bool {
+    /// Jobs that only another process may do are left to it: their records are due already (`due_for`).
+    async fn hand_over(&self, mut jobs: Vec<Job>) -> bool {
+        jobs.retain(|job| self.may_do(&job.task));
         if jobs.is_empty() {
             return true;
         }

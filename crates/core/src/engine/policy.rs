@@ -11,6 +11,12 @@ pub struct Policy {
     pub shards: u16,
     /// How long a claim holds. Longer than any single step takes (a slow 32 MiB file, a slow upload).
     pub lease: SignedDuration,
+    /// How long a tick has its shard for itself. Longer than a tick takes; what a tick that died was to poll
+    /// waits for so long.
+    pub tick_lease: SignedDuration,
+    /// Whether calls to sources are made here. Where not, rides that need one are left due, for a process
+    /// that may.
+    pub calls_source: bool,
     /// How often a source is polled; every 5 minutes until iGPSport's tolerance is known.
     pub poll_class: PollClass,
     /// Waits between attempts to resolve or fetch a ride. Afterwards it is a dead letter. About five days
@@ -44,6 +50,8 @@ impl Default for Policy {
         Self {
             shards: 1,
             lease: minutes(5),
+            tick_lease: minutes(2),
+            calls_source: true,
             poll_class: PollClass::Warm,
             ride_backoff: vec![
                 SignedDuration::from_secs(30),

@@ -54,7 +54,6 @@ impl Engine {
     async fn wake_rides(&self, source: &Connection, resume: &Resume) -> Result<Option<Resume>, EngineError> {
         let (rides, next) = self.page_of_rides(source, &activity_prefix(source), resume).await?;
         let now = self.now();
-        let due = self.handed_over(&source.user, now);
         for stored in &rides {
             let mut woken = stored.doc.clone();
             match &stored.doc.state {
@@ -72,12 +71,13 @@ impl Engine {
                 _ => continue,
             }
             woken.updated_at = now;
-            if self.save(stored, &woken, Some(due.clone())).await? {
+            let task = match woken.state.stage() {
+                Some(crate::domain::Stage::Fetch) => Task::Fetch { activity: woken.id.clone() },
+                _ => Task::Resolve { activity: woken.id.clone() },
+            };
+            let due = self.due_for(&woken.user, &task, now);
+            if self.save(stored, &woken, Some(due)).await? {
                 self.ports.observer.activity(&woken);
-                let task = match woken.state.stage() {
-                    Some(crate::domain::Stage::Fetch) => Task::Fetch { activity: woken.id.clone() },
-                    _ => Task::Resolve { activity: woken.id.clone() },
-                };
                 self.hand_over(vec![Job { user: woken.user, task }]).await;
             }
         }

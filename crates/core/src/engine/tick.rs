@@ -27,6 +27,14 @@ pub struct Tick {
     pub due: usize,
 }
 
+/// A tick that has begun: the shard's cursor is claimed for it until it is finished or given back.
+#[derive(Debug)]
+#[must_use = "until it is finished or given back, no other tick of the shard polls"]
+pub struct Ticket {
+    cursor: Stored<Cursor>,
+    minute: i64,
+}
+
 /// What counts as due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Eagerness {
@@ -42,21 +50,49 @@ impl Engine {
     /// source once, and what is due. At most two writes of its own: the cursor, claimed and done.
     #[tracing::instrument(skip_all, fields(shard = shard.0))]
     pub async fn tick(&self, shard: Shard) -> Result<Tick, EngineError> {
-        self.load_breakers().await?;
-        let now = self.now();
-        let minute = now.as_second().div_euclid(60);
         let mut tick = Tick::default();
-        if let Some(cursor) = self.claim_cursor(shard, minute, now).await? {
-            let from = cursor.doc.done_minute.saturating_add(1).max(minute - LONGEST_PERIOD + 1);
-            let jobs = self.planned_polls(shard, from..=minute).await?;
-            tick.polls = jobs.len();
+        if let Some((ticket, polls)) = self.begin_tick(shard).await? {
+            tick.polls = polls.len();
             // Polls are no records that come due again: minutes whose polls were not taken are not done.
-            let done_minute = if self.hand_over(jobs).await { minute } else { cursor.doc.done_minute };
-            let done = Cursor { shard, done_minute, claimed: None };
-            self.save(&cursor, &done, None).await?;
+            if self.hand_over(polls).await {
+                self.finish_tick(ticket).await?;
+            } else {
+                self.give_tick_back(ticket).await?;
+            }
         }
         tick.due = self.sweep(shard, Eagerness::Due).await?;
         Ok(tick)
+    }
+
+    /// Begins a tick: claims the shard's cursor and names the polls of all minutes since the last one that
+    /// was done, each source once. `None` when this minute is done, or another tick is at work. Whoever
+    /// makes the polls itself calls [`Engine::finish_tick`] afterwards, so that no poll is lost with it; a
+    /// tick that dies in between is made up for once its claim has ended (`Policy::tick_lease`).
+    pub async fn begin_tick(&self, shard: Shard) -> Result<Option<(Ticket, Vec<Job>)>, EngineError> {
+        self.load_breakers().await?;
+        let now = self.now();
+        let minute = now.as_second().div_euclid(60);
+        let Some(cursor) = self.claim_cursor(shard, minute, now).await? else { return Ok(None) };
+        let from = cursor.doc.done_minute.saturating_add(1).max(minute - LONGEST_PERIOD + 1);
+        let polls = self.planned_polls(shard, from..=minute).await?;
+        Ok(Some((Ticket { cursor, minute }, polls)))
+    }
+
+    /// Marks a tick's minutes as done; `false` when another tick took them over meanwhile.
+    pub async fn finish_tick(&self, ticket: Ticket) -> Result<bool, EngineError> {
+        let minute = ticket.minute;
+        self.release(ticket, minute).await
+    }
+
+    /// Gives a tick back whose polls were not all made: the next one makes them.
+    pub async fn give_tick_back(&self, ticket: Ticket) -> Result<bool, EngineError> {
+        let minute = ticket.cursor.doc.done_minute;
+        self.release(ticket, minute).await
+    }
+
+    async fn release(&self, ticket: Ticket, done_minute: i64) -> Result<bool, EngineError> {
+        let done = Cursor { shard: ticket.cursor.doc.shard, done_minute, claimed: None };
+        self.save(&ticket.cursor, &done, None).await
     }
 
     /// Hands over what is due in a shard, and says how much that was.
@@ -73,7 +109,7 @@ impl Engine {
         minute: i64,
         now: Timestamp,
     ) -> Result<Option<Stored<Cursor>>, EngineError> {
-        let until = super::policy::later(now, self.policy.lease);
+        let until = super::policy::later(now, self.policy.tick_lease);
         let claimed = Some(CursorClaim { owner: self.owner.clone(), until });
         let key = Key::cursor(shard);
         let Some(mut stored) = self.store.read::<Cursor>(&key).await? else {

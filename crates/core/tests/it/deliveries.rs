@@ -197,3 +197,20 @@ async fn all_attempts_of_a_delivery_have_one_id_and_say_the_same() {
     assert_eq!(made.iter().map(|(_, number)| *number).collect::<Vec<_>>(), [1, 2, 3, 4]);
     assert!(made.iter().all(|(id, _)| *id == made[0].0 && !id.contains('.')), "{made:?}");
 }
+
+#[tokio::test]
+async fn only_a_redrive_leaves_what_was_given_up() {
+    let (world, engine, sink) = setup(FakeSink::default()).await;
+    world.sink.reply_next(Reply::Say(Outcome::Rejected(Code::SinkRejected.into())));
+    world.quiet(&engine).await;
+    let state = world.delivery_state(&engine, &sink).await;
+    assert!(matches!(state, DeliveryState::Rejected { .. }), "{state:?}");
+    engine.sweep(SHARD, Eagerness::Eager).await.unwrap();
+    world.work(&engine).await;
+    assert_eq!(attempts(&world.sink.take_calls()), 1, "nobody tries it again by himself");
+
+    assert_eq!(engine.redrive(&sink.user, None).await.unwrap(), 1);
+    world.quiet(&engine).await;
+    assert_eq!(world.at(&sink), world.files_of([1]));
+    assert_eq!(engine.redrive(&sink.user, None).await.unwrap(), 0, "there is nothing more");
+}

@@ -193,3 +193,48 @@ async fn due_records_that_nobody_understands_do_not_stand_in_the_way() {
     }
     assert_eq!(world.at(&sink), world.files_of(1..5));
 }
+
+#[tokio::test]
+async fn a_tick_is_done_only_when_its_polls_were_made() {
+    let world = riders(PollClass::Hot, 5).await;
+    let engine = world.engine("a");
+    let (ticket, polls) = engine.begin_tick(SHARD).await.unwrap().unwrap();
+    assert_eq!(polls.len(), 5);
+    assert!(world.engine("b").begin_tick(SHARD).await.unwrap().is_none(), "one tick at a time");
+    assert!(engine.give_tick_back(ticket).await.unwrap());
+
+    // Whoever dies with its polls leaves them to the next, once its claim has ended.
+    let died = world.engine("b").begin_tick(SHARD).await.unwrap().unwrap();
+    assert_eq!(died.1.len(), 5, "what was given back is there at once");
+    world.clock.advance(world.policy.tick_lease);
+    let (ticket, polls) = world.engine("c").begin_tick(SHARD).await.unwrap().unwrap();
+    assert_eq!(polls.len(), 5);
+    assert!(!engine.finish_tick(died.0).await.unwrap(), "it has lost its claim");
+    assert!(engine.finish_tick(ticket).await.unwrap());
+    assert!(engine.begin_tick(SHARD).await.unwrap().is_none(), "the minute is done");
+}
+
+#[tokio::test]
+async fn what_needs_the_source_is_left_to_those_who_may_call_it() {
+    let mut world = World::new();
+    world.source.upload_many(&world.account, 1..2);
+    let poller = world.engine("poller");
+    world.policy.calls_source = false;
+    let sink = world.engine("sink");
+    let source = world.connect(&poller, None).await;
+    let account = world.connect_sink(&poller, "s", None).await;
+    poller.poll(&world.user, &source.id).await.unwrap();
+    let resolve = world.queue.take().remove(0);
+    poller.work(&resolve).await.unwrap();
+
+    let ride = fitbridge_core::domain::RideId(1);
+    world.source.files().fail_next(&world.account, ride, FileError::Gone(Code::FileGone.into()));
+    world.source.take_calls();
+    world.drain(&sink).await;
+    assert_eq!(world.source.take_calls(), [], "the stale location is not asked for by the sink");
+    let due = world.ledger.due(SHARD, world.now(), 10).await.unwrap();
+    assert!(due.iter().any(|row| row.key.path.starts_with("activity/")), "it is due at once: {due:?}");
+    poller.sweep(SHARD, Eagerness::Due).await.unwrap();
+    world.drain(&poller).await;
+    assert_eq!(world.at(&account), world.files_of(1..2));
+}

@@ -1,0 +1,38 @@
+//! `fitbridge retry`: begin anew with what was given up.
+
+use std::sync::Arc;
+
+use fitbridge_core::ports::Clock;
+use fitbridge_local::SystemClock;
+
+use super::{
+    Context, find,
+    sync::{connections, print_deliveries},
+    tally::Tally,
+};
+use crate::exit::{Exit, Stop};
+
+/// Puts rides and deliveries back to work and works on them.
+pub(crate) async fn run(context: &Context, rides: &[String], all: bool) -> Result<Exit, Stop> {
+    let tally = Arc::new(Tally::new(SystemClock.now(), context.out.progress("retry")));
+    let mut app = context.open_watched(Arc::clone(&tally) as _)?;
+    let mut begun = 0;
+    if all {
+        begun += app.engine.redrive(&app.user, None).await?;
+    }
+    for ride in rides {
+        let ride = find::ride(&app, ride).await?;
+        begun += app.engine.redrive(&app.user, Some(&ride.id)).await?;
+    }
+    app.lanes.drain().await;
+    tally.bar().finish_and_clear();
+    let sinks: Vec<_> = connections(&app).await?.into_iter().filter(|one| one.sink().is_some()).collect();
+    let counts = tally.counts(&sinks);
+    for record in tally.records(&sinks) {
+        context.out.record(&record);
+    }
+    context.out.line(format!("{begun} rides and deliveries were begun anew"));
+    let exit = print_deliveries(context, &tally, &counts);
+    context.out.record(&counts.record());
+    Ok(exit)
+}
