@@ -15,7 +15,7 @@ pub const NAMESPACE: &str = "FitBridge";
 /// Most values of one metric in a line, as the format's specification has it.
 const MAX_VALUES: usize = 100;
 
-/// The unit of a metric, as CloudWatch names it.
+/// The unit of a metric, as `CloudWatch` names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// A number of things.
@@ -27,7 +27,7 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// As CloudWatch names it.
+    /// As `CloudWatch` names it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Count => "Count",
@@ -49,7 +49,7 @@ macro_rules! metrics {
             /// Every metric.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
-            /// Its name in CloudWatch.
+            /// Its name in `CloudWatch`.
             pub fn name(self) -> &'static str {
                 match self { $(Self::$name => stringify!($name),)* }
             }

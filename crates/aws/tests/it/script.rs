@@ -9,7 +9,7 @@ use axum::{
     Router,
     body::Bytes,
     extract::State,
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, Method, StatusCode, Uri, header},
     response::IntoResponse,
 };
 use fitbridge_aws::context::Clients;
@@ -28,6 +28,7 @@ pub(crate) struct Asked {
 struct Script {
     answers: VecDeque<(u16, Value)>,
     asked: Vec<Asked>,
+    heads: Vec<(String, HeaderMap)>,
 }
 
 /// The server.
@@ -50,13 +51,23 @@ pub(crate) fn error(status: u16, code: &str, message: &str) -> (u16, Value) {
 impl Scripted {
     /// Gives these answers in turn, then errors of the server.
     pub(crate) async fn start(answers: impl IntoIterator<Item = (u16, Value)>) -> Self {
-        let script = Script { answers: answers.into_iter().collect(), asked: Vec::new() };
+        let script = Script { answers: answers.into_iter().collect(), ..Script::default() };
         let script = Arc::new(Mutex::new(script));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let app = Router::new().fallback(answer).with_state(Arc::clone(&script));
         tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         Self { endpoint, script }
+    }
+
+    /// Where it answers.
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Method and path of every request with its headers, in order.
+    pub(crate) fn heads(&self) -> Vec<(String, HeaderMap)> {
+        self.script.lock().unwrap().heads.clone()
     }
 
     /// Clients that ask it, and do not try again.
@@ -76,13 +87,22 @@ impl Scripted {
     }
 }
 
-async fn answer(State(script): State<Arc<Mutex<Script>>>, headers: HeaderMap, body: Bytes) -> impl IntoResponse {
+async fn answer(
+    State(script): State<Arc<Mutex<Script>>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> impl IntoResponse {
     let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
     let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
     let mut script = script.lock().unwrap();
     script.asked.push(Asked { operation, body });
+    script.heads.push((format!("{method} {}", uri.path()), headers));
     let (status, body) = script.answers.pop_front().unwrap_or_else(|| error(500, "InternalFailure", "nothing left"));
     let status = StatusCode::from_u16(status).unwrap();
-    (status, [(header::CONTENT_TYPE, "application/x-amz-json-1.1")], body.to_string())
+    // A text is sent as it is, for services that do not speak JSON.
+    let body = body.as_str().map_or_else(|| body.to_string(), str::to_owned);
+    (status, [(header::CONTENT_TYPE, "application/x-amz-json-1.1"), (header::ETAG, "\"etag-1\"")], body)
 }

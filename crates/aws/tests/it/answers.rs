@@ -1,19 +1,24 @@
 //! What no emulator shows: requests letter by letter, throttling, partial failures, expired credentials,
 //! answers of AWS that moto words otherwise.
 
+use bytes::Bytes;
 use fitbridge_aws::{
+    archive::S3Archive,
     queue::SqsQueue,
     vault::{PerUserSecretVault, Recovery},
 };
 use fitbridge_core::{
-    domain::{ActivityId, UserId},
-    ports::{Job, Task, Vault, VaultError, WorkQueue},
+    domain::{ActivityId, ContentId, UserId},
+    ports::{Archive, ArchiveError, Job, Put, Task, Vault, VaultError, WorkQueue},
     testkit::conformance::vault::key,
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use crate::script::{Asked, Scripted, done, error};
+use crate::{
+    moto,
+    script::{Asked, Scripted, done, error},
+};
 
 const NAME: &str = "fitbridge/source/rider/igpsport-global-1";
 const MARKED: &str = "You can't perform this operation on the secret because it was marked for deletion.";
@@ -137,8 +142,7 @@ async fn a_batch_is_sent_letter_by_letter() {
     let taken = json!({ "Successful": [{ "Id": "0", "MessageId": "m", "MD5OfMessageBody": "ad5fa9cf67e68cf52d46ef4b1d36b4da" }] });
     let server = Scripted::start([done(taken)]).await;
     let queue = SqsQueue::new(server.clients().sqs, "http://queue/1/jobs");
-    // Whether the digest of the answer is right is the SDK's business; the request is ours.
-    let _ = queue.hand_over(jobs(1)).await;
+    queue.hand_over(jobs(1)).await.unwrap();
     let entry = json!({
         "Id": "0",
         "MessageBody": "{\"v\":1,\"user\":\"rider\",\"task\":\"fetch\",\"activity\":\"a-0\"}",
@@ -159,4 +163,51 @@ async fn what_was_not_taken_is_told_and_the_rest_is_sent() {
     let error = queue.hand_over(jobs(30)).await.unwrap_err().to_string();
     assert_eq!(server.asked().len(), 3, "each batch is tried");
     assert!(error.contains("12 of 30 jobs were not taken: RequestThrottled"), "{error}");
+}
+
+async fn put(answers: impl IntoIterator<Item = (u16, Value)>) -> (Scripted, Result<Put, ArchiveError>) {
+    let server = Scripted::start(answers).await;
+    let archive = S3Archive::new(&moto::config(server.endpoint()), "fit", Some(server.endpoint())).unwrap();
+    let bytes = Bytes::from_static(b"ride");
+    let put = archive.put(&UserId::new("rider").unwrap(), ContentId::of(&bytes), bytes).await;
+    (server, put)
+}
+
+/// Method, path and condition of each request.
+fn conditions(server: &Scripted) -> Vec<(String, Option<String>)> {
+    let condition = |headers: &axum::http::HeaderMap| {
+        let of = |name: &str| Some(format!("{name}: {}", headers.get(name)?.to_str().ok()?));
+        of("if-none-match").or_else(|| of("if-match"))
+    };
+    server.heads().iter().map(|(head, headers)| (head.clone(), condition(headers))).collect()
+}
+
+#[tokio::test]
+async fn a_file_is_put_once_and_with_its_checksum() {
+    let (server, put) = self::put([done(Value::from(""))]).await;
+    assert_eq!(put, Ok(Put::Created));
+    let place = format!("/fit/fit/rider/{}/{}.fit", &ContentId::of(b"ride").to_string()[..2], ContentId::of(b"ride"));
+    assert_eq!(conditions(&server), [(format!("PUT {place}"), Some("if-none-match: *".into()))]);
+    let checksum = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, ContentId::of(b"ride").as_bytes());
+    assert_eq!(server.heads()[0].1["x-amz-checksum-sha256"], checksum);
+}
+
+#[tokio::test]
+async fn a_file_that_is_there_is_looked_at_and_a_damaged_one_replaced() {
+    let taken = || (412, Value::from("<Error><Code>PreconditionFailed</Code></Error>"));
+    let (_server, put) = self::put([taken(), done(Value::from("ride"))]).await;
+    assert_eq!(put, Ok(Put::AlreadyThere));
+    let (server, put) = self::put([taken(), done(Value::from("rot")), done(Value::from(""))]).await;
+    assert_eq!(put, Ok(Put::Created));
+    let conditions: Vec<_> = conditions(&server).into_iter().map(|(_, condition)| condition).collect();
+    let expected = [Some("if-none-match: *".to_owned()), None, Some("if-match: \"etag-1\"".to_owned())];
+    assert_eq!(conditions, expected, "exactly the copy that was seen is replaced");
+}
+
+#[tokio::test]
+async fn a_refused_put_is_unavailable() {
+    let denied = (403, Value::from("<Error><Code>AccessDenied</Code></Error>"));
+    let (server, put) = self::put([denied]).await;
+    assert!(matches!(put, Err(ArchiveError::Unavailable(_))), "{put:?}");
+    assert_eq!(server.heads().len(), 1, "it is not tried again");
 }
