@@ -1,6 +1,7 @@
 //! Helpers of the end-to-end tests: a bench with the simulated outside world and a data folder of its own,
 //! and the built `fitbridge` binary, run as a person runs it.
 
+mod arrivals;
 mod bench;
 mod binary;
 mod kill;
