@@ -17,6 +17,8 @@ provider "aws" {
   skip_metadata_api_check     = true
   skip_region_validation      = true
   s3_use_path_style           = true
+  # What the emulator has not should fail, not be asked for during minutes.
+  max_retries = 2
   endpoints {
     cloudwatch     = var.endpoint
     codedeploy     = var.endpoint

@@ -71,6 +71,10 @@ class Parameters(unittest.TestCase):
                     for part in bound if isinstance(bound, list) else [bound]:
                         self.assertIn(str(part), condition)
 
+    def test_where_alarms_go_has_to_be_said(self):
+        # Without a default CloudFormation refuses a stack before it makes anything.
+        self.assertEqual([name for name, its in template().parameters.items() if "Default" not in its], ["AlarmEmail"])
+
     def test_each_is_grouped_and_described(self):
         groups = template().raw["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
         grouped = [name for group in groups for name in group["Parameters"]]
