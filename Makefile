@@ -23,7 +23,7 @@ run: setup ## The main job, against the built-in simulator; ends by itself withi
 
 test: setup ## Everything: unit, conformance, property and end-to-end tests
 	$(CARGO) build -p fitbridge
-	$(CARGO) test --workspace
+	RUST_TEST_THREADS=4 $(CARGO) test --workspace
 
 lint: setup ## Formatting, clippy, docs, dependency policy
 	$(CARGO) fmt --all --check

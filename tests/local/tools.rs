@@ -42,3 +42,17 @@ fn the_simulator_tells_how_to_connect_to_it_and_stops_when_asked() {
     simulator.terminate();
     simulator.finish().exits(0);
 }
+
+#[test]
+fn the_demo_ends_by_itself_with_every_ride_everywhere_and_faults_healed() {
+    let bench = Bench::new(0);
+    let demo = bench.run(&["--json", "demo"]).exits(0);
+    let summary = demo.summary();
+    let rides = summary["rides"].as_u64().unwrap_or(0);
+    assert!(rides >= 40, "{summary}");
+    for place in ["intervals", "folder", "webhook"] {
+        assert_eq!(summary[place].as_u64(), Some(rides), "{place}: {summary}");
+    }
+    assert_eq!((summary["missing"].as_u64(), summary["doubled"].as_u64()), (Some(0), Some(0)), "{summary}");
+    assert!(summary["healed"].as_u64() > Some(0), "faults were played: {summary}");
+}
