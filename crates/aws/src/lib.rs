@@ -7,6 +7,7 @@ pub mod ledger;
 pub mod logs;
 pub mod metrics;
 pub mod queue;
+pub mod run;
 pub mod vault;
 
 pub use ledger::DynamoLedger;

@@ -14,7 +14,7 @@ use fitbridge_core::{
 };
 use fitbridge_fit::port::FitScanner;
 use fitbridge_http::UrlGuard;
-use fitbridge_igpsport::{Client, Endpoints, FileHost, IgpsportSource, Region};
+use fitbridge_igpsport::{Endpoints, FileHost, IgpsportSource};
 use fitbridge_local::{
     FileVault, FolderArchive, Nothing, OpenError, OwnerGuard, Owners, SqliteLedger, SystemClock, SystemEntropy,
     run::{Lanes, Limits, LocalQueue, Paced},
@@ -139,23 +139,14 @@ impl App {
     }
 }
 
-/// The clients of both regions. A replaced host is never mixed with a real one: a test's token must not
-/// reach the real service, nor the other way round. Where one is replaced, it plays the other one too.
+/// The clients of both regions.
 fn source(settings: &Settings) -> Result<IgpsportSource, Stop> {
-    let (global, china) = (settings.igpsport_url.as_ref(), settings.igpsport_china_url.as_ref());
-    let urls = [(Region::Global, global.or(china)), (Region::China, china.or(global))];
-    let endpoints = urls.into_iter().map(|(region, url)| match url {
-        None => Ok(Endpoints::of(region)),
-        Some(url) => {
-            let wrong = |error: &dyn std::fmt::Display| usage(&format!("the URL of iGPSport {region}: {error}"));
-            let url = url::Url::parse(url).map_err(|error| wrong(&error))?;
-            Endpoints::with_api(region, url).map_err(|error| wrong(&error))
-        }
-    });
-    let endpoints = endpoints.collect::<Result<Vec<_>, Stop>>()?;
-    let http = fitbridge_http::api_client(&fitbridge_http::ApiOptions::default());
-    let http = http.map_err(|error| internal(Code::Bug, &error))?;
-    Ok(IgpsportSource::over(endpoints.into_iter().map(|endpoints| Client::over(http.clone(), endpoints))))
+    let wrong = |error: &dyn std::fmt::Display| usage(&format!("the URL of iGPSport: {error}"));
+    let url = |text: &Option<String>| text.as_deref().map(url::Url::parse).transpose();
+    let global = url(&settings.igpsport_url).map_err(|error| wrong(&error))?;
+    let china = url(&settings.igpsport_china_url).map_err(|error| wrong(&error))?;
+    let endpoints = Endpoints::of_both(global, china).map_err(|error| wrong(&error))?;
+    IgpsportSource::new(endpoints).map_err(|error| internal(Code::Bug, &error))
 }
 
 /// Only the rider may look into the data folder: it holds rides and sealed secrets.

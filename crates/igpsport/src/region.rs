@@ -93,6 +93,22 @@ impl Endpoints {
         Ok(Self { api, ..Self::of(region) })
     }
 
+    /// Both regions, each at its real host or at the one given. A replaced host is never mixed with a real
+    /// one: a test's token must not reach the real service, nor the other way round. Where one is replaced,
+    /// it plays the other one too.
+    ///
+    /// # Errors
+    /// As [`Endpoints::with_api`].
+    pub fn of_both(global: Option<Url>, china: Option<Url>) -> Result<Vec<Self>, BadEndpoint> {
+        let (for_global, for_china) = (global.clone().or_else(|| china.clone()), china.or(global));
+        let both = [(Region::Global, for_global), (Region::China, for_china)];
+        let endpoints = both.into_iter().map(|(region, api)| match api {
+            Some(api) => Self::with_api(region, api),
+            None => Ok(Self::of(region)),
+        });
+        endpoints.collect()
+    }
+
     /// The region.
     #[must_use]
     pub fn region(&self) -> Region {

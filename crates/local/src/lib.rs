@@ -11,7 +11,8 @@ mod serve_lock;
 mod vault;
 
 pub use archive::FolderArchive;
-pub use clock::{ScaledClock, SystemClock, SystemEntropy};
+pub use clock::ScaledClock;
+pub use fitbridge_host::{SystemClock, SystemEntropy};
 pub use ledger::{OpenError, SqliteLedger};
 pub use nothing::Nothing;
 pub use owners::{OwnerError, OwnerGuard, Owners};

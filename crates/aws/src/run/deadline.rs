@@ -1,0 +1,76 @@
+//! When an invocation has to end.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+/// What the end of an invocation takes: marking the tick, writing metrics, the answer.
+const CLOSING: Duration = Duration::from_secs(2);
+/// A walk over a list with hundreds of pages takes longer; it is cut, and begun again a tick later.
+const OF_A_POLL: Duration = Duration::from_secs(15);
+/// A slow file of 32 MiB, or a slow upload of one.
+const OF_A_RECORD: Duration = Duration::from_secs(70);
+
+/// Until when an invocation may begin things, and when it has to end what is not finished.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline {
+    begin_until: Instant,
+    end: Instant,
+}
+
+impl Deadline {
+    /// With so much time left, of which what is begun may need `reserve`. A function with little time uses
+    /// at least half of it.
+    pub fn new(left: Duration, reserve: Duration) -> Self {
+        let now = Instant::now();
+        let begin_until = now + left.saturating_sub(reserve).max(left / 2);
+        Self { begin_until, end: now + left.saturating_sub(CLOSING.min(left / 4)) }
+    }
+
+    /// The poller's, for an invocation that Lambda ends at `deadline_ms` (since 1970).
+    pub fn of_poller(deadline_ms: u64, now: Timestamp) -> Self {
+        Self::new(left(deadline_ms, now), OF_A_POLL)
+    }
+
+    /// The sink's, for an invocation that Lambda ends at `deadline_ms` (since 1970).
+    pub fn of_sink(deadline_ms: u64, now: Timestamp) -> Self {
+        Self::new(left(deadline_ms, now), OF_A_RECORD)
+    }
+
+    /// Whether there is time to begin something.
+    pub fn may_begin(&self) -> bool {
+        Instant::now() < self.begin_until
+    }
+
+    /// When everything has to be finished.
+    pub fn end(&self) -> Instant {
+        self.end
+    }
+}
+
+fn left(deadline_ms: u64, now: Timestamp) -> Duration {
+    let now = u64::try_from(now.as_millisecond()).unwrap_or(0);
+    Duration::from_millis(deadline_ms.saturating_sub(now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_begun_that_could_not_be_finished() {
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let at = |ms: u64| u64::try_from(now.as_millisecond()).unwrap() + ms;
+        let deadline = Deadline::of_poller(at(55_000), now);
+        assert!(deadline.may_begin());
+        tokio::time::advance(Duration::from_secs(39)).await;
+        assert!(deadline.may_begin());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(!deadline.may_begin() && Instant::now() < deadline.end());
+        tokio::time::advance(Duration::from_secs(13)).await;
+        assert!(Instant::now() >= deadline.end());
+        assert!(!Deadline::of_sink(at(0), now).may_begin(), "no time is left at all");
+        assert!(Deadline::of_sink(at(10_000), now).may_begin(), "a short time is used by half");
+    }
+}

@@ -1,0 +1,206 @@
+//! Putting the adapters of a function together.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use fitbridge_core::{
+    Engine, Policy,
+    domain::{OwnerId, Service},
+    engine::Ports,
+    ports::{Archive, Clock, Entropy, Files, Ledger, Sink, Source, Vault, WorkQueue},
+};
+use fitbridge_fit::port::FitScanner;
+use fitbridge_host::{Paced, SystemClock, SystemEntropy};
+use fitbridge_http::UrlGuard;
+use fitbridge_igpsport::{Endpoints, FileHost, IgpsportSource};
+use fitbridge_sinks::{
+    intervals,
+    registry::{Options, Registry},
+};
+use url::Url;
+
+use super::{Absent, Poller, SinkWorker};
+use crate::{
+    DynamoLedger,
+    context::{Clients, Environment, NoRegion, Problems, warm},
+    ledger::DEFAULT_BUCKETS,
+    logs,
+    metrics::{Metric, Metrics, MetricsObserver},
+    queue::{InProcessQueue, RoutedQueue, SinkQueue},
+    vault::{Role, ServiceVault},
+};
+
+/// Longest time of a call to a sink; uploads of large files get more, in proportion.
+const SINK_TIMEOUT: Duration = Duration::from_secs(40);
+/// Polls and resolves at a time, where no rate is set.
+const POLLS_AT_A_TIME: usize = 128;
+
+/// Why a function cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The environment does not do.
+    #[error(transparent)]
+    Environment(#[from] Problems),
+    /// No region is configured.
+    #[error(transparent)]
+    Region(#[from] NoRegion),
+    /// A setting that only its user can judge does not do.
+    #[error("{0}")]
+    Setting(String),
+    /// TLS, or a client, cannot be set up.
+    #[error("a client cannot be made: {0}")]
+    Client(String),
+}
+
+fn client(error: impl std::fmt::Display) -> StartError {
+    StartError::Client(error.to_string())
+}
+
+/// What every program over the service's storage is made from.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// The settings.
+    pub environment: Environment,
+    /// The clients of AWS.
+    pub clients: Clients,
+    /// The ledger.
+    pub ledger: DynamoLedger,
+    /// The vault.
+    pub vault: ServiceVault,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    owner: OwnerId,
+    guard: Arc<UrlGuard>,
+}
+
+impl Parts {
+    /// Starts a function: understands these variables, begins its log, and makes its clients. No call is
+    /// made.
+    pub async fn start(
+        function: &str,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, StartError> {
+        let parsed = Environment::parse(variables);
+        logs::init(parsed.as_ref().map_or(tracing::Level::INFO, |environment| environment.log));
+        let started = match parsed {
+            Ok(environment) => Self::over(function, environment, Clients::connect().await?),
+            Err(problems) => Err(problems.into()),
+        };
+        match &started {
+            Ok(parts) => parts.environment.warnings().iter().for_each(|warning| tracing::warn!("{warning}")),
+            Err(error) => tracing::error!("{function} cannot start: {error}"),
+        }
+        started
+    }
+
+    /// From settings and clients that exist.
+    pub fn over(function: &str, environment: Environment, clients: Clients) -> Result<Self, StartError> {
+        let ledger = DynamoLedger::new(&clients.dynamodb, &environment.table, DEFAULT_BUCKETS);
+        let vault = clients.vault(&environment, Arc::new(ledger.clone()), Arc::new(SystemClock));
+        let guard = UrlGuard::new(&environment.trusted_hosts);
+        let guard = guard.map_err(|error| StartError::Setting(format!("FITBRIDGE_TRUSTED_HOSTS: {error}")))?;
+        let metrics = Arc::new(Metrics::new(function));
+        metrics.count(Metric::ColdStart);
+        // Unique enough: an owner only tells its own claims from those of others.
+        let owner =
+            OwnerId::from_any(&format!("{function}-{:013x}", (SystemEntropy.fraction() * 2_f64.powi(52)) as u64));
+        Ok(Self { environment, clients, ledger, vault, metrics, owner, guard: Arc::new(guard) })
+    }
+
+    /// The poller function, warmed.
+    pub async fn poller(self) -> Result<Poller, StartError> {
+        let (local, jobs) = InProcessQueue::new();
+        let queue = RoutedQueue::new(Arc::new(local), Arc::new(self.clients.queue(&self.environment)));
+        let rate = self.environment.requests_per_second_of_a_shard();
+        let source: Arc<dyn Source> = Arc::new(self.source()?);
+        let source = match rate {
+            Some(rate) => Arc::new(Paced::new(source, rate)),
+            None => source,
+        };
+        // Calls of two seconds keep the pace; more at a time would only wait for their turn.
+        let at_a_time = rate.map_or(POLLS_AT_A_TIME, |rate| ((rate * 2.0).ceil() as usize).clamp(2, POLLS_AT_A_TIME));
+        let ports = Ports { source, ..self.ports(Arc::new(queue)) };
+        let engine = Arc::new(self.engine(ports, self.policy()));
+        warm(&self.ledger, &self.vault, Role::Source).await;
+        Ok(Poller::new(engine, jobs, self.metrics, at_a_time, self.environment.stopped))
+    }
+
+    /// The sink function, warmed.
+    pub async fn sink(self) -> Result<SinkWorker, StartError> {
+        let queue = SinkQueue::new(Arc::new(self.clients.queue(&self.environment)));
+        let ports = Ports {
+            archive: self.archive()?,
+            files: self.files()?,
+            sinks: self.sinks()?,
+            ..self.ports(Arc::new(queue))
+        };
+        let policy = Policy { calls_source: false, ..self.policy() };
+        let engine = Arc::new(self.engine(ports, policy));
+        warm(&self.ledger, &self.vault, Role::Sink).await;
+        Ok(SinkWorker::new(engine, self.metrics, self.environment.stopped))
+    }
+
+    /// Ports without source, files, archive and sinks: what a program needs of these it adds.
+    pub fn ports(&self, queue: Arc<dyn WorkQueue>) -> Ports {
+        let ledger: Arc<dyn Ledger> = Arc::new(self.ledger.clone());
+        let vault: Arc<dyn Vault> = Arc::new(self.vault.clone());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
+        Ports {
+            ledger,
+            vault,
+            archive: Arc::new(Absent),
+            queue,
+            source: Arc::new(Absent),
+            files: Arc::new(Absent),
+            scanner: Arc::new(FitScanner),
+            sinks: BTreeMap::new(),
+            clock,
+            entropy,
+            observer: Arc::new(MetricsObserver::new(Arc::clone(&self.metrics))),
+        }
+    }
+
+    /// An engine over these ports, whose claims carry this program's name.
+    pub fn engine(&self, ports: Ports, policy: Policy) -> Engine {
+        Engine::new(ports, policy, self.owner.clone())
+    }
+
+    /// The engine's times and bounds, as the environment has them.
+    pub fn policy(&self) -> Policy {
+        Policy { shards: self.environment.shards, poll_class: self.environment.poll_class, ..Policy::default() }
+    }
+
+    /// iGPSport, at its own pace.
+    pub fn source(&self) -> Result<IgpsportSource, StartError> {
+        let url = |text: &Option<String>| text.as_deref().map(Url::parse).transpose();
+        let setting = |error: &dyn std::fmt::Display| StartError::Setting(format!("the URL of iGPSport: {error}"));
+        let global = url(&self.environment.igpsport_url).map_err(|error| setting(&error))?;
+        let china = url(&self.environment.igpsport_china_url).map_err(|error| setting(&error))?;
+        let endpoints = Endpoints::of_both(global, china).map_err(|error| setting(&error))?;
+        IgpsportSource::new(endpoints).map_err(client)
+    }
+
+    /// The file host.
+    pub fn files(&self) -> Result<Arc<dyn Files>, StartError> {
+        Ok(Arc::new(FileHost::new(Arc::clone(&self.guard)).map_err(client)?))
+    }
+
+    /// The archive.
+    pub fn archive(&self) -> Result<Arc<dyn Archive>, StartError> {
+        Ok(Arc::new(self.clients.archive(&self.environment).map_err(client)?))
+    }
+
+    /// The sinks that a function can reach: all but a folder, which would be gone with the function.
+    pub fn sinks(&self) -> Result<BTreeMap<Service, Arc<dyn Sink>>, StartError> {
+        let intervals = self.environment.intervals_url.as_deref().unwrap_or(intervals::DEFAULT_URL);
+        let options = Options {
+            intervals_url: Url::parse(intervals).map_err(client)?,
+            guard: Arc::clone(&self.guard),
+            clock: Arc::new(SystemClock),
+            timeout: SINK_TIMEOUT,
+        };
+        let mut sinks = Registry::new(options).map_err(client)?.into_sinks();
+        sinks.remove(&Service::from_any(fitbridge_sinks::folder::SERVICE));
+        Ok(sinks)
+    }
+}

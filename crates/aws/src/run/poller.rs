@@ -1,0 +1,148 @@
+//! One tick of a shard.
+
+use std::{io, sync::Arc};
+
+use fitbridge_core::{
+    Engine,
+    domain::Shard,
+    engine::{Eagerness, EngineError},
+};
+use jiff::Timestamp;
+use lambda_runtime::Diagnostic;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::{sync::Mutex, time::Instant};
+
+use super::{
+    Deadline,
+    work::{Worked, work},
+};
+use crate::{
+    logs::TickLine,
+    metrics::{Metric, Metrics},
+    queue::Jobs,
+};
+
+/// Why an invocation of the poller failed. The next tick makes up for it.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PollerError {
+    /// The event is not the schedule's.
+    #[error("the event is no tick: it must be {{\"shard\": n}} with n below {shards}")]
+    Foreign {
+        /// How many shards there are.
+        shards: u16,
+    },
+    /// The ledger failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+impl From<PollerError> for Diagnostic {
+    fn from(error: PollerError) -> Self {
+        let kind = match &error {
+            PollerError::Foreign { .. } => "event_foreign",
+            PollerError::Engine(error) => error.failure().code.as_str(),
+        };
+        Self { error_type: kind.to_owned(), error_message: error.to_string() }
+    }
+}
+
+#[derive(Deserialize)]
+struct Event {
+    shard: u16,
+}
+
+/// The poller function.
+#[derive(Debug)]
+pub struct Poller {
+    engine: Arc<Engine>,
+    /// Where the engine's calls to the source come out. A process has one invocation at a time.
+    jobs: Mutex<Jobs>,
+    metrics: Arc<Metrics>,
+    at_a_time: usize,
+    stopped: bool,
+}
+
+impl Poller {
+    /// Over an engine whose queue keeps calls to the source in this process, where `jobs` is their end. At
+    /// most `at_a_time` run at once. One that is `stopped` asks nothing of anybody, and only shows that it is
+    /// alive.
+    pub fn new(engine: Arc<Engine>, jobs: Jobs, metrics: Arc<Metrics>, at_a_time: usize, stopped: bool) -> Self {
+        Self { engine, jobs: Mutex::new(jobs), metrics, at_a_time, stopped }
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> Timestamp {
+        self.engine.now()
+    }
+
+    /// A tick: makes the polls of all minutes since the last that was done, hands over what is due, and
+    /// resolves what was found. The minutes are marked as done when the polls were made, and only then.
+    pub async fn handle(&self, event: &Value, deadline: Deadline) -> Result<(), PollerError> {
+        let begun = Instant::now();
+        let shards = self.engine.policy().shards;
+        let Event { shard } = Event::deserialize(event).map_err(|_| PollerError::Foreign { shards })?;
+        if shard >= shards {
+            return Err(PollerError::Foreign { shards });
+        }
+        let shard = Shard(shard);
+        let mut line = TickLine { shard: shard.0, ..TickLine::default() };
+        let result = if self.stopped {
+            tracing::warn!("stopped: nothing is asked of any provider");
+            self.metrics.count(Metric::TicksDone);
+            Ok(())
+        } else {
+            self.tick(shard, &deadline, &mut line).await
+        };
+        line.took = begun.elapsed();
+        line.log();
+        if let Err(error) = self.metrics.flush(self.now(), Some(shard), &mut io::stdout()) {
+            tracing::warn!(%error, "the metrics could not be written: {error}");
+        }
+        result
+    }
+
+    async fn tick(&self, shard: Shard, deadline: &Deadline, line: &mut TickLine) -> Result<(), PollerError> {
+        let mut jobs = self.jobs.lock().await;
+        // Left by an invocation that was cut. Their records come due again by themselves.
+        while jobs.try_recv().is_ok() {}
+        for metric in [Metric::PollSucceeded, Metric::PollFailed] {
+            self.metrics.add(metric, 0);
+        }
+        let (ticket, mut polls) = match self.engine.begin_tick(shard).await? {
+            Some((ticket, polls)) => (Some(ticket), polls),
+            None => (None, Vec::new()),
+        };
+        line.polls = polls.len();
+        // A tick with more polls than it has time for must not always leave the same riders out.
+        let all = polls.len();
+        polls.rotate_left(((self.engine.ports().entropy.fraction() * all as f64) as usize).min(all));
+        let swept = self.engine.sweep(shard, Eagerness::Due).await;
+        line.due = swept.as_ref().copied().unwrap_or_default();
+        let mut ticket = ticket;
+        let mut finished = Ok(false);
+        let worked = work(&self.engine, polls, &mut jobs, self.at_a_time, deadline, async || {
+            if let Some(ticket) = ticket.take() {
+                finished = self.engine.finish_tick(ticket).await;
+            }
+        })
+        .await;
+        if let Some(ticket) = ticket {
+            self.engine.give_tick_back(ticket).await?;
+        }
+        let Worked { done, failed, polls_left, others_left } = worked;
+        (line.worked, line.failed) = (done, failed);
+        if polls_left + others_left > 0 {
+            tracing::warn!(
+                polls_left,
+                others_left,
+                "time ran out: {polls_left} polls and {others_left} others are left"
+            );
+        }
+        if finished? {
+            self.metrics.count(Metric::TicksDone);
+        }
+        swept?;
+        Ok(())
+    }
+}

@@ -1,0 +1,118 @@
+//! Working on jobs, many at a time, so that none takes the others with it.
+
+use std::{collections::VecDeque, panic::AssertUnwindSafe};
+
+use fitbridge_core::{
+    Code, Engine, Failure,
+    ports::{Job, Task},
+};
+use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
+use tokio::time::timeout_at;
+
+use super::Deadline;
+use crate::queue::Jobs;
+
+/// Does a job; a panic is its failure. Logs failures, here and nowhere else.
+pub(super) async fn isolated(engine: &Engine, job: &Job) -> Result<(), Failure> {
+    let done = AssertUnwindSafe(engine.work(job)).catch_unwind().await;
+    let result = match done {
+        Ok(done) => done.map_err(|error| error.failure()),
+        // The claim stands until its lease ends; the attempt is counted, so this cannot go on for ever.
+        Err(_) => Err(Failure::new(Code::Bug, "the job panicked")),
+    };
+    if let Err(failure) = &result {
+        tracing::warn!(code = %failure.code, task = name(&job.task), user = %job.user, "{}: {failure}", name(&job.task));
+    }
+    result
+}
+
+/// A task's name.
+pub(super) fn name(task: &Task) -> &'static str {
+    match task {
+        Task::Poll { .. } => "poll",
+        Task::Resolve { .. } => "resolve",
+        Task::Fetch { .. } => "fetch",
+        Task::Deliver { .. } => "deliver",
+        Task::Settle { .. } => "settle",
+    }
+}
+
+/// What became of the jobs of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Worked {
+    /// Jobs that were ended, well or badly.
+    pub(super) done: usize,
+    /// Of these, those that failed.
+    pub(super) failed: usize,
+    /// Polls that were not begun, or cut by the deadline.
+    pub(super) polls_left: usize,
+    /// Other jobs of which the same is true; their records come due again.
+    pub(super) others_left: usize,
+}
+
+/// Makes polls, and works on what comes out of `jobs` in turn with them, so that neither waits for all of
+/// the other; until both are empty or the deadline comes. `polls_made` runs as soon as the last poll has
+/// ended.
+pub(super) async fn work(
+    engine: &Engine,
+    polls: Vec<Job>,
+    jobs: &mut Jobs,
+    at_a_time: usize,
+    deadline: &Deadline,
+    polls_made: impl AsyncFnOnce(),
+) -> Worked {
+    let (mut worked, mut polls, mut others) = (Worked::default(), VecDeque::from(polls), VecDeque::new());
+    worked.polls_left = polls.len();
+    let mut polls_made = Some(polls_made);
+    let mut running = FuturesUnordered::new();
+    let run = async |job: Job, is_poll: bool| (is_poll, isolated(engine, &job).await);
+    let mut is_turn_of_polls = true;
+    loop {
+        if worked.polls_left == 0
+            && let Some(polls_made) = polls_made.take()
+        {
+            polls_made().await;
+        }
+        while running.len() < at_a_time.max(1) && deadline.may_begin() {
+            while let Ok(job) = jobs.try_recv() {
+                others.push_back(job);
+            }
+            let (first, second) = if is_turn_of_polls { (&mut polls, &mut others) } else { (&mut others, &mut polls) };
+            let (job, is_poll) = match (first.pop_front(), is_turn_of_polls) {
+                (Some(job), turn) => (job, turn),
+                (None, turn) => match second.pop_front() {
+                    Some(job) => (job, !turn),
+                    None => break,
+                },
+            };
+            is_turn_of_polls = !is_poll;
+            running.push(run(job, is_poll));
+        }
+        if running.is_empty() {
+            break;
+        }
+        let has_room = running.len() < at_a_time && deadline.may_begin();
+        let next = async {
+            tokio::select! {
+                biased;
+                ended = running.next() => (ended, None),
+                Some(job) = jobs.recv(), if has_room => (None, Some(job)),
+            }
+        };
+        let Ok((ended, new)) = timeout_at(deadline.end(), next).await else { break };
+        others.extend(new);
+        if let Some((is_poll, result)) = ended {
+            worked.done += 1;
+            worked.failed += usize::from(result.is_err());
+            worked.polls_left -= usize::from(is_poll);
+        }
+    }
+    let cut = running.len();
+    drop(running);
+    while jobs.try_recv().is_ok() {
+        worked.others_left += 1;
+    }
+    let cut_polls = worked.polls_left.saturating_sub(polls.len());
+    worked.others_left += others.len() + cut.saturating_sub(cut_polls);
+    worked
+}
