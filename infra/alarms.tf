@@ -343,6 +343,7 @@ resource "aws_cloudwatch_metric_alarm" "SinkErrors" {
 
 resource "aws_cloudwatch_metric_alarm" "Heartbeat" {
   alarm_name        = "${var.service_name}-Heartbeat"
+  actions_enabled   = local.IsStopped ? false : true
   alarm_description = "Ticks are missing: nothing is polled, at least in one shard."
   namespace         = "FitBridge"
   metric_name       = "TicksDone"

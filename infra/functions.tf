@@ -86,8 +86,10 @@ resource "aws_lambda_function" "SinkFunction" {
 }
 
 resource "aws_lambda_event_source_mapping" "Jobs" {
-  event_source_arn        = aws_sqs_queue.Jobs.arn
-  function_name           = aws_lambda_alias.SinkFunction.arn
+  event_source_arn = aws_sqs_queue.Jobs.arn
+  function_name    = aws_lambda_alias.SinkFunction.arn
+  # The kill switch acts here and on the schedules, at once, and not through the environment of a version.
+  enabled                 = local.IsStopped ? false : true
   batch_size              = 10
   function_response_types = ["ReportBatchItemFailures"]
   scaling_config {

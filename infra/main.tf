@@ -14,6 +14,7 @@ locals {
   UsesSecrets     = var.vault == "per-user-secret"
   HasKey          = var.kms_key_arn != ""
   HasEmail        = var.alarm_email != "none"
+  IsStopped       = var.stopped
   ReservesPollers = var.poller_reserved_concurrency != 0
 
   # A shard ticks 5 times in 5 minutes: 5 for each, less 2 for ticks near the ends. One silent shard is below it.

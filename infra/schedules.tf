@@ -3,6 +3,7 @@ resource "aws_scheduler_schedule" "Tick" {
   count               = var.shards
   name                = "${var.service_name}-tick-${count.index}"
   schedule_expression = "rate(1 minute)"
+  state               = local.IsStopped ? "DISABLED" : "ENABLED"
   flexible_time_window {
     mode = "OFF"
   }

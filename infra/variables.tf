@@ -20,7 +20,7 @@ variable "alarm_email" {
 }
 
 variable "stopped" {
-  description = "The kill switch. While it is true, no provider is asked anything; nothing is lost meanwhile."
+  description = "The kill switch. While it is true, schedules and queue rest and no provider is asked anything; nothing is lost meanwhile."
   type        = bool
   default     = false
 }

@@ -11,6 +11,7 @@ from sam import ROOT
 ALARM = {
     "AlarmName": "alarm_name",
     "AlarmDescription": "alarm_description",
+    "ActionsEnabled": "actions_enabled",
     "Namespace": "namespace",
     "MetricName": "metric_name",
     "Dimensions": "dimensions",
@@ -114,6 +115,10 @@ class Alarms(unittest.TestCase):
             whole, one_silent = 5 * int(shards), 5 * (int(shards) - 1)
             self.assertTrue(one_silent < least <= whole - 2, "rings when one shard is silent, not when a tick is late")
 
+    def test_a_stopped_service_may_be_silent(self):
+        quiet = {name: of_template(name)["actions_enabled"] for name in names() if "actions_enabled" in of_template(name)}
+        self.assertEqual(quiet, {"Heartbeat": {"if": "IsStopped", "then": False, "else": True}})
+
     def test_our_metrics_exist(self):
         source = (ROOT / "crates/aws/src/metrics/emf.rs").read_text(encoding="utf-8")
         known = set(re.findall(r"^    (\w+) (?:Count|Seconds|Milliseconds);$", source, re.MULTILINE))
@@ -125,6 +130,12 @@ class Alarms(unittest.TestCase):
                     self.assertIn(metric, known)
                     self.assertEqual(its.keys(), {"Function"})
                     self.assertIn(its["Function"], functions)
+
+    def test_the_functions_go_by_their_whole_names(self):
+        # Alarms are set on `<service>-poller`, so that two services of one account are told apart.
+        source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "crates/aws/src").rglob("*.rs"))
+        if "AWS_LAMBDA_FUNCTION_NAME" not in source:
+            self.skipTest("the functions count their metrics under another name than AWS_LAMBDA_FUNCTION_NAME")
 
     def test_names_in_dimensions_are_those_of_the_resources(self):
         named = {

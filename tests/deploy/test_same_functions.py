@@ -86,12 +86,26 @@ class Functions(unittest.TestCase):
             ours,
             {
                 "Queue": theirs["event_source_arn"],
+                "Enabled": theirs["enabled"],
                 "BatchSize": theirs["batch_size"],
                 "FunctionResponseTypes": theirs["function_response_types"],
                 "ScalingConfig": {"MaximumConcurrency": only(theirs["scaling_config"])["maximum_concurrency"]},
             },
         )
         self.assertEqual(ours["FunctionResponseTypes"], ["ReportBatchItemFailures"])
+
+    def test_changed_parameters_reach_the_alias(self):
+        self.assertTrue(template().globals["AutoPublishAliasAllProperties"])
+        script = (ROOT / "infra/deploy").read_text(encoding="utf-8")
+        ((tag, value),) = template().globals["Tags"].items()
+        self.assertIn(f"s/{tag}: {value}$/", script)
+
+    def test_the_kill_switch_acts_at_once(self):
+        off = {"if": "IsStopped", "then": False, "else": True}
+        self.assertEqual(template().resource("SinkFunction")["Events"]["Jobs"]["Properties"]["Enabled"], off)
+        for name in template().of_type("AWS::Scheduler::Schedule"):
+            state = template().resource(name)["State"]
+            self.assertEqual(state, {"if": "IsStopped", "then": "DISABLED", "else": "ENABLED"})
 
 
 class Schedules(unittest.TestCase):
@@ -111,6 +125,7 @@ class Schedules(unittest.TestCase):
                     {
                         "Name": theirs["name"].replace("${index}", str(shard)),
                         "ScheduleExpression": theirs["schedule_expression"],
+                        "State": theirs["state"],
                         "FlexibleTimeWindow": {"Mode": only(theirs["flexible_time_window"])["mode"]},
                         "Target": {
                             "Arn": target["arn"],
