@@ -95,7 +95,8 @@ class Functions(unittest.TestCase):
         self.assertEqual(ours["FunctionResponseTypes"], ["ReportBatchItemFailures"])
 
     def test_changed_parameters_reach_the_alias(self):
-        self.assertTrue(template().globals["AutoPublishAliasAllProperties"])
+        for name in template().of_type("AWS::Serverless::Function"):
+            self.assertTrue(template().resource(name)["AutoPublishAliasAllProperties"])
         script = (ROOT / "infra/deploy").read_text(encoding="utf-8")
         ((tag, value),) = template().globals["Tags"].items()
         self.assertIn(f"s/{tag}: {value}$/", script)
