@@ -14,6 +14,9 @@ mod poller;
 mod sink;
 mod work;
 
+#[cfg(test)]
+mod tests;
+
 pub use absent::Absent;
 pub use deadline::Deadline;
 pub use parts::{Parts, StartError};

@@ -1,0 +1,77 @@
+//! What the service does all day.
+
+use fitbridge_simulator::{Region, RideBatch};
+use serde_json::Value;
+
+use crate::{runtime::Answer, service::Service};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_ride_arrives_once_and_an_idle_minute_costs_one_request_per_rider() {
+    let Some(service) = Service::start(&[]).await else { return };
+    let riders = service.add_riders(20, 3).await;
+    service.run_until_quiet().await;
+    service.assert_exactly_once(&riders);
+
+    // A minute in which nothing happened.
+    service.pass_minutes(1).await;
+    service.world().clear_journal();
+    service.table.take_counts();
+    service.tick().await.done();
+    assert_eq!(service.list_requests(), 20);
+    assert_eq!(service.world().request_counts().values().sum::<u64>(), 20, "and nothing else is asked");
+    let counts = service.table.take_counts();
+    assert_eq!((counts.get("PutItem"), counts.get("TransactWriteItems")), (Some(&2), None), "{counts:?}");
+    assert!(service.receive().await.is_empty(), "nothing is handed over");
+
+    // New rides of some.
+    for rider in &riders[..5] {
+        service.world().add_rides(Region::Global, rider.member, &RideBatch::small(2)).expect("rides");
+    }
+    service.pass_minutes(1).await;
+    service.run_until_quiet().await;
+    service.assert_exactly_once(&riders);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_riders_over_the_keyring() {
+    let settings = [("FITBRIDGE_VAULT", "keyring"), ("FITBRIDGE_KEYRING_SECRET", "fitbridge/keyring")];
+    let Some(service) = Service::start(&settings).await else { return };
+    for keys in service.clients.keyrings("fitbridge/keyring").values() {
+        keys.init().await.expect("a keyring");
+    }
+    let riders = service.add_riders(200, 1).await;
+    service.run_until_quiet().await;
+    service.assert_exactly_once(&riders);
+    service.pass_minutes(1).await;
+    service.world().clear_journal();
+    service.table.take_counts();
+    service.tick().await.done();
+    assert_eq!(service.list_requests(), 200);
+    let counts = service.table.take_counts();
+    assert_eq!((counts.get("PutItem"), counts.get("TransactWriteItems")), (Some(&2), None), "{counts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopped_service_asks_nobody_and_its_heart_beats() {
+    let Some(mut service) = Service::start(&[]).await else { return };
+    let riders = service.add_riders(2, 2).await;
+    service.tick().await.done();
+    service.world().clear_journal();
+    let running = std::mem::take(&mut service.environment);
+    let mut stopped = running.clone();
+    stopped.push(("FITBRIDGE_STOPPED".to_owned(), "true".to_owned()));
+    let (poller, sink) = (service.poller, service.sink);
+    service.poller = crate::runtime::Function::new("poller", stopped.clone()).await;
+    service.sink = crate::runtime::Function::new("sink", stopped).await;
+    assert_eq!(service.tick().await, Answer::Done(Value::Null));
+    service.pump().await;
+    assert_eq!(service.world().request_counts().values().sum::<u64>(), 0);
+    let heart = service.poller.said();
+    assert!(heart.contains("\"TicksDone\":1.0"), "{heart}");
+
+    (service.poller, service.sink) = (poller, sink);
+    service.end_leases().await;
+    service.pass_minutes(1).await;
+    service.run_until_quiet().await;
+    service.assert_exactly_once(&riders);
+}

@@ -1,0 +1,110 @@
+//! What can happen to ticks: nobody is left out, and nobody is asked for twice.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use fitbridge_simulator::{Fault, FaultRule, Role};
+
+use crate::{
+    runtime::{Answer, Function},
+    service::Service,
+};
+
+/// How often each rider's list was asked for since the journal was cleared, by token.
+fn polls(service: &Service) -> BTreeMap<String, usize> {
+    let mut polls = BTreeMap::new();
+    for entry in service.world().journal_since(0) {
+        if (entry.role, entry.route) == (Role::IgpsportGlobal, "list") {
+            let bearer = entry.header("authorization").unwrap_or_default().to_owned();
+            *polls.entry(bearer).or_default() += 1;
+        }
+    }
+    polls
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ticks_that_come_twice_late_or_at_once_poll_each_rider_once() {
+    let Some(service) = Service::start(&[]).await else { return };
+    let riders = service.add_riders(12, 1).await;
+    service.run_until_quiet().await;
+    let each_once = |what: &str| {
+        let polls = polls(&service);
+        assert_eq!(polls.len(), riders.len(), "{what}");
+        assert!(polls.values().all(|count| *count == 1), "{what}: {polls:?}");
+        service.world().clear_journal();
+    };
+    service.world().clear_journal();
+
+    service.pass_minutes(1).await;
+    service.tick().await.done();
+    service.tick().await.done();
+    // A new minute of the machine's clock between the two may add a poll.
+    assert!(polls(&service).values().all(|count| *count <= 2));
+    service.world().clear_journal();
+
+    service.pass_minutes(600).await;
+    service.tick().await.done();
+    each_once("late");
+
+    let other = Function::new("poller", service.environment.clone()).await;
+    service.pass_minutes(1).await;
+    let shard = serde_json::json!({ "shard": 0 });
+    let (one, two) = tokio::join!(service.poller.invoke(&shard), other.invoke(&shard));
+    assert!(matches!((&one, &two), (Answer::Done(_), Answer::Done(_))), "{one:?} {two:?}");
+    each_once("two pollers at once");
+    service.assert_exactly_once(&riders);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tick_that_dies_half_way_is_made_up_for() {
+    let Some(service) = Service::start(&[("FITBRIDGE_REQUESTS_PER_SECOND", "20")]).await else { return };
+    let riders = service.add_riders(10, 1).await;
+    service.run_until_quiet().await;
+    service.world().clear_journal();
+    service.pass_minutes(1).await;
+    service
+        .world()
+        .add_fault(FaultRule::new(Fault::Slow { ms: 60_000 }).on(Role::IgpsportGlobal).route("list").skip(4));
+    let event = serde_json::json!({ "shard": 0 });
+    let answer = tokio::select! {
+        answer = service.poller.invoke(&event) => answer,
+        () = async {
+            while service.list_requests() < 5 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            service.poller.kill();
+            std::future::pending().await
+        } => unreachable!(),
+    };
+    assert_eq!(answer, Answer::Died);
+    service.world().clear_faults();
+    service.world().clear_journal();
+    // While the dead tick's claim stands, nobody polls; then everybody of its minutes is polled.
+    service.tick().await.done();
+    assert_eq!(service.list_requests(), 0);
+    service.pass_minutes(0).await;
+    service.tick().await.done();
+    assert_eq!(polls(&service).len(), riders.len());
+    service.run_until_quiet().await;
+    service.assert_exactly_once(&riders);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tick_without_time_for_all_is_given_back_and_the_next_goes_on() {
+    let Some(service) = Service::start(&[("FITBRIDGE_REQUESTS_PER_SECOND", "5")]).await else { return };
+    let riders = service.add_riders(12, 0).await;
+    let event = serde_json::json!({ "shard": 0 });
+    // The process is up before the time counts.
+    assert!(matches!(service.poller.invoke(&serde_json::json!({})).await, Answer::Failed(_)));
+    let short = Duration::from_millis(1200);
+    service.poller.invoke_for(&event, short).await.done();
+    assert!(polls(&service).len() < riders.len());
+    let said = service.poller.said();
+    assert!(said.contains("time ran out") && !said.contains("TicksDone"), "{said}");
+    for _ in 0..60 {
+        if polls(&service).len() == riders.len() {
+            break;
+        }
+        service.poller.invoke_for(&event, short).await.done();
+    }
+    assert_eq!(polls(&service).len(), riders.len(), "whoever was left out comes first another time");
+}
