@@ -7,7 +7,7 @@ CARGO ?= cargo
 TOOLS := target/tools
 DENY_VERSION := 0.20.2
 
-.PHONY: help run test lint check build soak bench clean setup
+.PHONY: help run test lint check build lambda deploy dev soak bench clean setup
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -24,17 +24,29 @@ run: setup ## The main job, against the built-in simulator; ends by itself withi
 test: setup ## Everything: unit, conformance, property and end-to-end tests
 	$(CARGO) build -p fitbridge
 	RUST_TEST_THREADS=4 $(CARGO) test --workspace
+	tests/deploy/terraform
 
 lint: setup ## Formatting, clippy, docs, dependency policy
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
 	@.ci/deny "$(CARGO)" "$(TOOLS)" "$(DENY_VERSION)"
+	@.ci/aws-lint
 
 check: test lint ## What CI runs
 
 build: setup ## The release binary: target/release/fitbridge
 	$(CARGO) build --release -p fitbridge
+
+lambda: setup ## Both functions for AWS (arm64), built as they are deployed: target/sam
+	infra/deploy build
+
+deploy: setup ## The service on AWS (docs/DEPLOY.md); asks for everything the first time
+	infra/deploy $(DEPLOY)
+
+dev: setup ## Emulator, simulator and functions on this machine, with hot reload
+	$(CARGO) build -q -p fitbridge
+	infra/dev
 
 soak: setup ## Long proofs: 200 kills of a sync, a million records; needs about 30 minutes and 4 GiB of disk
 	$(CARGO) build -p fitbridge

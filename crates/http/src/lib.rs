@@ -8,7 +8,7 @@
 //!   Every URL passes the [`UrlGuard`], and name resolution drops addresses that are not public, so
 //!   the address that was checked is the address that is connected to.
 //!
-//! [`download`] builds on the second: redirects by hand and guarded, bounded bytes, bounded time,
+//! [`download()`] builds on the second: redirects by hand and guarded, bounded bytes, bounded time,
 //! and no credentials whatever.
 
 mod addr;
