@@ -130,7 +130,7 @@ impl Function {
         let child = process.as_mut().expect("it was started");
         let id = self.number.fetch_add(1, Ordering::Relaxed);
         let (sender, answer) = oneshot::channel();
-        self.answers.0.lock().unwrap().insert(id, sender);
+        self.answers.0.lock().expect("no test panicked with it").insert(id, sender);
         let now = u128::try_from(SystemClock.now().as_millisecond()).expect("a time after 1970");
         let invocation = Invocation { id, event: event.clone(), deadline_ms: now + time.as_millis() };
         self.invocations.send(invocation).expect("the runtime's API runs");
@@ -154,7 +154,7 @@ impl Function {
 
     /// Everything that it has printed.
     pub(crate) fn said(&self) -> String {
-        String::from_utf8_lossy(&self.said.lock().unwrap()).into_owned()
+        String::from_utf8_lossy(&self.said.lock().expect("no test panicked with it")).into_owned()
     }
 
     fn start(&self) -> Child {
@@ -212,7 +212,7 @@ fn collect(mut pipe: impl AsyncReadExt + Unpin + Send + 'static, into: Arc<Mutex
     tokio::spawn(async move {
         let mut piece = [0; 8192];
         while let Ok(read @ 1..) = pipe.read(&mut piece).await {
-            into.lock().unwrap().extend_from_slice(&piece[..read]);
+            into.lock().expect("no test panicked with it").extend_from_slice(&piece[..read]);
         }
     });
 }
@@ -237,7 +237,7 @@ async fn error(State(api): State<Arc<Api>>, Path(id): Path<u64>, body: Bytes) ->
 }
 
 fn ended(api: &Api, id: u64, answer: Answer) -> StatusCode {
-    match api.answers.0.lock().unwrap().remove(&id) {
+    match api.answers.0.lock().expect("no test panicked with it").remove(&id) {
         // Nobody waits any more for an invocation whose process was killed.
         Some(waiting) => {
             drop(waiting.send(answer));

@@ -11,7 +11,7 @@ use std::{
 use aws_config::{BehaviorVersion, Region as AwsRegion, SdkConfig};
 use aws_sdk_sqs::{
     config::{Credentials, SharedCredentialsProvider},
-    types::{Message, MessageSystemAttributeName, QueueAttributeName},
+    types::{DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName, QueueAttributeName},
 };
 use fitbridge_aws::{
     context::{Clients, Environment},
@@ -30,6 +30,7 @@ use fitbridge_local::SystemClock;
 use fitbridge_simulator::{
     AthleteId, Config, MemberId, NewAthlete, NewMember, Region, RideBatch, Role, Simulator, World,
 };
+use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -138,11 +139,8 @@ impl Service {
 
     /// Riders with so many rides each, connected to everything.
     pub(crate) async fn add_riders(&self, count: usize, rides: usize) -> Vec<Rider> {
-        let mut riders = Vec::with_capacity(count);
-        for number in 0..count {
-            riders.push(self.add_rider(&format!("rider-{number:03}"), rides).await);
-        }
-        riders
+        let riders = (0..count).map(async |number| self.add_rider(&format!("rider-{number:03}"), rides).await);
+        stream::iter(riders).buffered(8).collect().await
     }
 
     /// One rider.
@@ -199,15 +197,19 @@ impl Service {
             }
             Answer::Failed(_) | Answer::Died => batch.iter().filter_map(Message::message_id).collect(),
         };
-        for message in batch {
-            let handle = message.receipt_handle().expect("a handle");
-            if failed.contains(&message.message_id().expect("an id")) {
-                let change = self.clients.sqs.change_message_visibility().queue_url(&self.queue_url);
-                change.receipt_handle(handle).visibility_timeout(0).send().await.expect("it is visible");
-            } else {
-                let delete = self.clients.sqs.delete_message().queue_url(&self.queue_url);
-                delete.receipt_handle(handle).send().await.expect("it is deleted");
-            }
+        let is_back = |message: &&Message| failed.contains(&message.message_id().expect("an id"));
+        for message in batch.iter().filter(is_back) {
+            let change = self.clients.sqs.change_message_visibility().queue_url(&self.queue_url).visibility_timeout(0);
+            change.receipt_handle(message.receipt_handle().expect("a handle")).send().await.expect("it is visible");
+        }
+        let mut delete = self.clients.sqs.delete_message_batch().queue_url(&self.queue_url);
+        for message in batch.iter().filter(|message| !is_back(message)) {
+            let entry = DeleteMessageBatchRequestEntry::builder().id(message.message_id().expect("an id"));
+            let entry = entry.receipt_handle(message.receipt_handle().expect("a handle")).build();
+            delete = delete.entries(entry.expect("an entry"));
+        }
+        if delete.get_entries().is_some() {
+            delete.send().await.expect("they are deleted");
         }
     }
 

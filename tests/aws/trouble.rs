@@ -8,7 +8,7 @@ use fitbridge_core::{
 };
 use fitbridge_simulator::{Fault, FaultRule, Role};
 
-use crate::service::Service;
+use crate::{runtime::Function, service::Service};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stale_location_goes_back_to_the_poller() {
@@ -67,6 +67,39 @@ async fn a_secret_that_was_deleted_pauses_its_rider_only_and_connecting_again_he
 
     service.connect_source(&riders[0].user, riders[0].member).await;
     service.pass_minutes(1).await;
+    service.run_until_quiet().await;
+    service.assert_exactly_once(&riders);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn secrets_manager_being_away_pauses_nobody_and_loses_nothing() {
+    let Some(mut service) = Service::start(&[]).await else { return };
+    let riders = service.add_riders(2, 2).await;
+    let mut without = service.environment.clone();
+    without.push(("AWS_ENDPOINT_URL_SECRETS_MANAGER".to_owned(), "http://127.0.0.1:9".to_owned()));
+    let (poller, sink) = (Function::new("poller", without.clone()).await, Function::new("sink", without).await);
+
+    service.poller = poller;
+    service.tick().await.done();
+    assert_eq!(service.list_requests(), 2, "asked when they were connected, and not since");
+    let said = service.poller.said();
+    assert!(said.contains("vault_unavailable"), "{said}");
+    service.poller = Function::new("poller", service.environment.clone()).await;
+    service.pass_minutes(1).await;
+    service.end_leases().await;
+    service.tick().await.done();
+
+    let working = std::mem::replace(&mut service.sink, sink);
+    service.pump().await;
+    for rider in &riders {
+        let source = service.engine.find_connection(&rider.user, "igpsport").await.expect("it is there").doc;
+        assert_eq!(source.paused(), None);
+        let deliveries = service.deliveries(rider).await;
+        let waits = deliveries.iter().filter(|delivery| matches!(delivery.state, DeliveryState::Retrying { .. }));
+        assert_eq!((waits.count(), deliveries.len()), (4, 4), "{deliveries:?}");
+    }
+    service.sink = working;
+    service.end_leases().await;
     service.run_until_quiet().await;
     service.assert_exactly_once(&riders);
 }

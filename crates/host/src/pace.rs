@@ -25,14 +25,13 @@ impl Paced {
         Self { source, gap, next: Mutex::new(None) }
     }
 
+    /// Waits for the next turn. Whoever gives up meanwhile uses none: the turn is taken when the wait is over.
     async fn turn(&self) {
-        let at = {
-            let mut next = self.next.lock().await;
-            let at = next.map_or_else(Instant::now, |next| next.max(Instant::now()));
-            *next = Some(at + self.gap);
-            at
-        };
-        tokio::time::sleep_until(at).await;
+        let mut next = self.next.lock().await;
+        if let Some(at) = *next {
+            tokio::time::sleep_until(at).await;
+        }
+        *next = Some(Instant::now() + self.gap);
     }
 }
 
@@ -65,5 +64,26 @@ impl Source for Paced {
     async fn log_in(&self, realm: &str, login: &Login) -> Result<SecretString, SourceError> {
         self.turn().await;
         self.source.log_in(realm, login).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fitbridge_core::testkit::FakeSource;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_gives_up_uses_no_turn() {
+        let source = FakeSource::default();
+        let account = source.account("global", "1");
+        let paced = Paced::new(Arc::new(source.clone()), 0.001);
+        paced.reachable(&account).await.unwrap();
+        for _ in 0..20 {
+            let cut = tokio::time::timeout(Duration::from_millis(1), paced.reachable(&account)).await;
+            assert!(cut.is_err(), "its turn would be 1000 s from now");
+        }
+        let next = paced.next.lock().await.unwrap();
+        assert!(next <= Instant::now() + paced.gap, "those who gave up pushed nobody back");
     }
 }

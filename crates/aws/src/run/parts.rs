@@ -16,6 +16,7 @@ use fitbridge_sinks::{
     intervals,
     registry::{Options, Registry},
 };
+use tokio::time::Instant;
 use url::Url;
 
 use super::{Absent, Poller, SinkWorker};
@@ -70,6 +71,7 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     owner: OwnerId,
     guard: Arc<UrlGuard>,
+    begun: Instant,
 }
 
 impl Parts {
@@ -94,6 +96,7 @@ impl Parts {
 
     /// From settings and clients that exist.
     pub fn over(function: &str, environment: Environment, clients: Clients) -> Result<Self, StartError> {
+        let begun = Instant::now();
         let ledger = DynamoLedger::new(&clients.dynamodb, &environment.table, DEFAULT_BUCKETS);
         let vault = clients.vault(&environment, Arc::new(ledger.clone()), Arc::new(SystemClock));
         let guard = UrlGuard::new(&environment.trusted_hosts);
@@ -103,7 +106,7 @@ impl Parts {
         // Unique enough: an owner only tells its own claims from those of others.
         let owner =
             OwnerId::from_any(&format!("{function}-{:013x}", (SystemEntropy.fraction() * 2_f64.powi(52)) as u64));
-        Ok(Self { environment, clients, ledger, vault, metrics, owner, guard: Arc::new(guard) })
+        Ok(Self { environment, clients, ledger, vault, metrics, owner, guard: Arc::new(guard), begun })
     }
 
     /// The poller function, warmed.
@@ -120,7 +123,7 @@ impl Parts {
         let at_a_time = rate.map_or(POLLS_AT_A_TIME, |rate| ((rate * 2.0).ceil() as usize).clamp(2, POLLS_AT_A_TIME));
         let ports = Ports { source, ..self.ports(Arc::new(queue)) };
         let engine = Arc::new(self.engine(ports, self.policy()));
-        warm(&self.ledger, &self.vault, Role::Source).await;
+        self.warm(Role::Source).await;
         Ok(Poller::new(engine, jobs, self.metrics, at_a_time, self.environment.stopped))
     }
 
@@ -135,8 +138,14 @@ impl Parts {
         };
         let policy = Policy { calls_source: false, ..self.policy() };
         let engine = Arc::new(self.engine(ports, policy));
-        warm(&self.ledger, &self.vault, Role::Sink).await;
+        self.warm(Role::Sink).await;
         Ok(SinkWorker::new(engine, self.metrics, self.environment.stopped))
+    }
+
+    /// The first calls, made while the function starts.
+    async fn warm(&self, role: Role) {
+        warm(&self.ledger, &self.vault, role).await;
+        self.metrics.value(Metric::InitMs, self.begun.elapsed().as_secs_f64() * 1000.0);
     }
 
     /// Ports without source, files, archive and sinks: what a program needs of these it adds.

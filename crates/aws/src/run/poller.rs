@@ -130,8 +130,11 @@ impl Poller {
         if let Some(ticket) = ticket {
             self.engine.give_tick_back(ticket).await?;
         }
-        let Worked { done, failed, polls_left, others_left } = worked;
+        let Worked { done, failed, poll_failures, polls_left, others_left } = worked;
         (line.worked, line.failed) = (done, failed);
+        for code in poll_failures {
+            self.metrics.count_failure(Metric::PollFailed, code.as_str());
+        }
         if polls_left + others_left > 0 {
             tracing::warn!(
                 polls_left,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use fitbridge_core::{
     Engine, Policy,
-    domain::{OwnerId, Shard, UserId},
+    domain::{Activity, ActivityState, ContentId, OwnerId, RideId, Shard, UserId},
     engine::{NoObserver, Ports, connect::Wish, secrets::SourceSecret},
     ports::{Clock, PollClass, ScanReport, Scanner, Source},
     store::Cursor,
@@ -22,13 +22,13 @@ use crate::{
     queue::{InProcessQueue, RoutedQueue, encode},
 };
 
-/// A scanner with a bug, which files of this length meet.
+/// A scanner with a bug, which this file meets.
 #[derive(Debug)]
-struct Fragile(usize);
+struct Fragile(ContentId);
 
 impl Scanner for Fragile {
     fn scan(&self, bytes: &[u8]) -> ScanReport {
-        assert!(bytes.len() != self.0, "a bug");
+        assert_ne!(ContentId::of(bytes), self.0, "a bug");
         FakeScanner::ride(bytes)
     }
 }
@@ -114,14 +114,19 @@ async fn a_record_that_panics_is_the_only_one_that_goes_back() {
     world.connect(1, 5).await;
     world.poller(false).handle(&tick(), ample()).await.unwrap();
     let account = world.source.account("global", "1");
-    let deadly = world.source.bytes(&account, fitbridge_core::domain::RideId(3)).unwrap();
-    let longer = |id| world.source.bytes(&account, fitbridge_core::domain::RideId(id)).unwrap().len() == deadly.len();
-    let expected = [1, 2, 3, 4, 5].into_iter().filter(|id| longer(*id)).count();
-    let sink = world.sink(Arc::new(Fragile(deadly.len())), false);
+    let deadly = world.source.bytes(&account, RideId(3)).unwrap();
+    let sink = world.sink(Arc::new(Fragile(ContentId::of(&deadly))), false);
     let event = world.event();
     let answer = sink.handle(&event, ample()).await.unwrap();
-    assert_eq!(answer.failures.len(), expected);
-    assert!(expected > 0);
+    let fetch = format!("\"{}\"", fitbridge_core::domain::Origin::cloud_id(&account.connection_id(), RideId(3)));
+    let records = event["Records"].as_array().unwrap();
+    let of_it = records.iter().find(|record| record["body"].as_str().unwrap().contains(&fetch)).unwrap();
+    let failed: Vec<_> = answer.failures.into_iter().map(|item| item.id).collect();
+    assert_eq!(failed, [of_it["messageId"].as_str().unwrap()]);
+    let engine = world.engine(world.ports.clone(), Policy::default(), "looks");
+    let rides = engine.store().all::<Activity>(&UserId::new("rider1").unwrap(), "activity/").await.unwrap();
+    let fetched = rides.iter().filter(|ride| matches!(ride.doc.state, ActivityState::Fetched { .. }));
+    assert_eq!(fetched.count(), 4);
 }
 
 #[tokio::test]

@@ -38,12 +38,14 @@ pub(super) fn name(task: &Task) -> &'static str {
 }
 
 /// What became of the jobs of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Worked {
     /// Jobs that were ended, well or badly.
     pub(super) done: usize,
     /// Of these, those that failed.
     pub(super) failed: usize,
+    /// Why polls failed at our own end, where no observer is told: storage, or a panic.
+    pub(super) poll_failures: Vec<Code>,
     /// Polls that were not begun, or cut by the deadline.
     pub(super) polls_left: usize,
     /// Other jobs of which the same is true; their records come due again.
@@ -104,7 +106,10 @@ pub(super) async fn work(
         if let Some((is_poll, result)) = ended {
             worked.done += 1;
             worked.failed += usize::from(result.is_err());
-            worked.polls_left -= usize::from(is_poll);
+            if is_poll {
+                worked.polls_left -= 1;
+                worked.poll_failures.extend(result.err().map(|failure| failure.code));
+            }
         }
     }
     let cut = running.len();
