@@ -7,7 +7,7 @@ CARGO ?= cargo
 TOOLS := target/tools
 DENY_VERSION := 0.20.2
 
-.PHONY: help run test lint check build lambda deploy dev soak bench clean setup
+.PHONY: help run test lint check build test-aws lambda deploy dev soak bench clean setup
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -24,11 +24,10 @@ run: setup ## The main job, against the built-in simulator; ends by itself withi
 test: setup ## Everything: unit, conformance, property and end-to-end tests
 	$(CARGO) build -p fitbridge
 	RUST_TEST_THREADS=4 $(CARGO) test --workspace
-	tests/deploy/terraform
 
 lint: setup ## Formatting, clippy, docs, dependency policy
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --workspace --all-targets --features fitbridge-tests/aws,fitbridge-tests/soak -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
 	@.ci/deny "$(CARGO)" "$(TOOLS)" "$(DENY_VERSION)"
 	@.ci/aws-lint
@@ -37,6 +36,11 @@ check: test lint ## What CI runs
 
 build: setup ## The release binary: target/release/fitbridge
 	$(CARGO) build --release -p fitbridge
+
+test-aws: setup ## The service on AWS over emulators, with the built functions; needs about 6 minutes
+	$(CARGO) build -p fitbridge-poller -p fitbridge-sink
+	$(CARGO) test -p fitbridge-tests --features aws --test aws
+	tests/deploy/terraform
 
 lambda: setup ## Both functions for AWS (arm64), built as they are deployed: target/sam
 	infra/deploy build
