@@ -1,4 +1,4 @@
-//! Under construction.
+#![doc = include_str!("../README.md")]
 
 pub mod archive;
 pub mod context;
