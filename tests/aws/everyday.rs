@@ -85,8 +85,7 @@ async fn a_stopped_service_asks_nobody_and_its_heart_beats() {
     assert_eq!(service.tick().await, Answer::Done(Value::Null));
     service.pump().await;
     assert_eq!(service.world().request_counts().values().sum::<u64>(), 0);
-    let heart = service.poller.said();
-    assert!(heart.contains("\"TicksDone\":1.0"), "{heart}");
+    service.poller.said_with("\"TicksDone\":1.0").await;
 
     (service.poller, service.sink) = (poller, sink);
     service.end_leases().await;

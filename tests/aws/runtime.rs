@@ -157,6 +157,19 @@ impl Function {
         String::from_utf8_lossy(&self.said.lock().expect("no test panicked with it")).into_owned()
     }
 
+    /// The same, once this text is in it: an invocation's answer may be here before what was printed first.
+    pub(crate) async fn said_with(&self, text: &str) -> String {
+        for _ in 0..1000 {
+            if self.said().contains(text) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let said = self.said();
+        assert!(said.contains(text), "{text} in {said}");
+        said
+    }
+
     fn start(&self) -> Child {
         let mut child = command(self.binary, &self.environment)
             .env("AWS_LAMBDA_RUNTIME_API", &self.api)
