@@ -23,7 +23,12 @@ pub fn tree_of(folder: &Path) -> Tree {
                 tree.insert(format!("{name}/"), Vec::new());
                 open.push(entry);
             } else {
-                tree.insert(name, std::fs::read(&entry).unwrap_or_else(|error| panic!("{}: {error}", entry.display())));
+                match std::fs::read(&entry) {
+                    Ok(bytes) => drop(tree.insert(name, bytes)),
+                    // A program that still runs takes its temporary files away between listing and reading.
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    Err(error) => panic!("{}: {error}", entry.display()),
+                }
             }
         }
     }
