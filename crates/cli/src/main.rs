@@ -4,7 +4,6 @@ mod app;
 mod args;
 mod commands;
 mod exit;
-mod inlet;
 mod inspect;
 mod logging;
 mod out;

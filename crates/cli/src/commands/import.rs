@@ -5,6 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use anstyle::AnsiColor;
 use bytes::Bytes;
 use fitbridge_core::{Code, Failure, engine::import::Imported, ports::Clock};
+use fitbridge_inlet::{self as inlet, Candidate, Item, usb, watch};
 use fitbridge_local::SystemClock;
 use serde_json::json;
 
@@ -18,7 +19,6 @@ use crate::{
     app::App,
     args::ImportArgs,
     exit::{Exit, Stop},
-    inlet::{self, Candidate, Item, usb, watch},
     out::{paint, plain},
 };
 

@@ -1,31 +1,33 @@
-//! What `fitbridge import` reads: files, folders, ZIP archives, head units on USB, a watched folder.
+//! Rides from a rider's own hands: files, folders, ZIP archives, head units on USB, a watched folder.
 //!
 //! Everything here is bounded and nothing is trusted: one file is in memory at a time, names from archives are
 //! only ever shown, and what cannot be read is told while the rest goes on.
 
 mod archive;
-pub(crate) mod limits;
+mod limits;
 mod name;
 mod read;
-pub(crate) mod usb;
-pub(crate) mod watch;
+pub mod usb;
+pub mod watch;
 
 use std::{
     collections::HashSet,
-    fs, io,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
 };
 
 use bytes::Bytes;
 
-use archive::Archive;
-use limits::Limits;
+pub use archive::Archive;
+pub use limits::Limits;
+
 use name::{Kind, shown};
 use read::{Content, content};
 
 /// One thing that was found.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Item {
+pub enum Item {
     /// A file that may be a ride. Whether it is one, the scanner says.
     File(Candidate),
     /// Something that should have been read and could not be.
@@ -36,7 +38,7 @@ pub(crate) enum Item {
 
 /// A file that may be a ride.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Candidate {
+pub struct Candidate {
     /// For display only: the path as given, or archive and member. Without control characters.
     pub name: String,
     /// The FIT file, already inflated; at most [`Limits::file_bytes`].
@@ -45,7 +47,7 @@ pub(crate) struct Candidate {
 
 /// Why something was not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Problem {
+pub struct Problem {
     /// As [`Candidate::name`].
     pub name: String,
     /// What happened, in a part of a sentence without a full stop.
@@ -71,7 +73,7 @@ impl Problem {
 
 /// Files that were passed over.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Skipped {
+pub struct Skipped {
     /// The folder or the archive.
     pub name: String,
     /// How many files in it, at any depth.
@@ -80,7 +82,7 @@ pub(crate) struct Skipped {
 
 /// Reads `paths` one file at a time, in the given order and folders in the order of their names. Blocks on the
 /// disk: see [`next`] for async code.
-pub(crate) fn collect(paths: &[PathBuf]) -> Collect {
+pub fn collect(paths: &[PathBuf]) -> Collect {
     Collect::new(paths, Limits::default())
 }
 
@@ -88,13 +90,13 @@ pub(crate) fn collect(paths: &[PathBuf]) -> Collect {
 ///
 /// # Errors
 /// The thread was lost, which only happens while the program ends or after a bug.
-pub(crate) async fn next(mut collect: Collect) -> io::Result<Option<(Item, Collect)>> {
+pub async fn next(mut collect: Collect) -> io::Result<Option<(Item, Collect)>> {
     tokio::task::spawn_blocking(move || collect.next().map(|item| (item, collect))).await.map_err(io::Error::other)
 }
 
 /// An iterator over what `paths` hold; see [`collect`].
 #[derive(Debug)]
-pub(crate) struct Collect {
+pub struct Collect {
     limits: Limits,
     /// What is left to do, the next at the end.
     work: Vec<Work>,
@@ -110,7 +112,7 @@ enum Work {
     Given(PathBuf),
     /// A path inside a folder, with the depth of that folder.
     Inside(PathBuf, u32),
-    Archive(Box<Archive>),
+    Archive(Box<Archive<File>>),
     /// All of a given folder was read.
     EndOf(PathBuf),
 }

@@ -2,7 +2,7 @@
 
 /// How much is read, and how far. The defaults are far above what a rider has.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
+pub struct Limits {
     /// Largest file after inflating, in bytes.
     pub file_bytes: u64,
     /// Most entries of an archive, folders included.
@@ -21,7 +21,7 @@ pub(crate) struct Limits {
 
 impl Limits {
     /// Most bytes that are read of a file, given the size of what it is inflated from, if it is.
-    pub(crate) fn most(&self, packed: Option<u64>) -> u64 {
+    pub fn most(&self, packed: Option<u64>) -> u64 {
         let by_ratio = packed.map(|packed| packed.saturating_mul(self.ratio).max(self.ratio_from_bytes));
         by_ratio.unwrap_or(u64::MAX).min(self.file_bytes)
     }

@@ -1,13 +1,10 @@
 //! ZIP archives, member by member.
 
-use std::{
-    fs::File,
-    io::{BufReader, Read, Seek, SeekFrom},
-};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 
 use zip::{ZipArchive, result::ZipError};
 
-use super::{
+use crate::{
     Candidate, Item, Problem, Skipped,
     limits::Limits,
     name::{Kind, is_mac_leftover, shown_member},
@@ -27,20 +24,42 @@ const COMMENT_MAX: u64 = 0xffff;
 const ENTRY_LEN: u64 = 46;
 const DAMAGED: &str = "copy or download it again; what could be read was imported";
 
-/// An open archive; gives its members one by one.
+/// An open ZIP archive: an iterator over the members that may be rides, the problems among them, and at the end
+/// the count of the others. Members are read when they are asked for, one at a time.
 #[derive(Debug)]
-pub(super) struct Archive {
+pub struct Archive<R> {
     name: String,
     limits: Limits,
-    zip: ZipArchive<BufReader<File>>,
+    zip: ZipArchive<BufReader<R>>,
     next: usize,
     inflated: u64,
     skipped: u64,
 }
 
-impl Archive {
-    /// Reads the list of members.
-    pub(super) fn open(name: String, mut file: File, limits: Limits) -> Result<Self, Problem> {
+impl<R: Read + Seek> Iterator for Archive<R> {
+    type Item = Item;
+
+    fn next(&mut self) -> Option<Item> {
+        while self.next < self.zip.len() {
+            let index = self.next;
+            self.next += 1;
+            if let Some(item) = self.member(index) {
+                return Some(item);
+            }
+        }
+        match std::mem::take(&mut self.skipped) {
+            0 => None,
+            files => Some(Item::Skipped(Skipped { name: self.name.clone(), files })),
+        }
+    }
+}
+
+impl<R: Read + Seek> Archive<R> {
+    /// Reads the list of members. `name` is for display only.
+    ///
+    /// # Errors
+    /// It is no archive, or a broken one, or its list of members is longer than [`Limits::archive_entries`] allows.
+    pub fn open(name: String, mut file: R, limits: Limits) -> Result<Self, Problem> {
         let too_many = |name: String| {
             let reason = format!("its list of entries is too long; at most {} are read", limits.archive_entries);
             Problem::new(name, reason, "unpack it and import its folders one by one")
@@ -61,21 +80,6 @@ impl Archive {
             return Err(too_many(name));
         }
         Ok(Self { name, limits, zip, next: 0, inflated: 0, skipped: 0 })
-    }
-
-    /// The next member that matters; at the end the count of the others, then `None`.
-    pub(super) fn next(&mut self) -> Option<Item> {
-        while self.next < self.zip.len() {
-            let index = self.next;
-            self.next += 1;
-            if let Some(item) = self.member(index) {
-                return Some(item);
-            }
-        }
-        match std::mem::take(&mut self.skipped) {
-            0 => None,
-            files => Some(Item::Skipped(Skipped { name: self.name.clone(), files })),
-        }
     }
 
     fn member(&mut self, index: usize) -> Option<Item> {
@@ -150,12 +154,12 @@ fn problem(name: String, reason: impl Into<String>, next_step: &'static str) -> 
 
 /// Length in bytes of the list of members, as the end of the archive says; `None` where there is no telling, which
 /// the reader of the archive will tell better.
-fn list_bytes(file: &mut File) -> Option<u64> {
+fn list_bytes<R: Read + Seek>(file: &mut R) -> Option<u64> {
     let len = file.seek(SeekFrom::End(0)).ok()?;
     let tail = len.min(END_LEN + COMMENT_MAX);
     file.seek(SeekFrom::Start(len - tail)).ok()?;
     let mut end = Vec::new();
-    file.take(tail).read_to_end(&mut end).ok()?;
+    file.by_ref().take(tail).read_to_end(&mut end).ok()?;
     file.rewind().ok()?;
     let at = end.windows(END_MAGIC.len()).rposition(|window| window == END_MAGIC)?;
     let bytes = u32::from_le_bytes(*end.get(at + 12..)?.first_chunk()?);
@@ -167,12 +171,12 @@ fn list_bytes(file: &mut File) -> Option<u64> {
 }
 
 /// As [`list_bytes`], from the 64-bit record that the locator at the end of `before` points to.
-fn list_bytes_64(file: &mut File, before: &[u8]) -> Option<u64> {
+fn list_bytes_64<R: Read + Seek>(file: &mut R, before: &[u8]) -> Option<u64> {
     let locator = before.get(before.len().checked_sub(LOCATOR_64_LEN)?..)?;
     let at = u64::from_le_bytes(*locator.strip_prefix(LOCATOR_64_MAGIC)?.get(4..)?.first_chunk()?);
     file.seek(SeekFrom::Start(at)).ok()?;
     let mut record = Vec::new();
-    file.take(END_64_LEN).read_to_end(&mut record).ok()?;
+    file.by_ref().take(END_64_LEN).read_to_end(&mut record).ok()?;
     file.rewind().ok()?;
     Some(u64::from_le_bytes(*record.strip_prefix(END_64_MAGIC)?.get(36..)?.first_chunk()?))
 }

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use super::name::{Kind, shown};
+use crate::name::{Kind, shown};
 
 /// Between two looks: a file is taken about as long after it stopped growing.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// The folder cannot be watched.
 #[derive(Debug, thiserror::Error)]
 #[error("the folder {folder} cannot be watched: {source}; check its name and your rights to it")]
-pub(crate) struct WatchError {
+pub struct WatchError {
     /// As it is shown.
     folder: String,
     source: io::Error,
@@ -66,7 +66,7 @@ impl Watched {
 ///
 /// # Errors
 /// The folder cannot be read at the start.
-pub(crate) async fn watch(
+pub async fn watch(
     folder: &Path,
     stop: impl Future<Output = ()>,
     on_path: impl AsyncFnMut(PathBuf),

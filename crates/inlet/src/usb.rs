@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::name::shown;
+use crate::name::shown;
 
 /// Where Linux tells what is mounted.
 const MOUNT_TABLE: &str = "/proc/self/mountinfo";
@@ -31,7 +31,7 @@ const RIDE_FOLDERS: [&[&str]; 8] = [
 
 /// A head unit that is mounted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Unit {
+pub struct Unit {
     /// The volume's name.
     pub name: String,
     /// Its folders of rides; at least one.
@@ -40,7 +40,7 @@ pub(crate) struct Unit {
 
 /// Why there is no unit to read from.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum UsbError {
+pub enum UsbError {
     /// The mount table cannot be read.
     #[error("what is mounted cannot be found out ({0}); give the folder: `fitbridge import /path/to/Activities`")]
     Table(#[source] io::Error),
@@ -59,12 +59,12 @@ pub(crate) enum UsbError {
 ///
 /// # Errors
 /// [`UsbError`], each with what to do.
-pub(crate) fn find() -> Result<Unit, UsbError> {
+pub fn find() -> Result<Unit, UsbError> {
     choose(units(&mount_points().map_err(UsbError::Table)?))
 }
 
 /// The only one of `units`.
-pub(crate) fn choose(mut units: Vec<Unit>) -> Result<Unit, UsbError> {
+pub fn choose(mut units: Vec<Unit>) -> Result<Unit, UsbError> {
     match units.len() {
         0 => Err(UsbError::None),
         1 => Ok(units.remove(0)),
@@ -81,7 +81,7 @@ pub(crate) fn choose(mut units: Vec<Unit>) -> Result<Unit, UsbError> {
 
 /// The volumes among `mount_points` that have a folder of rides. Volumes that cannot be read are passed over: a
 /// head unit that is plugged in can be.
-pub(crate) fn units(mount_points: &[PathBuf]) -> Vec<Unit> {
+pub fn units(mount_points: &[PathBuf]) -> Vec<Unit> {
     let unit = |point: &PathBuf| {
         let mut folders: Vec<PathBuf> = RIDE_FOLDERS
             .iter()

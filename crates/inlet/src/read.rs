@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 
-use super::{
+use crate::{
     Problem,
     limits::Limits,
     name::{Kind, shown},
@@ -22,7 +22,7 @@ const APPLE_DOUBLE_MAGIC: [u8; 4] = [0x00, 0x05, 0x16, 0x07];
 
 /// What was in a file.
 #[derive(Debug)]
-pub(super) enum Content {
+pub(crate) enum Content {
     /// Bytes that may be a ride.
     Ride(Bytes),
     /// An archive, at its start.
@@ -33,7 +33,7 @@ pub(super) enum Content {
 
 /// Why bytes could not be had.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ReadError {
+pub(crate) enum ReadError {
     /// More bytes than a ride has.
     #[error("it is larger than {} MiB, which no ride is", .0 >> 20)]
     TooLarge(u64),
@@ -46,7 +46,7 @@ pub(super) enum ReadError {
 }
 
 impl ReadError {
-    pub(super) fn problem(&self, name: String) -> Problem {
+    pub(crate) fn problem(&self, name: String) -> Problem {
         let next_step = match self {
             Self::TooLarge(_) | Self::Bomb(_) => "check where it comes from; it was not read",
             Self::Broken(_) => "copy or download it again",
@@ -56,7 +56,7 @@ impl ReadError {
 }
 
 /// Reads the file at `path`.
-pub(super) fn content(path: &Path, promised: Kind, limits: &Limits) -> Result<Content, Problem> {
+pub(crate) fn content(path: &Path, promised: Kind, limits: &Limits) -> Result<Content, Problem> {
     let failed = |error: io::Error| Problem::io(path, &error);
     let mut file = File::open(path).map_err(failed)?;
     let mut head = Vec::with_capacity(4);
@@ -85,7 +85,7 @@ pub(super) fn content(path: &Path, promised: Kind, limits: &Limits) -> Result<Co
 }
 
 /// Inflates a member that is itself a gzip file; other bytes stay as they are.
-pub(super) fn unwrapped(bytes: Bytes, limits: &Limits) -> Result<Bytes, ReadError> {
+pub(crate) fn unwrapped(bytes: Bytes, limits: &Limits) -> Result<Bytes, ReadError> {
     if bytes.starts_with(&GZIP_MAGIC) {
         bounded(MultiGzDecoder::new(&*bytes), Some(bytes.len() as u64), limits)
     } else {
@@ -94,7 +94,7 @@ pub(super) fn unwrapped(bytes: Bytes, limits: &Limits) -> Result<Bytes, ReadErro
 }
 
 /// Reads to the end, but never more than a ride can have, nor absurdly more than the `packed` bytes it comes from.
-pub(super) fn bounded(mut from: impl Read, packed: Option<u64>, limits: &Limits) -> Result<Bytes, ReadError> {
+pub(crate) fn bounded(mut from: impl Read, packed: Option<u64>, limits: &Limits) -> Result<Bytes, ReadError> {
     let most = limits.most(packed);
     let mut bytes = Vec::new();
     from.by_ref().take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(ReadError::Broken)?;
