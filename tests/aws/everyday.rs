@@ -33,6 +33,9 @@ async fn every_ride_arrives_once_and_an_idle_minute_costs_one_request_per_rider(
     assert_eq!((counts.get("PutItem"), counts.get("TransactWriteItems")), (Some(&2), None), "{counts:?}");
     assert!(all_requests(&counts) <= 2 * 20 + OF_A_TICK, "{counts:?}");
     assert!(service.receive().await.is_empty(), "nothing is handed over");
+    // Alarms are set on the functions' whole names.
+    service.poller.said_with("\"Function\":\"fitbridge-poller\"").await;
+    service.sink.said_with("\"Function\":\"fitbridge-sink\"").await;
 
     // New rides of some.
     for rider in &riders[..5] {

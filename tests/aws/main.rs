@@ -5,9 +5,11 @@
 //! Time that has to pass is taken out of the ledger instead ([`service::Service::pass_minutes`],
 //! [`service::Service::end_leases`]), since the functions have no switch that moves their clock.
 
+mod clock;
 mod everyday;
 mod messages;
-mod moto;
+mod queue;
+mod riders;
 mod runtime;
 mod service;
 mod starting;

@@ -7,8 +7,9 @@ use fitbridge_simulator::{Fault, FaultRule, Region, Role};
 use serde_json::json;
 
 use crate::{
+    queue::{MAX_RECEIVES, event},
     runtime::{Answer, Function},
-    service::{MAX_RECEIVES, Service, event},
+    service::Service,
 };
 
 /// Waits until this host has had a request at this route.

@@ -191,10 +191,10 @@ pub(crate) fn command(binary: &str, environment: &[(String, String)]) -> Command
     let mut command = Command::new(built().join(binary));
     command
         .env_clear()
-        .env("AWS_LAMBDA_FUNCTION_NAME", binary)
+        .env("AWS_LAMBDA_FUNCTION_NAME", format!("fitbridge-{binary}"))
         .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512")
         .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-        .env("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{binary}"))
+        .env("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/fitbridge-{binary}"))
         .env("AWS_LAMBDA_LOG_STREAM_NAME", "stream")
         .envs(environment.iter().cloned());
     command

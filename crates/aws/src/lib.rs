@@ -8,6 +8,8 @@ pub mod logs;
 pub mod metrics;
 pub mod queue;
 pub mod run;
+#[cfg(any(test, feature = "testkit"))]
+pub mod testkit;
 pub mod vault;
 
 pub use ledger::DynamoLedger;

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use fitbridge_core::{
     domain::{ContentId, UserId},
-    ports::{Archive, ArchiveError, Put},
+    ports::{Archive, ArchiveError, Put, archive_path},
 };
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, local::LocalFileSystem, path};
 
@@ -61,11 +61,9 @@ impl FolderArchive {
     }
 }
 
-/// `fit/{user}/{first 2 digits}/{sha256}.fit`. Each part is encoded, so that a user named `..` stays inside.
+/// Each part is encoded, so that a user named `..` stays inside.
 fn location(user: &UserId, content: ContentId) -> path::Path {
-    let sha256 = content.to_string();
-    let (start, _) = sha256.split_at(2);
-    path::Path::from_iter(["fit", user.as_str(), start, &format!("{sha256}.fit")])
+    path::Path::from_iter(archive_path(user, content))
 }
 
 /// The error as the port knows it; a disk without room is found wherever it hides in the chain of causes.

@@ -7,7 +7,7 @@ use aws_config::SdkConfig;
 use bytes::Bytes;
 use fitbridge_core::{
     domain::{ContentId, UserId},
-    ports::{Archive, ArchiveError, Put},
+    ports::{Archive, ArchiveError, Put, archive_path},
 };
 use object_store::{
     BackoffConfig, ClientOptions, Error, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, RetryConfig,
@@ -129,12 +129,9 @@ impl Bad {
     }
 }
 
-/// `fit/{user}/{first 2 digits}/{sha256}.fit`, as the folder archive of one machine has it, so that one can
-/// be copied into the other. Each part is encoded, so that a user named `..` stays inside.
+/// Each part is encoded, so that a user named `..` stays inside.
 fn location(user: &UserId, content: ContentId) -> path::Path {
-    let sha256 = content.to_string();
-    let (start, _) = sha256.split_at(2);
-    path::Path::from_iter(["fit", user.as_str(), start, &format!("{sha256}.fit")])
+    path::Path::from_iter(archive_path(user, content))
 }
 
 /// Shorter than a function's time: what does not work now works at the record's next attempt.

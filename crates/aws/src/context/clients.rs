@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
 use fitbridge_core::{
     domain::Shard,
-    ports::{ArchiveError, Clock, Key, Ledger, Scope},
+    ports::{ArchiveError, Clock, Key, Ledger},
 };
 
 use super::environment::{Environment, VaultChoice};
@@ -115,7 +115,7 @@ fn timeouts() -> TimeoutConfig {
 /// the keyring. What fails here is only logged; the work itself meets it again. SQS and S3 are not warmed:
 /// their first call shares what is slow (trust store, random numbers) with these.
 pub async fn warm(ledger: &dyn Ledger, vault: &ServiceVault, role: Role) {
-    let cursor = Key { scope: Scope::System, path: format!("cursor/{}", Shard(0).0) };
+    let cursor = Key::cursor(Shard(0));
     let (read, ring) = futures::join!(ledger.get(&cursor), vault.warm(role));
     if let Err(error) = read {
         tracing::warn!(%error, "the ledger could not be warmed: {error}");

@@ -98,6 +98,9 @@ pub struct Environment {
     pub intervals_url: Option<String>,
     /// `FITBRIDGE_TRUSTED_HOSTS`: `host:port` that the URL guard admits.
     pub trusted_hosts: Vec<String>,
+    /// `AWS_LAMBDA_FUNCTION_NAME`: the function's whole name, which is what its metrics are counted under;
+    /// `None` outside Lambda.
+    pub function: Option<String>,
     /// `AWS_ENDPOINT_URL_S3`, else `AWS_ENDPOINT_URL`, as the SDKs know them: where S3 is asked.
     pub s3_endpoint: Option<String>,
 }
@@ -134,6 +137,8 @@ impl Environment {
         let hosts = reader.optional(TRUSTED_HOSTS, "host:port, separated by commas", hosts);
         let s3_endpoint = reader.text("AWS_ENDPOINT_URL_S3").or_else(|| reader.text("AWS_ENDPOINT_URL"));
 
+        let function = reader.text("AWS_LAMBDA_FUNCTION_NAME");
+
         let problems = reader.into_problems();
         let (Some(table), Some(bucket), Some(queue_url), Some(vault), true) =
             (table, bucket, queue_url, vault, problems.0.is_empty())
@@ -158,6 +163,7 @@ impl Environment {
             igpsport_china_url,
             intervals_url,
             trusted_hosts: hosts.unwrap_or_default(),
+            function,
             s3_endpoint,
         })
     }

@@ -1,15 +1,19 @@
 //! Writes: one with a condition, several as a transaction.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, error::Error};
 
 use aws_sdk_dynamodb::{
-    error::{BuildError, SdkError},
+    config::http::HttpResponse,
+    error::{BuildError, ProvideErrorMetadata, SdkError},
     operation::{
         delete_item::DeleteItemError,
         put_item::PutItemError,
         transact_write_items::{TransactWriteItemsError, builders::TransactWriteItemsFluentBuilder},
     },
-    types::{AttributeValue, ConditionCheck, Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
+    types::{
+        AttributeValue, ConditionCheck, ConsumedCapacity, Delete, Put, ReturnValuesOnConditionCheckFailure,
+        TransactWriteItem,
+    },
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use fitbridge_core::ports::{Change, CommitError, Expect, Key, LedgerError, MAX_BATCH, Record, Write};
@@ -203,16 +207,11 @@ impl DynamoLedger {
             .set_return_consumed_capacity(self.capacity())
             .send()
             .await;
-        match answer {
-            Ok(output) => {
-                self.count_units(Operation::PutItem, output.consumed_capacity.as_slice());
-                End::Done
-            }
-            Err(error) => match error.as_service_error() {
-                Some(PutItemError::ConditionalCheckFailedException(failed)) => End::NotAsExpected(failed.item.clone()),
-                _ => End::Failed(Fault::of(&error, &self.table)),
-            },
-        }
+        let answer = answer.map(|output| output.consumed_capacity);
+        self.end(Operation::PutItem, answer, |error| match error {
+            PutItemError::ConditionalCheckFailedException(failed) => Some(failed.item.clone()),
+            _ => None,
+        })
     }
 
     async fn delete(&self, key: &Key, expect: Expect) -> End {
@@ -228,16 +227,29 @@ impl DynamoLedger {
             .set_return_consumed_capacity(self.capacity())
             .send()
             .await;
+        let answer = answer.map(|output| output.consumed_capacity);
+        self.end(Operation::DeleteItem, answer, |error| match error {
+            DeleteItemError::ConditionalCheckFailedException(failed) => Some(failed.item.clone()),
+            _ => None,
+        })
+    }
+
+    /// How a single write ended, by its answer; `failed_check` finds what was there where the condition did
+    /// not hold.
+    fn end<E: ProvideErrorMetadata + Error + 'static>(
+        &self,
+        operation: Operation,
+        answer: Result<Option<ConsumedCapacity>, SdkError<E, HttpResponse>>,
+        failed_check: impl FnOnce(&E) -> Option<Option<Item>>,
+    ) -> End {
         match answer {
-            Ok(output) => {
-                self.count_units(Operation::DeleteItem, output.consumed_capacity.as_slice());
+            Ok(consumed) => {
+                self.count_units(operation, consumed.as_slice());
                 End::Done
             }
-            Err(error) => match error.as_service_error() {
-                Some(DeleteItemError::ConditionalCheckFailedException(failed)) => {
-                    End::NotAsExpected(failed.item.clone())
-                }
-                _ => End::Failed(Fault::of(&error, &self.table)),
+            Err(error) => match error.as_service_error().and_then(failed_check) {
+                Some(there) => End::NotAsExpected(there),
+                None => End::Failed(Fault::of(&error, &self.table)),
             },
         }
     }

@@ -6,14 +6,14 @@ use aws_sdk_dynamodb::{
 };
 use fitbridge_core::{
     domain::Shard,
-    ports::{DueRow, LedgerError, PlanPage, PlanRow, PlanSlot},
+    ports::{DueRow, LedgerError, PlanPage, PlanRow, PlanSlot, millis::ms_down},
 };
 use futures::future::try_join_all;
 use jiff::Timestamp;
 
 use super::{
     DynamoLedger, Operation,
-    item::{Item, due_at, due_partition, key_of, ms_down, plan_partition, text},
+    item::{Item, due_at, due_partition, key_of, plan_partition, text},
     read::row_limit,
     table::{DUE, DUE_AT, DUE_INDEX, PK, PLAN, PLAN_INDEX, SK},
 };

@@ -5,7 +5,10 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use fitbridge_core::{
     domain::{OwnerId, Shard, UserId},
-    ports::{Claim, Due, Key, LedgerError, PlanSlot, PollClass, Record, Scope},
+    ports::{
+        Claim, Due, Key, LedgerError, PlanSlot, PollClass, Record, Scope,
+        millis::{from_ms, ms_up},
+    },
 };
 use jiff::Timestamp;
 
@@ -72,32 +75,6 @@ fn parse_plan(text: &str) -> Option<PlanSlot> {
     let name = parts.next()?;
     let class = PollClass::ALL.into_iter().find(|class| class_text(*class) == name)?;
     Some(PlanSlot { shard, class, slot: parts.next()?.parse().ok()? })
-}
-
-/// The moment of a number of milliseconds. `from_millisecond` would refuse the last second there is.
-fn from_ms(ms: i64) -> Option<Timestamp> {
-    let nanoseconds = i32::try_from(ms.rem_euclid(1000)).unwrap_or(0) * 1_000_000;
-    Timestamp::new(ms.div_euclid(1000), nanoseconds).ok()
-}
-
-/// A due time in whole milliseconds, rounded up, so that nothing is due before its time.
-pub(super) fn ms_up(at: Timestamp) -> i64 {
-    let ms = at.as_millisecond();
-    match from_ms(ms) {
-        // Above the last millisecond there is none to round up to.
-        Some(floor) if floor < at && from_ms(ms + 1).is_some() => ms + 1,
-        _ => ms,
-    }
-}
-
-/// The last whole millisecond that is not after `at`.
-pub(super) fn ms_down(at: Timestamp) -> i64 {
-    let ms = at.as_millisecond();
-    match from_ms(ms) {
-        // Before 1970 the whole milliseconds are cut towards zero.
-        Some(cut) if cut > at => ms - 1,
-        _ => ms,
-    }
 }
 
 /// The item of a record.
@@ -250,16 +227,5 @@ mod tests {
         assert_eq!(bucket(&key(1), 0), 0, "no buckets are one");
         // What is stored lies there: these must never change.
         assert_eq!([bucket(&key(0), 4), bucket(&key(1), 4), bucket(&record().key, 4)], [3, 0, 0]);
-    }
-
-    #[test]
-    fn times_are_rounded_up_when_due_and_down_when_asked() {
-        let at = |ns: i128| Timestamp::from_nanosecond(ns).unwrap();
-        for (ns, up, down) in [(0, 0, 0), (1, 1, 0), (1_000_000, 1, 1), (-1, 0, -1), (-1_000_001, -1, -2)] {
-            assert_eq!((ms_up(at(ns)), ms_down(at(ns))), (up, down), "{ns} ns");
-        }
-        for end in [Timestamp::MIN, Timestamp::MAX] {
-            assert_eq!(from_ms(ms_up(end)).map(Timestamp::as_second), Some(end.as_second()), "{end}");
-        }
     }
 }

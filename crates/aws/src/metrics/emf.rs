@@ -137,7 +137,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Nothing counted yet, for the function of this name (`poller`, `sink`).
+    /// Nothing counted yet, for the function of this name (`fitbridge-poller`).
     pub fn new(function: impl Into<String>) -> Self {
         Self { function: function.into(), counted: Mutex::default() }
     }

@@ -101,7 +101,8 @@ impl Parts {
         let vault = clients.vault(&environment, Arc::new(ledger.clone()), Arc::new(SystemClock));
         let guard = UrlGuard::new(&environment.trusted_hosts);
         let guard = guard.map_err(|error| StartError::Setting(format!("FITBRIDGE_TRUSTED_HOSTS: {error}")))?;
-        let metrics = Arc::new(Metrics::new(function));
+        // Alarms are set on the whole name, so that two services of one account are told apart.
+        let metrics = Arc::new(Metrics::new(environment.function.as_deref().unwrap_or(function)));
         metrics.count(Metric::ColdStart);
         // Unique enough: an owner only tells its own claims from those of others.
         let owner =

@@ -130,22 +130,25 @@ impl Poller {
         if let Some(ticket) = ticket {
             self.engine.give_tick_back(ticket).await?;
         }
-        let Worked { done, failed, poll_failures, polls_left, others_left } = worked;
+        let Worked { done, failed, poll_failures, polls_left, others_left, others_cut } = worked;
         (line.worked, line.failed) = (done, failed);
         for code in poll_failures {
             self.metrics.count_failure(Metric::PollFailed, code.as_str());
         }
-        if polls_left + others_left > 0 {
+        let others = others_left.len() + others_cut;
+        if polls_left + others > 0 {
             tracing::warn!(
                 polls_left,
-                others_left,
-                "time ran out: {polls_left} polls and {others_left} others are left"
+                others_left = others,
+                "time ran out: {polls_left} polls and {others} others are left"
             );
         }
+        let given_back = self.engine.give_jobs_back(&others_left).await;
         if finished? {
             self.metrics.count(Metric::TicksDone);
         }
         swept?;
+        given_back?;
         Ok(())
     }
 }

@@ -188,3 +188,27 @@ async fn what_polls_find_is_resolved_in_the_same_tick() {
         world.queue.take().into_iter().filter(|job| matches!(job.task, fitbridge_core::ports::Task::Fetch { .. }));
     assert_eq!(fetches.count(), 12);
 }
+
+#[tokio::test]
+async fn resolves_without_time_are_given_back_and_the_next_tick_makes_them() {
+    let world = World::new();
+    world.connect(1, 4).await;
+    let engine = world.engine(world.ports.clone(), Policy::default(), "dies");
+    engine.tick(Shard(0)).await.unwrap();
+    for job in world.queue.take() {
+        engine.work(&job).await.unwrap();
+    }
+    // What it found it handed to itself, and is gone: the leases end.
+    assert_eq!(world.queue.take().len(), 4);
+    world.clock.advance(SignedDuration::from_mins(10));
+    let poller = world.poller(false);
+    let resolved = || {
+        let calls = world.source.take_calls();
+        calls.iter().filter(|call| matches!(call, SourceCall::Resolve { .. })).count()
+    };
+    resolved();
+    poller.handle(&tick(), Deadline::new(Duration::ZERO, Duration::ZERO)).await.unwrap();
+    assert_eq!(resolved(), 0);
+    poller.handle(&tick(), ample()).await.unwrap();
+    assert_eq!(resolved(), 4, "not only when another lease has ended");
+}

@@ -48,8 +48,10 @@ pub(super) struct Worked {
     pub(super) poll_failures: Vec<Code>,
     /// Polls that were not begun, or cut by the deadline.
     pub(super) polls_left: usize,
-    /// Other jobs of which the same is true; their records come due again.
-    pub(super) others_left: usize,
+    /// Other jobs that were not begun: whoever has the time gives them back.
+    pub(super) others_left: Vec<Job>,
+    /// Other jobs that were cut; their records come due again when the lease ends.
+    pub(super) others_cut: usize,
 }
 
 /// Makes polls, and works on what comes out of `jobs` in turn with them, so that neither waits for all of
@@ -114,10 +116,11 @@ pub(super) async fn work(
     }
     let cut = running.len();
     drop(running);
-    while jobs.try_recv().is_ok() {
-        worked.others_left += 1;
+    while let Ok(job) = jobs.try_recv() {
+        others.push_back(job);
     }
     let cut_polls = worked.polls_left.saturating_sub(polls.len());
-    worked.others_left += others.len() + cut.saturating_sub(cut_polls);
+    worked.others_cut = cut.saturating_sub(cut_polls);
+    worked.others_left = others.into();
     worked
 }

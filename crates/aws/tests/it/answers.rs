@@ -5,6 +5,7 @@ use bytes::Bytes;
 use fitbridge_aws::{
     archive::S3Archive,
     queue::SqsQueue,
+    testkit::moto,
     vault::{PerUserSecretVault, Recovery},
 };
 use fitbridge_core::{
@@ -15,10 +16,7 @@ use fitbridge_core::{
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use crate::{
-    moto,
-    script::{Asked, Scripted, done, error},
-};
+use crate::script::{Asked, Scripted, done, error};
 
 const NAME: &str = "fitbridge/source/rider/igpsport-global-1";
 const MARKED: &str = "You can't perform this operation on the secret because it was marked for deletion.";

@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use fitbridge_aws::archive::{LinkError, S3Archive};
+use fitbridge_aws::{
+    archive::{LinkError, S3Archive},
+    testkit::moto,
+};
 use fitbridge_core::{
     domain::{ContentId, UserId},
-    ports::{Archive, ArchiveError, Put},
+    ports::{Archive, ArchiveError, Put, archive_path},
     testkit::conformance,
 };
 use object_store::{ObjectStore, ObjectStoreExt, aws::AmazonS3Builder, path::Path};
-
-use crate::moto;
 
 /// A bucket of the emulator, seen with a client of its own.
 async fn bucket(endpoint: &str, name: &str) -> impl ObjectStore {
@@ -39,18 +40,13 @@ async fn raw(endpoint: &str, request: &[u8]) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-fn location(user: &UserId, content: ContentId) -> Path {
-    let sha256 = content.to_string();
-    Path::from_iter(["fit", user.as_str(), &sha256[..2], &format!("{sha256}.fit")])
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_s3_archive_conforms() {
     let Some(endpoint) = moto::endpoint() else { return };
     let store = bucket(endpoint, "conforms").await;
     let archive = S3Archive::new(&moto::config(endpoint), "conforms", Some(endpoint)).unwrap();
     let damage = |user: &UserId, content| {
-        let location = location(user, content);
+        let location = Path::from_iter(archive_path(user, content));
         let put = store.put(&location, Bytes::from_static(b"bit rot").into());
         tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(put)).unwrap();
     };

@@ -4,7 +4,6 @@
 
 mod answers;
 mod archive;
-mod moto;
 mod queue;
 mod script;
 mod secrets;

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_sqs::types::MessageSystemAttributeName;
-use fitbridge_aws::queue::{SqsQueue, decode};
+use fitbridge_aws::{
+    queue::{SqsQueue, decode},
+    testkit::moto,
+};
 use fitbridge_core::{
     domain::{ActivityId, UserId},
     ports::{Job, Task, WorkQueue},
 };
-
-use crate::moto;
 
 fn jobs(count: usize) -> Vec<Job> {
     (0..count)

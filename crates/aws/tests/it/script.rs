@@ -15,7 +15,7 @@ use axum::{
 use fitbridge_aws::context::Clients;
 use serde_json::{Value, json};
 
-use crate::moto::config;
+use fitbridge_aws::testkit::moto::config;
 
 /// What was asked: the operation, and the request's body.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use aws_sdk_secretsmanager::types::Filter;
 use fitbridge_aws::{
     context::{Environment, warm},
+    testkit::moto,
     vault::{KeySource, Originals, PerUserSecretVault, Recovery, Role, ServiceVault, migrate},
 };
 use fitbridge_core::{
@@ -14,8 +15,6 @@ use fitbridge_core::{
     testkit::{ManualClock, MemoryLedger, conformance::vault as conformance},
 };
 use secrecy::{ExposeSecret, SecretString};
-
-use crate::moto;
 
 fn environment(more: &[(&str, &str)]) -> Environment {
     let needed =

@@ -28,6 +28,7 @@ mod resolve;
 pub mod secrets;
 mod settle;
 mod tick;
+mod unbegun;
 mod upstream;
 mod walk;
 

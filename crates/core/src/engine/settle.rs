@@ -4,8 +4,8 @@ use super::{Engine, EngineError, walk::activity_prefix};
 use crate::{
     Code,
     domain::{
-        Activity, ActivityId, ActivityState, Connection, ConnectionId, Delivery, DeliveryState, Origin, Role, UserId,
-        connection::Resume,
+        Activity, ActivityId, ActivityState, Connection, ConnectionId, ContentId, Delivery, DeliveryState, Origin,
+        Role, UserId, connection::Resume,
     },
     ports::{Due, Job, Key, Task, Write},
     store::Stored,
@@ -100,43 +100,38 @@ impl Engine {
         let known = self.store.read_many::<Delivery>(&keys).await?;
         let mut woken = Vec::new();
         for ((ride, content), known) in fetched.into_iter().zip(known) {
-            let write = match known {
-                None => self.first_delivery(sink, &ride.doc, content, &due, &mut woken)?,
-                Some(known) => Self::wake_delivery(&known, &due, &mut woken)?,
+            let delivery = match known {
+                None => self.first_delivery(sink, &ride.doc, content, &due)?,
+                Some(known) => Self::wake_delivery(&known, &due)?,
             };
+            let Some((delivery, write)) = delivery else { continue };
             // One by one: a delivery that changed meanwhile must not hold up the page.
-            if let Some(write) = write
-                && !self.store.commit(vec![write]).await?
-            {
-                woken.pop();
+            if self.store.commit(vec![write]).await? {
+                woken.push(delivery);
             }
         }
         self.hand_over_deliveries(woken).await;
         Ok(next)
     }
 
+    /// The delivery of a ride that the sink wants, and its write.
     fn first_delivery(
         &self,
         sink: &Connection,
         ride: &Activity,
-        content: crate::domain::ContentId,
+        content: ContentId,
         due: &Due,
-        woken: &mut Vec<Delivery>,
-    ) -> Result<Option<Write>, EngineError> {
+    ) -> Result<Option<(Delivery, Write)>, EngineError> {
         if !sink.wants_ride(ride.ride.start(), ride.ride.local_date()) {
             return Ok(None);
         }
         let delivery = Delivery::new(ride, &sink.id, content, self.now());
         let write = self.store.create(&delivery, Some(due.clone()), None)?;
-        woken.push(delivery);
-        Ok(Some(write))
+        Ok(Some((delivery, write)))
     }
 
-    fn wake_delivery(
-        known: &Stored<Delivery>,
-        due: &Due,
-        woken: &mut Vec<Delivery>,
-    ) -> Result<Option<Write>, EngineError> {
+    /// A delivery that waited for the connection, pending again, and its write.
+    fn wake_delivery(known: &Stored<Delivery>, due: &Due) -> Result<Option<(Delivery, Write)>, EngineError> {
         if !known.doc.waits_for_connection(known.due.is_some()) {
             return Ok(None);
         }
@@ -145,8 +140,7 @@ impl Engine {
             delivery.state = DeliveryState::Pending;
         }
         let write = known.replace(&delivery, Some(due.clone()))?;
-        woken.push(delivery);
-        Ok(Some(write))
+        Ok(Some((delivery, write)))
     }
 
     async fn page_of_rides(

@@ -5,6 +5,15 @@ use bytes::Bytes;
 
 use crate::domain::{ContentId, UserId};
 
+/// Where a file lies in every archive, folder by folder: `fit/{user}/{first 2 digits}/{sha256}.fit`. All archives
+/// have the same layout, so that one can be copied into another. Whoever makes a path or a key of the parts
+/// encodes each, so that a user named `..` stays inside.
+pub fn archive_path(user: &UserId, content: ContentId) -> [String; 4] {
+    let sha256 = content.to_string();
+    let (start, _) = sha256.split_at(2);
+    ["fit".to_owned(), user.to_string(), start.to_owned(), format!("{sha256}.fit")]
+}
+
 /// What storing a file did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Put {

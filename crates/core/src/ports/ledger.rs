@@ -44,7 +44,7 @@ pub struct Claim {
 pub struct Due {
     /// Which shard's ticks look after it.
     pub shard: Shard,
-    /// Not before this moment, to the millisecond. While a claim stands, this is where its lease ends.
+    /// Not before this moment, to the millisecond ([`millis`](super::millis)). While a claim stands, this is where its lease ends.
     pub at: Timestamp,
     /// Who has it, if anybody.
     pub claim: Option<Claim>,

@@ -4,13 +4,14 @@
 pub mod archive;
 pub mod clock;
 pub mod ledger;
+pub mod millis;
 pub mod queue;
 pub mod scanner;
 pub mod sink;
 pub mod source;
 pub mod vault;
 
-pub use archive::{Archive, ArchiveError, Put};
+pub use archive::{Archive, ArchiveError, Put, archive_path};
 pub use clock::{Clock, Entropy};
 pub use ledger::{
     Change, Claim, CommitError, Due, DueRow, Expect, Key, Ledger, LedgerError, MAX_BATCH, PlanPage, PlanRow, PlanSlot,

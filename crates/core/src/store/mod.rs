@@ -8,6 +8,7 @@
 //! | `content/{sha256}` | [`ContentOwner`]: which activity holds a file |
 //! | `delivery/{connection}/{sha256}` | [`Delivery`](crate::domain::Delivery) |
 //! | `baseline/{connection}/{month}` | [`BaselineMonth`]: what was at a sink before us |
+//! | `sealed/{connection}` | a vault's ciphertext, where the vault keeps it in the ledger |
 //!
 //! | path in the system's scope | record |
 //! |---|---|

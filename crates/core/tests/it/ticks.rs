@@ -238,3 +238,24 @@ async fn what_needs_the_source_is_left_to_those_who_may_call_it() {
     world.drain(&poller).await;
     assert_eq!(world.at(&account), world.files_of(1..2));
 }
+
+#[tokio::test]
+async fn what_was_handed_over_and_not_begun_is_due_again_at_once() {
+    let world = World::new();
+    world.source.upload_many(&world.account, 1..4);
+    let engine = world.engine("a");
+    world.connect(&engine, None).await;
+    engine.tick(SHARD).await.unwrap();
+    for job in world.queue.take() {
+        engine.work(&job).await.unwrap();
+    }
+    let jobs = world.queue.take();
+    assert!(jobs.iter().all(|job| matches!(job.task, Task::Resolve { .. })) && jobs.len() == 3, "{jobs:?}");
+    world.engine("b").work(&jobs[0]).await.unwrap();
+    world.queue.take();
+    assert_eq!(engine.sweep(SHARD, Eagerness::Due).await.unwrap(), 0, "all are leased");
+    engine.give_jobs_back(&jobs).await.unwrap();
+    assert_eq!(world.engine("c").sweep(SHARD, Eagerness::Due).await.unwrap(), 2);
+    engine.give_jobs_back(&jobs).await.unwrap();
+    assert_eq!(engine.sweep(SHARD, Eagerness::Due).await.unwrap(), 0, "another has them now");
+}

@@ -2,14 +2,14 @@
 
 use fitbridge_core::{
     domain::{OwnerId, Shard},
-    ports::{DueRow, Key, PlanPage, PlanRow, PlanSlot, Record, RecordPage, Scope},
+    ports::{DueRow, Key, PlanPage, PlanRow, PlanSlot, Record, RecordPage, Scope, millis::ms_down},
 };
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{
     failure::Answer,
-    rows::{COLUMNS, class_number, key, ms_down, record, scope_text, time},
+    rows::{COLUMNS, class_number, key, record, scope_text, time},
 };
 
 /// Bodies on a page of a range, in bytes, after which it ends early: pages stay small in memory.

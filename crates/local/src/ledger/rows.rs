@@ -2,7 +2,7 @@
 
 use fitbridge_core::{
     domain::{OwnerId, Shard, UserId},
-    ports::{Claim, Due, Key, PlanSlot, PollClass, Record, Scope},
+    ports::{Claim, Due, Key, PlanSlot, PollClass, Record, Scope, millis::from_ms},
 };
 use jiff::Timestamp;
 use rusqlite::{Error, Row, types::Type};
@@ -47,34 +47,8 @@ fn class(number: u8) -> Option<PollClass> {
     PollClass::ALL.into_iter().find(|class| class_number(*class) == number)
 }
 
-/// The moment of a number of milliseconds. `from_millisecond` would refuse the last second there is.
-fn from_ms(ms: i64) -> Result<Timestamp, jiff::Error> {
-    let nanoseconds = i32::try_from(ms.rem_euclid(1000)).unwrap_or(0) * 1_000_000;
-    Timestamp::new(ms.div_euclid(1000), nanoseconds)
-}
-
-/// A due time in whole milliseconds, rounded up, so that nothing is due before its time.
-pub(super) fn ms_up(at: Timestamp) -> i64 {
-    let ms = at.as_millisecond();
-    match from_ms(ms) {
-        // Above the last millisecond there is none to round up to.
-        Ok(floor) if floor < at && from_ms(ms + 1).is_ok() => ms + 1,
-        _ => ms,
-    }
-}
-
-/// The last whole millisecond that is not after `at`.
-pub(super) fn ms_down(at: Timestamp) -> i64 {
-    let ms = at.as_millisecond();
-    match from_ms(ms) {
-        // Before 1970 the whole milliseconds are cut towards zero.
-        Ok(cut) if cut > at => ms - 1,
-        _ => ms,
-    }
-}
-
 pub(super) fn time(ms: i64, column: usize) -> Answer<Timestamp> {
-    from_ms(ms).map_err(|error| odd(column, error))
+    from_ms(ms).ok_or_else(|| odd(column, "no time that there is"))
 }
 
 /// The record of a row that begins with [`COLUMNS`].
@@ -101,21 +75,4 @@ pub(super) fn record(row: &Row<'_>, scope: &Scope) -> Answer<Record> {
     };
     let key = Key { scope: scope.clone(), path: row.get(0)? };
     Ok(Record { key, version: row.get(1)?, body: row.get(2)?, due, plan })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_rounded_up_when_due_and_down_when_asked() {
-        let at = |ns: i128| Timestamp::from_nanosecond(ns).unwrap();
-        for (ns, up, down) in [(0, 0, 0), (1, 1, 0), (1_000_000, 1, 1), (-1, 0, -1), (-1_000_001, -1, -2)] {
-            assert_eq!((ms_up(at(ns)), ms_down(at(ns))), (up, down), "{ns} ns");
-        }
-        for end in [Timestamp::MIN, Timestamp::MAX] {
-            let back = time(ms_up(end), 0).unwrap();
-            assert!((end.as_second(), end.as_millisecond()) == (back.as_second(), back.as_millisecond()), "{back}");
-        }
-    }
 }

@@ -3,13 +3,13 @@
 
 use std::{collections::BTreeSet, path::Path, sync::mpsc, thread::JoinHandle};
 
-use fitbridge_core::ports::{Change, CommitError, Expect, Key, LedgerError, MAX_BATCH, Write};
+use fitbridge_core::ports::{Change, CommitError, Expect, Key, LedgerError, MAX_BATCH, Write, millis::ms_up};
 use rusqlite::{Connection, OptionalExtension, params};
 use tokio::sync::oneshot;
 
 use super::{
     failure::{Answer, translate},
-    rows::{class_number, ms_up, scope_text},
+    rows::{class_number, scope_text},
 };
 
 /// Commits in one transaction at most, so that none waits long for the others.

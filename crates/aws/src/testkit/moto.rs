@@ -1,5 +1,5 @@
-//! One emulator for all tests of this binary. It lives as long as the pipe to it, so it ends with the tests
-//! however they end.
+//! The emulator of everything but DynamoDB (moto): one for all tests of a binary. It lives as long as the pipe to
+//! it, so it ends with the tests however they end.
 
 use std::{
     io::{BufRead, BufReader},
@@ -10,7 +10,8 @@ use std::{
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
-use fitbridge_aws::context::Clients;
+
+use crate::context::Clients;
 
 /// Serves on a free port, says where, and ends when nobody listens to it any more.
 const SERVE: &str = "
@@ -30,24 +31,24 @@ struct Moto {
 }
 
 /// Where the emulator answers; `None`, said once per test, where it is not to be had.
-pub(crate) fn endpoint() -> Option<&'static str> {
+pub fn endpoint() -> Option<&'static str> {
     static MOTO: OnceLock<Result<Moto, String>> = OnceLock::new();
     match MOTO.get_or_init(start) {
         Ok(moto) => Some(&moto.endpoint),
         Err(why) => {
-            println!("{why}");
+            announce(why);
             None
         }
     }
 }
 
 /// Clients of the emulator.
-pub(crate) fn clients() -> Option<Clients> {
+pub fn clients() -> Option<Clients> {
     endpoint().map(|endpoint| Clients::new(config(endpoint)))
 }
 
 /// A configuration that asks this endpoint with invented credentials.
-pub(crate) fn config(endpoint: &str) -> SdkConfig {
+pub fn config(endpoint: &str) -> SdkConfig {
     let credentials = Credentials::new("testing", "testing", None, None, "tests");
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
@@ -81,4 +82,9 @@ fn start() -> Result<Moto, String> {
 
 fn skipped(why: &str) -> String {
     format!("skipped: moto could not be installed: {why}")
+}
+
+#[expect(clippy::print_stdout, reason = "who runs tests is told what is skipped")]
+fn announce(why: &str) {
+    println!("{why}");
 }

@@ -1,0 +1,3 @@
+//! For tests: AWS where there is none.
+
+pub mod moto;

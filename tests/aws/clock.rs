@@ -1,0 +1,45 @@
+//! Time that has to pass is taken out of the ledger instead.
+
+use fitbridge_core::{
+    ports::{Change, Claim, Clock as _, Due, Expect, Key, Record, Write},
+    store::{Cursor, CursorClaim, Stored},
+};
+use fitbridge_local::SystemClock;
+use jiff::Timestamp;
+
+use crate::service::Service;
+
+impl Service {
+    /// Lets minutes pass for the shards' schedules, and with them the claims of ticks that died.
+    pub(crate) async fn pass_minutes(&self, minutes: i64) {
+        for shard in self.shards() {
+            let stored: Stored<Cursor> =
+                self.engine.store().read(&Key::cursor(shard)).await.expect("a ledger").expect("a cursor");
+            let claimed =
+                stored.doc.claimed.as_ref().map(|claim| CursorClaim { until: SystemClock.now(), ..claim.clone() });
+            let past = Cursor { done_minute: stored.doc.done_minute - minutes, claimed, ..stored.doc.clone() };
+            let write = stored.replace(&past, None).expect("a write");
+            assert!(self.engine.store().commit(vec![write]).await.expect("a ledger"));
+        }
+    }
+
+    /// Lets all leases end and all waits be over: what waits is due now.
+    pub(crate) async fn end_leases(&self) {
+        let ledger = &self.engine.ports().ledger;
+        let mut rows = Vec::new();
+        for shard in self.shards() {
+            rows.extend(ledger.due(shard, Timestamp::MAX, 100_000).await.expect("rows"));
+        }
+        for row in rows {
+            let Some(Record { key, version, body, due: Some(due), plan }) =
+                ledger.get(&row.key).await.expect("a record")
+            else {
+                continue;
+            };
+            let claim = due.claim.map(|claim| Claim { working: true, ..claim });
+            let due = Some(Due { at: SystemClock.now(), claim, ..due });
+            let write = Write { key, expect: Expect::Version(version), change: Change::Put { body, due, plan } };
+            ledger.commit(vec![write]).await.expect("nobody else is at work");
+        }
+    }
+}
