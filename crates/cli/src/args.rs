@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fitbridge_core::domain::History;
 
+use crate::rule_args::RuleArgs;
+
 const AFTER_HELP: &str = "\
 First steps:
   fitbridge demo                                    see it work, nothing leaves this machine
@@ -114,6 +116,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         word: Option<Word>,
     },
+    /// What a sink gets and under which name: show, try out, set
+    #[command(
+        after_help = "Examples:\n  fitbridge rules intervals --min-duration 10min --indoor never\n  fitbridge rules intervals --ride-name '{date} {title}' --preview\n  fitbridge rules intervals --min-duration none --apply\n\nNames: {title} {date} {time} {year} {month} {day} {sport} {distance_km} {duration} {device} {source} {id}.\nA rule leaves out only what it knows: a ride without a sport passes a rule about sports."
+    )]
+    Rules(RulesArgs),
     /// Try again what was rejected or given up, when its cause is mended
     #[command(after_help = "Example:\n  fitbridge retry --all")]
     Retry {
@@ -257,6 +264,8 @@ pub(crate) struct IntervalsArgs {
     pub athlete: Option<String>,
     #[command(flatten)]
     pub common: Common,
+    #[command(flatten)]
+    pub rules: RuleArgs,
 }
 
 /// How to connect a folder.
@@ -269,6 +278,8 @@ pub(crate) struct FolderArgs {
     pub template: Option<String>,
     #[command(flatten)]
     pub common: Common,
+    #[command(flatten)]
+    pub rules: RuleArgs,
 }
 
 /// How to connect a webhook.
@@ -287,6 +298,27 @@ pub(crate) struct WebhookArgs {
     pub mode: WebhookMode,
     #[command(flatten)]
     pub common: Common,
+    #[command(flatten)]
+    pub rules: RuleArgs,
+}
+
+/// A sink's rules.
+#[derive(Debug, Args)]
+pub(crate) struct RulesArgs {
+    /// The sink; without it those of all sinks are shown
+    #[arg(value_name = "SINK")]
+    pub sink: Option<String>,
+    #[command(flatten)]
+    pub change: RuleArgs,
+    /// Forget the rules that it has, before those given here are set
+    #[arg(long)]
+    pub clear: bool,
+    /// Only show what the rules, with those given here, do with the last rides; nothing is changed
+    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "20", conflicts_with = "apply")]
+    pub preview: Option<usize>,
+    /// Send what was left out before and passes now; what was sent stays
+    #[arg(long)]
+    pub apply: bool,
 }
 
 /// What a webhook is sent.

@@ -8,6 +8,7 @@ mod inspect;
 mod logging;
 mod out;
 mod render;
+mod rule_args;
 mod settings;
 mod show;
 

@@ -99,6 +99,11 @@ catalogue! {
     NotActivity "not_activity" "the file is a valid FIT file, but no activity" "only rides are delivered; settings, workouts and courses are not";
     // filters
     BeforeConnect "before_connect" "the ride is older than the history chosen for this connection" "choose more: connect again with `--history all`";
+    FilterDate "filter_date" "the ride's date is outside the dates set for this place" "to get it all the same, change the rules and have them applied: `fitbridge rules SINK --from none --until none --apply`";
+    FilterSport "filter_sport" "the ride's sport is not one that this place is to get" "to get it all the same, change the rules and have them applied: `fitbridge rules SINK --sports none --not-sports none --apply`";
+    FilterIndoor "filter_indoor" "this place is to get only rides of the other kind, indoors or outdoors" "to get it all the same, change the rules and have them applied: `fitbridge rules SINK --indoor any --apply`";
+    FilterDuration "filter_duration" "the ride is shorter or longer in time than this place is to get" "to get it all the same, change the rules and have them applied: `fitbridge rules SINK --min-duration none --max-duration none --apply`";
+    FilterDistance "filter_distance" "the ride is shorter or longer in distance than this place is to get" "to get it all the same, change the rules and have them applied: `fitbridge rules SINK --min-distance none --max-distance none --apply`";
     // the sinks
     SinkReconnect "sink_reconnect" "the service refuses the key or token" "connect it again with a fresh one";
     SinkForbidden "sink_forbidden" "the key or token may not write activities" "give it the right to write activities and connect it again";
@@ -135,6 +140,7 @@ catalogue! {
     NoSuchConnection "no_such_connection" "there is no connection of that name" "see `fitbridge status` for the names";
     NoSuchRide "no_such_ride" "no ride matches that" "see `fitbridge list` for the rides";
     AmbiguousRide "ambiguous_ride" "more than one ride matches that" "give more of it";
+    RulesInvalid "rules_invalid" "these rules cannot be set" "correct them as the message says; `fitbridge rules --help` shows each form";
     NoHeadUnit "no_head_unit" "there is not exactly one head unit to import from" "plug one in and wait until it shows up as a disk, or give its folder: `fitbridge import FOLDER`";
     ServeRunning "serve_running" "`serve` already runs on this data" "stop it first, or use another `--home`";
     Settings "settings" "a setting or argument does not do" "correct it as the message says; docs/SETTINGS.md lists all settings";

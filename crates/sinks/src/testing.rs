@@ -170,6 +170,7 @@ pub(crate) fn about() -> About {
         start: Some("2025-06-01T17:30:05Z".parse().unwrap()),
         local_start: Some("2025-06-01T19:30:05".parse().unwrap()),
         elapsed_s: Some(3600.5),
+        moving_s: None,
         distance_m: Some(25_000.25),
         sport: Some("cycling".to_owned()),
         device: Some("iGPSPORT BSC300".to_owned()),

@@ -18,6 +18,7 @@ use crate::{
     args::{Common, FolderArgs, IgpsportArgs, IntervalsArgs, RegionArg, WebhookArgs, WebhookMode},
     exit::{Exit, Stop},
     out::plain,
+    rule_args::RuleChange,
 };
 
 /// Longest secret that is read from standard input, in bytes.
@@ -127,13 +128,14 @@ fn latest(found: &SourceIdentity) -> String {
 pub(crate) async fn intervals(context: &Context, args: IntervalsArgs) -> Result<Exit, Stop> {
     let app = context.open()?;
     let wish = wish(&app, args.common, "intervals");
+    let rules = args.rules.read(false)?;
     let key = match args.api_key_stdin || !std::io::stdin().is_terminal() {
         true => from_stdin("API key")?,
         false => asked_for("Intervals.icu API key (Settings, Developer): ")?,
     };
     let secret = fitbridge_sinks::intervals::api_key_secret(&key);
     let settings = args.athlete.map_or_else(|| json!({}), |athlete| json!({ "athlete": athlete }));
-    let connection = connect_sink(&app, &wish, "intervals", settings, Some(&secret)).await?;
+    let connection = connect_sink(&app, &wish, "intervals", settings, Some(&secret), &rules).await?;
     tell(context, &connection, &[]);
     Ok(done(context))
 }
@@ -142,13 +144,14 @@ pub(crate) async fn intervals(context: &Context, args: IntervalsArgs) -> Result<
 pub(crate) async fn folder(context: &Context, args: FolderArgs) -> Result<Exit, Stop> {
     let app = context.open()?;
     let wish = wish(&app, args.common, "folder");
+    let rules = args.rules.read(false)?;
     let path = std::path::absolute(&args.path)
         .map_err(|error| Stop::failed(Failure::new(Code::FolderUnwritable, error.to_string())))?;
     let mut settings = json!({ "path": path });
     if let Some(template) = args.template {
         settings["template"] = template.into();
     }
-    let connection = connect_sink(&app, &wish, "folder", settings, None).await?;
+    let connection = connect_sink(&app, &wish, "folder", settings, None, &rules).await?;
     tell(context, &connection, &[]);
     Ok(done(context))
 }
@@ -157,6 +160,7 @@ pub(crate) async fn folder(context: &Context, args: FolderArgs) -> Result<Exit, 
 pub(crate) async fn webhook(context: &Context, args: WebhookArgs) -> Result<Exit, Stop> {
     let app = context.open()?;
     let wish = wish(&app, args.common, "webhook");
+    let rules = args.rules.read(false)?;
     let mode = match args.mode {
         WebhookMode::Raw => "raw",
         WebhookMode::Notify => "notify",
@@ -179,7 +183,7 @@ pub(crate) async fn webhook(context: &Context, args: WebhookArgs) -> Result<Exit
         None => fitbridge_sinks::webhook::sealed_secret(&text),
     };
     let secret = sealed.map_err(|error| Stop::failed(Failure::from(error)))?;
-    let connected = connect_sink(&app, &wish, "webhook", settings, Some(&secret)).await;
+    let connected = connect_sink(&app, &wish, "webhook", settings, Some(&secret), &rules).await;
     if made && connected.as_ref().is_err_and(|stop| stop.failure.code == Code::WebhookStatus) {
         // A receiver that checks signatures cannot know a secret that was made a moment ago.
         let shown = secrecy::ExposeSecret::expose_secret(&text);
@@ -253,6 +257,7 @@ async fn connect_sink(
     service: &str,
     settings: serde_json::Value,
     secret: Option<&SecretString>,
+    rules: &RuleChange,
 ) -> Result<Connection, Stop> {
     let service = Service::from_any(service);
     let Some(sink) = app.engine.ports().sinks.get(&service) else {
@@ -263,7 +268,7 @@ async fn connect_sink(
         SinkError::Away { failure, .. } => Stop { failure, exit: Exit::Unfinished },
         SinkError::Settings(failure) | SinkError::Unsupported(failure) => Stop::failed(failure),
     })?;
-    Ok(app.engine.connect_sink(wish, &identity, secret).await?)
+    Ok(app.engine.connect_sink_by(wish, &identity, secret, &|old| rules.onto(old)).await?)
 }
 
 fn tell(context: &Context, connection: &Connection, more: &[(&str, serde_json::Value)]) {

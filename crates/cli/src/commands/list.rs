@@ -74,8 +74,8 @@ async fn print(
     let title = facts.title.as_deref().map(plain).unwrap_or_default();
     let date = facts.date.map_or_else(|| "no date   ".into(), |date| date.to_string());
     let km = facts.distance_m.map(|m| format!("{:7.1} km", m / 1000.0)).unwrap_or_default();
-    let delivered = DeliveryState::Skipped.name();
-    let all_there = deliveries.values().all(|state| *state == "delivered" || *state == delivered);
+    let settled = ["delivered", DeliveryState::Skipped.name(), "filtered"];
+    let all_there = deliveries.values().all(|state| state.as_str().is_some_and(|state| settled.contains(&state)));
     let color = if state == "fetched" && all_there { AnsiColor::Green } else { AnsiColor::Yellow };
     let at: Vec<_> =
         deliveries.iter().map(|(sink, state)| format!("{sink} {}", state.as_str().unwrap_or(""))).collect();

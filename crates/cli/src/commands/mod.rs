@@ -9,7 +9,9 @@ mod get;
 mod held;
 mod import;
 mod list;
+mod plan;
 mod retry;
+mod rules;
 mod serve;
 mod serve_log;
 mod show;
@@ -113,6 +115,7 @@ impl Context {
             Command::Get { ride, output, force } => get::run(&self, &ride, &output, force).await,
             Command::Show { what, svg } => show::run(&self, &what, svg.as_deref()).await,
             Command::Held { word } => held::run(&self, word).await,
+            Command::Rules(args) => rules::run(&self, args).await,
             Command::Retry { rides, all } => retry::run(&self, &rides, all).await,
             Command::Serve => serve::run(&self).await,
             Command::Simulator(args) => simulate::run(&self, &args).await,

@@ -10,7 +10,11 @@ use fitbridge_core::{
 };
 use serde_json::json;
 
-use super::{Context, sync::connections};
+use super::{
+    Context,
+    rules::{lines, rules_record},
+    sync::connections,
+};
 use crate::{
     app::App,
     exit::{Exit, Stop},
@@ -104,6 +108,12 @@ async fn show_connection(context: &Context, app: &App, connection: &Connection) 
         let told: Vec<_> = states.iter().map(|(state, count)| format!("{count} {}", state.replace('_', " "))).collect();
         out.line(format!("  {}", if told.is_empty() { "nothing delivered yet".into() } else { told.join(", ") }));
         record["deliveries"] = json!(states);
+        if let Some(progress) = connection.sink() {
+            for line in lines(&progress.rules) {
+                out.line(format!("  {line}"));
+            }
+            record["rules"] = rules_record(&progress.rules);
+        }
     }
     out.record(&record);
     Ok(if paused.is_some() { Exit::NeedsRider } else { Exit::Done })

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anstyle::AnsiColor;
 use fitbridge_core::{
-    Code, Failure,
+    Failure,
     domain::{Connection, UserId},
     engine::Poll,
     ports::Clock,
@@ -18,6 +18,7 @@ use serde_json::json;
 
 use super::{
     Context,
+    plan::Plan,
     tally::{Counts, Tally},
 };
 use crate::{
@@ -113,12 +114,13 @@ pub(crate) fn print_deliveries(context: &Context, tally: &Tally, counts: &Counts
     for (sink, of) in &counts.deliveries {
         let open = if of.pending + of.failed == 0 { AnsiColor::Green } else { AnsiColor::Yellow };
         out.line(format!(
-            "  {}: {} created, {} already there, {} pending, {} failed",
+            "  {}: {} created, {} already there, {} pending, {} failed{}",
             paint(open, sink),
             of.created,
             of.already_there,
             of.pending,
-            of.failed
+            of.failed,
+            if of.filtered > 0 { format!(", {} left out by its rules", of.filtered) } else { String::new() }
         ));
     }
     for (code, (failure, times)) in tally.failures() {
@@ -179,31 +181,16 @@ pub(crate) async fn dry_run(context: &Context) -> Result<Exit, Stop> {
                 break;
             }
             for ride in page.rides.iter().filter(|ride| ride.known.is_none()) {
-                let rule = source.filters_listed(ride.row.ride_id, ride.row.facts.date);
-                let title = ride.row.facts.title.as_deref().map(plain).unwrap_or_default();
-                let date = ride.row.facts.date.map(|date| date.to_string()).unwrap_or_default();
-                let mut to = Vec::new();
-                if rule.is_none() {
-                    new += 1;
-                    for sink in sinks.iter().filter(|sink| sink.wants_ride(None, ride.row.facts.date)) {
-                        *would_send.entry(&sink.name).or_default() += 1;
-                        to.push(sink.name.as_str());
-                    }
-                } else {
-                    filtered += 1;
+                let plan = Plan::of(&ride.row, source, &sinks);
+                match plan.is_fetched() {
+                    true => new += 1,
+                    false => filtered += 1,
                 }
-                out.record(&json!({
-                    "type": "plan",
-                    "ride": ride.row.ride_id.to_string(),
-                    "date": ride.row.facts.date,
-                    "title": ride.row.facts.title,
-                    "action": if rule.is_some() { "filter" } else { "fetch" },
-                    "code": rule.map(Code::as_str),
-                    "sinks": to,
-                }));
-                let what =
-                    rule.map_or_else(|| format!("would go to {}", to.join(", ")), |rule| format!("filtered [{rule}]"));
-                out.line(format!("{} {date} {title}: {what}", ride.row.ride_id));
+                for sink in plan.sinks() {
+                    *would_send.entry(sink).or_default() += 1;
+                }
+                out.record(&plan.record());
+                out.line(plan.line());
             }
             let empty = page.rides.is_empty() && page.page.problems.is_empty();
             let last = page.page.total_pages.is_some_and(|pages| number >= pages);
@@ -226,11 +213,14 @@ pub(crate) async fn dry_run(context: &Context) -> Result<Exit, Stop> {
     for (sink, count) in &would_send {
         out.line(format!("  {sink}: up to {count} would be sent"));
     }
+    if sinks.iter().any(|sink| sink.sink().is_some_and(|progress| !progress.rules.is_empty())) {
+        out.line("  rules and names as far as the list tells; the file decides");
+    }
     out.line("  only the files can tell: duplicates of imported files, files that are no rides, rides already there by another route");
     let deliveries: serde_json::Map<_, _> = would_send
         .iter()
         .map(|(sink, count)| {
-            let counts = json!({ "created": 0, "already_there": 0, "pending": count, "failed": 0 });
+            let counts = json!({ "created": 0, "already_there": 0, "pending": count, "failed": 0, "filtered": 0 });
             ((*sink).to_owned(), counts)
         })
         .collect();

@@ -59,6 +59,8 @@ pub(crate) struct SinkCounts {
     pub pending: usize,
     /// Given up, or waiting for a reconnect.
     pub failed: usize,
+    /// Left out by the sink's rules in this pass.
+    pub filtered: usize,
 }
 
 impl Tally {
@@ -120,6 +122,7 @@ impl Tally {
                     held.insert(&delivery.activity);
                 }
                 DeliveryState::Skipped | DeliveryState::Accepted { .. } => {}
+                DeliveryState::Filtered { .. } => of_sink.filtered += 1,
                 state if state.is_open() => {
                     of_sink.pending += 1;
                     failed.insert(&delivery.activity);
@@ -200,6 +203,7 @@ impl Counts {
                     "already_there": of.already_there,
                     "pending": of.pending,
                     "failed": of.failed,
+                    "filtered": of.filtered,
                 });
                 (name.clone(), counts)
             })
@@ -241,6 +245,10 @@ pub(crate) fn ride_record(ride: &Activity) -> Value {
 /// A delivery as a record.
 pub(crate) fn delivery_record(delivery: &Delivery, sink: &str) -> Value {
     let failure = delivery.state.failure();
+    let filtered = match &delivery.state {
+        DeliveryState::Filtered { why } => Some(why),
+        _ => None,
+    };
     let (remote_id, how) = match &delivery.state {
         DeliveryState::Delivered { remote_id, how, .. } => (remote_id.clone(), serde_json::to_value(how).ok()),
         _ => (None, None),
@@ -254,8 +262,12 @@ pub(crate) fn delivery_record(delivery: &Delivery, sink: &str) -> Value {
         "state": delivery.state.name(),
         "how": how,
         "remote_id": remote_id,
-        "code": failure.map(|failure| failure.code.as_str()),
-        "detail": failure.map(|failure| failure.detail.as_str()).filter(|detail| !detail.is_empty()),
+        "name": delivery.about.name,
+        "code": failure.map(|failure| failure.code.as_str()).or(filtered.map(|why| why.rule.as_str())),
+        "detail": failure
+            .map(|failure| failure.detail.as_str())
+            .filter(|detail| !detail.is_empty())
+            .or(filtered.map(|why| why.sentence.as_str())),
         "attempts": delivery.attempts,
     })
 }

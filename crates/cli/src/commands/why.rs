@@ -54,6 +54,9 @@ pub(crate) async fn run(context: &Context, ride: &str) -> Result<Exit, Stop> {
         let delivery = delivery.doc;
         out.line(format!("  {}: {}", bold(&sink.name), delivery_state(&delivery)));
         explain(context, delivery.state.failure());
+        if let DeliveryState::Filtered { why } = &delivery.state {
+            out.line(format!("    next: {}", why.rule.next_step().replace("SINK", &sink.name)));
+        }
         if let DeliveryState::Held { reason } = &delivery.state {
             explain(context, Some(&held::explain(reason)));
         }
@@ -95,6 +98,7 @@ fn delivery_state(delivery: &Delivery) -> String {
         }
         DeliveryState::Retrying { asked_until: Some(until), .. } => format!("waits until {until:.0}"),
         DeliveryState::Retrying { .. } => format!("tried {} times, and again later", delivery.attempts),
+        DeliveryState::Filtered { why } => format!("filtered, {} [{}]", plain(&why.sentence), why.rule),
         state => state.name().replace('_', " "),
     }
 }

@@ -32,6 +32,14 @@ impl Origin {
         ActivityId::from_any(&format!("{connection}-{:020}", ride_id.0))
     }
 
+    /// The service it came from, as sinks are told: `igpsport`, or `file`.
+    pub fn service(&self) -> &'static str {
+        match self {
+            Self::Cloud { .. } => "igpsport",
+            Self::File { .. } => "file",
+        }
+    }
+
     /// The activity that stands for an imported file.
     pub fn file_id(content: &ContentId) -> ActivityId {
         ActivityId::from_any(&format!("file-{}", short_digest(content.as_bytes())))

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use jiff::{Timestamp, civil::Date, tz::Offset};
 use serde::{Deserialize, Serialize};
 
-use super::{ActivityId, ConnectionId, RemoteAccount, RideId, UserId};
+use super::{ActivityId, ConnectionId, RemoteAccount, RideId, Rules, UserId};
 use crate::{Code, Failure};
 
 /// A rider. The record's version is what writers check who depend on the set of connections.
@@ -160,6 +160,9 @@ pub struct SinkProgress {
     /// Deliveries for what the archive holds are to be made, from this activity on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume: Option<Resume>,
+    /// What it is to get, and under which name.
+    #[serde(default, skip_serializing_if = "Rules::is_empty")]
+    pub rules: Rules,
 }
 
 /// Where a long pass over a rider's rides goes on.

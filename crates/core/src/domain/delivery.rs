@@ -3,7 +3,7 @@
 use jiff::{Timestamp, civil::DateTime};
 use serde::{Deserialize, Serialize};
 
-use super::{Activity, ActivityId, ConnectionId, ContentId, RemoteId, UserId, ids::short_digest};
+use super::{Activity, ActivityId, Connection, ConnectionId, ContentId, Filtered, RemoteId, UserId, ids::short_digest};
 use crate::Failure;
 
 /// What is told about a file when it is delivered. Frozen before the first attempt, so that a retry says
@@ -26,6 +26,9 @@ pub struct About {
     /// Elapsed time, s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elapsed_s: Option<f64>,
+    /// Moving time, s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moving_s: Option<f64>,
     /// Distance, m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub distance_m: Option<f64>,
@@ -41,17 +44,18 @@ impl About {
     /// What is told about an activity, as it is known now.
     pub fn of(activity: &Activity) -> Self {
         let ride = &activity.ride;
-        let (source, id) = match &activity.origin {
-            super::Origin::Cloud { ride_id, .. } => ("igpsport", format!("igpsport_{ride_id}")),
-            super::Origin::File { .. } => ("file", format!("fitbridge_{}", activity.id)),
+        let id = match &activity.origin {
+            super::Origin::Cloud { ride_id, .. } => format!("igpsport_{ride_id}"),
+            super::Origin::File { .. } => format!("fitbridge_{}", activity.id),
         };
         Self {
             name: ride.title(),
             external_id: id,
-            source: source.to_owned(),
+            source: activity.origin.service().to_owned(),
             start: ride.start(),
             local_start: ride.local_start(),
             elapsed_s: ride.elapsed_s(),
+            moving_s: ride.moving_s(),
             distance_m: ride.distance_m(),
             sport: ride.sport(),
             device: ride.device(),
@@ -128,6 +132,12 @@ pub enum DeliveryState {
     },
     /// The rider said skip.
     Skipped,
+    /// The sink's rules leave it out. It is sent when the rider changes them and has them applied.
+    Filtered {
+        /// Which rule, and why.
+        #[serde(flatten)]
+        why: Filtered,
+    },
     /// The sink will not take it.
     Rejected {
         /// Why.
@@ -152,6 +162,7 @@ impl DeliveryState {
             Self::Blocked { .. } => "blocked",
             Self::Held { .. } => "held",
             Self::Skipped => "skipped",
+            Self::Filtered { .. } => "filtered",
             Self::Rejected { .. } => "rejected",
             Self::DeadLetter { .. } => "dead_letter",
         }
@@ -221,6 +232,20 @@ impl Delivery {
             created_at: now,
             updated_at: now,
         }
+    }
+
+    /// The same by a sink's rules: under the name that they give, and filtered where they leave it out;
+    /// blocked where the sink is paused.
+    pub fn for_sink(activity: &Activity, sink: &Connection, content: ContentId, now: Timestamp) -> Self {
+        let mut delivery = Self::new(activity, &sink.id, content, now);
+        let Some(progress) = sink.sink() else { return delivery };
+        delivery.about.name = progress.rules.name_of(activity);
+        if let Some(why) = progress.rules.judge(&activity.ride) {
+            delivery.state = DeliveryState::Filtered { why };
+        } else if let Some(failure) = sink.paused().cloned() {
+            delivery.state = DeliveryState::Blocked { failure };
+        }
+        delivery
     }
 
     /// Whether it waits until its sink is connected again: blocked, or open with no due time.

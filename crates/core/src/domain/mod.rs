@@ -5,6 +5,8 @@ pub mod connection;
 pub mod delivery;
 pub mod ids;
 pub mod ride;
+pub mod rules;
+pub mod template;
 
 pub use activity::{Activity, ActivityState, FileLocation, Integrity, Origin, Stage};
 pub use connection::{
@@ -16,3 +18,5 @@ pub use ids::{
     ActivityId, ConnectionId, ContentId, IdError, OwnerId, RemoteAccount, RemoteId, RideId, Service, Shard, UserId,
 };
 pub use ride::{DetailFacts, ListedFacts, RecordedFacts, Ride};
+pub use rules::{Filtered, Indoor, Rules, RulesError};
+pub use template::{NameTemplate, TemplateError};

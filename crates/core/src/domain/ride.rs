@@ -11,12 +11,14 @@
 //! | [`Ride::local_date`] | date | the local start's, list, FIT start in UTC |
 //! | [`Ride::elapsed_s`] | s | FIT, detail |
 //! | [`Ride::moving_s`] | s | FIT timer, detail, list |
+//! | [`Ride::duration_s`] | s | the moving time, else the elapsed time |
 //! | [`Ride::distance_m`] | m | FIT, list (fractions), detail (whole metres) |
 //! | [`Ride::ascent_m`] | m | FIT, detail, list |
 //! | [`Ride::avg_speed_mps`] | m/s | FIT, detail, list |
 //! | [`Ride::avg_heart_rate_bpm`] | 1/min | FIT, detail |
 //! | [`Ride::avg_power_w`] | W | FIT only |
 //! | [`Ride::sport`] | FIT profile name | FIT, cycling for exercise type 0 |
+//! | [`Ride::indoor`] | yes or no | FIT only |
 //! | [`Ride::device`] | text | detail, list, FIT numbers |
 
 use jiff::{
@@ -212,6 +214,11 @@ impl Ride {
         self.recorded(|f| f.timer_s).or_else(|| self.detailed(|d| d.moving_s)).or_else(|| self.listed(|l| l.moving_s))
     }
 
+    /// How long the ride was for its rider, s: the moving time, else the elapsed time.
+    pub fn duration_s(&self) -> Option<f64> {
+        self.moving_s().or_else(|| self.elapsed_s())
+    }
+
     /// Distance, m.
     pub fn distance_m(&self) -> Option<f64> {
         self.recorded(|f| f.distance_m)
@@ -247,6 +254,31 @@ impl Ride {
             let exercise = self.detailed(|d| d.exercise_type).or_else(|| self.listed(|l| l.exercise_type));
             (exercise == Some(0)).then(|| "cycling".to_owned())
         })
+    }
+
+    /// Whether it was on a trainer or otherwise under a roof, with the name in the FIT profile that says so.
+    /// Not known where the file names no kind of its own: `generic`, or a number that the profile lacks.
+    pub fn indoor(&self) -> Option<(bool, String)> {
+        const INDOORS: [&str; 11] = [
+            "indoor_cycling",
+            "spin",
+            "virtual_activity",
+            "treadmill",
+            "indoor_running",
+            "indoor_walking",
+            "indoor_rowing",
+            "indoor_climbing",
+            "indoor_skiing",
+            "elliptical",
+            "stair_climbing",
+        ];
+        let sport = self.recorded(|f| f.sport.clone());
+        let kind =
+            self.recorded(|f| f.sub_sport.clone()).filter(|kind| kind != "generic" && !kind.starts_with("sub_sport_"));
+        match kind {
+            Some(kind) => Some((INDOORS.contains(&kind.as_str()), kind)),
+            None => sport.filter(|sport| sport == "fitness_equipment").map(|sport| (true, sport)),
+        }
     }
 
     /// The recording device.
@@ -338,6 +370,26 @@ mod tests {
         assert_eq!(ride.local_start(), Some(jiff::civil::date(2025, 6, 2).at(1, 30, 5, 0)));
         assert_eq!((ride.title(), ride.device()), (None, Some("115/301".into())));
         assert_eq!(Ride::default().local_date(), None);
+    }
+
+    #[test]
+    fn indoors_is_known_only_where_the_file_names_a_kind() {
+        let kind = |sport: Option<&str>, sub: Option<&str>| {
+            let recorded = RecordedFacts {
+                sport: sport.map(str::to_owned),
+                sub_sport: sub.map(str::to_owned),
+                ..RecordedFacts::default()
+            };
+            Ride { recorded: Some(recorded), ..Ride::default() }.indoor().map(|(indoor, _)| indoor)
+        };
+        assert_eq!(kind(Some("cycling"), Some("indoor_cycling")), Some(true));
+        assert_eq!(kind(Some("cycling"), Some("virtual_activity")), Some(true));
+        assert_eq!(kind(Some("cycling"), Some("road")), Some(false));
+        assert_eq!(kind(Some("fitness_equipment"), Some("generic")), Some(true));
+        for unknown in [None, Some("generic"), Some("sub_sport_99")] {
+            assert_eq!(kind(Some("cycling"), unknown), None);
+        }
+        assert_eq!(Ride::default().indoor(), None);
     }
 
     #[test]

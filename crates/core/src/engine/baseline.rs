@@ -198,6 +198,7 @@ mod tests {
             start: Some(start.parse().unwrap()),
             local_start,
             elapsed_s: Some(3650.0),
+            moving_s: None,
             distance_m: Some(30_000.0),
             sport: None,
             device: None,

@@ -2,11 +2,11 @@
 
 use secrecy::SecretString;
 
-use super::{Engine, EngineError, secrets::SourceSecret};
+use super::{Engine, EngineError, rules::checked, secrets::SourceSecret};
 use crate::{
     Code, Failure,
     domain::{
-        Baseline, Connection, ConnectionId, ConnectionState, History, RemoteAccount, RideId, Role, SinkProgress,
+        Baseline, Connection, ConnectionId, ConnectionState, History, RemoteAccount, RideId, Role, Rules, SinkProgress,
         SourceProgress, User, UserId, connection::Resume, ids::stable_hash,
     },
     ports::{Due, Expect, Identity, PlanSlot, SealedKey, SourceIdentity},
@@ -79,11 +79,29 @@ impl Engine {
         identity: &Identity,
         secret: Option<&SecretString>,
     ) -> Result<Connection, EngineError> {
+        self.connect_sink_by(wish, identity, secret, &Rules::clone).await
+    }
+
+    /// The same with rules, which hold from the first ride on; `change` is given those that the connection
+    /// has, if it is renewed. Rules that contradict themselves are refused.
+    pub async fn connect_sink_by(
+        &self,
+        wish: &Wish,
+        identity: &Identity,
+        secret: Option<&SecretString>,
+        change: &(dyn Fn(&Rules) -> Rules + Send + Sync),
+    ) -> Result<Connection, EngineError> {
+        let rules = |old: Option<&Connection>| {
+            let old = old.filter(|old| !old.is_removed()).and_then(|old| old.sink());
+            change(&old.map(|old| old.rules.clone()).unwrap_or_default())
+        };
+        let old = self.store.connection(&wish.user, &identity.account.connection_id()).await?;
+        checked(rules(old.as_ref().map(|old| &old.doc)))?;
         let role = |old: Option<&Connection>| {
             // What the old key could not list, the new one may.
             let baseline = old.and_then(|old| old.sink()).map(|old| old.baseline.clone()).unwrap_or_default();
             let baseline = if baseline == Baseline::Unreadable { Baseline::Unknown } else { baseline };
-            Role::Sink(SinkProgress { baseline, resume: Some(Resume::default()) })
+            Role::Sink(SinkProgress { baseline, resume: Some(Resume::default()), rules: rules(old) })
         };
         self.connect(wish, &identity.account, identity.label.clone(), identity.settings.clone(), secret, role).await
     }

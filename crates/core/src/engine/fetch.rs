@@ -198,10 +198,7 @@ impl Engine {
                 }
                 continue;
             }
-            let mut delivery = Delivery::new(activity, &sink.doc.id, content, now);
-            if let Some(failure) = sink.doc.paused().cloned() {
-                delivery.state = DeliveryState::Blocked { failure };
-            }
+            let delivery = Delivery::for_sink(activity, &sink.doc, content, now);
             let due = delivery.state.is_open().then(|| self.handed_over(&activity.user, now));
             writes.push(self.store.create(&delivery, due, None)?);
             made.push(delivery);

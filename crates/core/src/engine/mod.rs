@@ -8,7 +8,8 @@
 //! - [`Engine::settle`] puts waiting rides back to work after a (re)connection.
 //!
 //! All of them are at-least-once: claim by version, act, record. What a rider asks for directly
-//! (connecting, importing, saying send or skip) is in [`connect`], [`import`] and [`held`].
+//! (connecting, importing, saying send or skip, setting rules) is in [`connect`], [`import`], [`held`] and
+//! [`rules`].
 
 mod access;
 mod baseline;
@@ -25,6 +26,7 @@ mod policy;
 mod poll;
 mod redrive;
 mod resolve;
+pub mod rules;
 pub mod secrets;
 mod settle;
 mod tick;

@@ -125,8 +125,8 @@ impl Engine {
         if !sink.wants_ride(ride.ride.start(), ride.ride.local_date()) {
             return Ok(None);
         }
-        let delivery = Delivery::new(ride, &sink.id, content, self.now());
-        let write = self.store.create(&delivery, Some(due.clone()), None)?;
+        let delivery = Delivery::for_sink(ride, sink, content, self.now());
+        let write = self.store.create(&delivery, delivery.state.is_open().then(|| due.clone()), None)?;
         Ok(Some((delivery, write)))
     }
 

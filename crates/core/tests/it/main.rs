@@ -9,6 +9,7 @@ mod history;
 mod outages;
 mod polling;
 mod reconnecting;
+mod rules;
 mod signed_in;
 mod simulation;
 mod sinks;

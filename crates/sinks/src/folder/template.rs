@@ -1,16 +1,16 @@
-//! Names of files in the folder, from a template and a ride's facts.
+//! Names of files in the folder, from a template and a ride's facts. What a field says comes from the one
+//! engine for templates, in core; what a path may be is decided here.
 //!
 //! Whatever a title holds, the result is a relative path of plain names: a value never adds a separator, a
 //! `..`, a hidden or reserved name.
 
-use fitbridge_core::domain::{About, ContentId};
-use jiff::{civil::DateTime, tz::Offset};
+use fitbridge_core::domain::{
+    About, ContentId,
+    template::{self, Facts, Field, Form, MAX_TEMPLATE, Piece, is_unseen},
+};
 
 /// The names' pattern when the rider gives none.
 pub const DEFAULT_TEMPLATE: &str = "{date}-{time}-{source}-{id}.fit";
-
-/// Longest template, in bytes.
-const MAX_TEMPLATE: usize = 200;
 
 /// Most subfolders.
 const MAX_DEPTH: usize = 8;
@@ -26,12 +26,9 @@ const EXTENSION: &str = ".fit";
 /// Why a template is none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
-    /// A field that does not exist.
-    #[error("unknown field {{{0}}}; known are {known}", known = known())]
-    UnknownField(String),
-    /// A brace without its partner.
-    #[error("a brace has no partner; fields look like {{date}}")]
-    Brace,
+    /// A field that does not exist, or a brace without its partner.
+    #[error(transparent)]
+    Template(#[from] template::TemplateError),
     /// An empty name, as in `a//b`.
     #[error("a name in it is empty")]
     Empty,
@@ -44,43 +41,6 @@ pub enum TemplateError {
     /// Too long.
     #[error("it is longer than {MAX_TEMPLATE} bytes or deeper than {MAX_DEPTH} folders")]
     TooLong,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Field {
-    Date,
-    Time,
-    Year,
-    Month,
-    Day,
-    Title,
-    Sport,
-    Source,
-    Id,
-    Sha,
-}
-
-const FIELDS: [(&str, Field); 10] = [
-    ("date", Field::Date),
-    ("time", Field::Time),
-    ("year", Field::Year),
-    ("month", Field::Month),
-    ("day", Field::Day),
-    ("title", Field::Title),
-    ("sport", Field::Sport),
-    ("source", Field::Source),
-    ("id", Field::Id),
-    ("sha", Field::Sha),
-];
-
-fn known() -> String {
-    FIELDS.map(|(name, _)| format!("{{{name}}}")).join(" ")
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Piece {
-    Literal(String),
-    Field(Field),
 }
 
 /// A template, checked.
@@ -122,8 +82,8 @@ impl Template {
     pub(super) fn place(&self, about: &About, content: ContentId) -> Place {
         let facts = Facts::of(about, content);
         Place {
-            folders: self.folders.iter().map(|pieces| facts.name(pieces)).collect(),
-            stem: facts.name(&self.name),
+            folders: self.folders.iter().map(|pieces| name(&facts, pieces)).collect(),
+            stem: name(&facts, &self.name),
             extension: EXTENSION,
         }
     }
@@ -136,94 +96,44 @@ fn component(text: &str) -> Result<Vec<Piece>, TemplateError> {
     if text.starts_with('.') {
         return Err(TemplateError::Dot);
     }
-    let mut pieces = Vec::new();
-    let mut rest = text;
-    while !rest.is_empty() {
-        let literal = rest.find(['{', '}']).unwrap_or(rest.len());
-        let (before, after) = rest.split_at(literal);
-        if let Some(bad) = before.chars().find(|c| is_unfit(*c)) {
-            return Err(TemplateError::Character(bad));
-        }
-        if !before.is_empty() {
-            pieces.push(Piece::Literal(before.to_owned()));
-        }
-        if after.is_empty() {
-            break;
-        }
-        let inner = after.strip_prefix('{').ok_or(TemplateError::Brace)?;
-        let (name, next) = inner.split_once('}').ok_or(TemplateError::Brace)?;
-        let field = FIELDS.iter().find(|(known, _)| *known == name).map(|(_, field)| *field);
-        let unknown = || TemplateError::UnknownField(name.chars().filter(|c| !is_unfit(*c)).take(30).collect());
-        pieces.push(Piece::Field(field.ok_or_else(unknown)?));
-        rest = next;
+    let pieces = template::parse(text, |_| true)?;
+    let literals = pieces.iter().filter_map(|piece| match piece {
+        Piece::Literal(text) => Some(text.as_str()),
+        Piece::Field(_) => None,
+    });
+    match literals.flat_map(str::chars).find(|c| is_unfit(*c)) {
+        Some(bad) => Err(TemplateError::Character(bad)),
+        None => Ok(pieces),
     }
-    Ok(pieces)
 }
 
 /// Separators of any system, what FAT and Windows refuse, controls, and invisible or direction-changing
 /// characters that make a name look like another.
 fn is_unfit(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|')
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    is_unseen(c) || matches!(c, '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|')
 }
 
-/// The values of a ride's fields.
-struct Facts<'a> {
-    about: &'a About,
-    content: ContentId,
-    start: Option<DateTime>,
-    time_zone: &'static str,
+/// A field's value, or what stands in where it is not known.
+fn value(facts: &Facts, field: Field) -> String {
+    let absent = match field {
+        Field::Date | Field::Year | Field::Month | Field::Day => "undated",
+        Field::Time => "untimed",
+        Field::Title => "ride",
+        Field::DistanceKm => "unmeasured",
+        Field::Duration => "untimed",
+        Field::Sport | Field::Device | Field::Source | Field::Id | Field::Sha => field.name(),
+    };
+    let value = clean(&facts.value(field, Form::Path).unwrap_or_default(), MAX_VALUE);
+    if value.is_empty() { absent.to_owned() } else { value }
 }
 
-impl<'a> Facts<'a> {
-    fn of(about: &'a About, content: ContentId) -> Self {
-        let utc = || about.start.map(|start| Offset::UTC.to_datetime(start));
-        let start = about.local_start.or_else(utc);
-        let time_zone = if about.local_start.is_some() { "" } else { "Z" };
-        Self { about, content, start, time_zone }
-    }
-
-    fn value(&self, field: Field) -> String {
-        let start =
-            |say: &dyn Fn(DateTime) -> String, unknown: &str| self.start.map_or_else(|| unknown.to_owned(), say);
-        let text = |text: Option<&str>, absent: &str| {
-            let value = clean(text.unwrap_or_default(), MAX_VALUE);
-            if value.is_empty() { absent.to_owned() } else { value }
-        };
-        match field {
-            Field::Date => start(&|at| at.date().to_string(), "undated"),
-            Field::Time => start(
-                &|at| format!("{:02}-{:02}-{:02}{}", at.hour(), at.minute(), at.second(), self.time_zone),
-                "untimed",
-            ),
-            Field::Year => start(&|at| format!("{:04}", at.year()), "undated"),
-            Field::Month => start(&|at| format!("{:02}", at.month()), "undated"),
-            Field::Day => start(&|at| format!("{:02}", at.day()), "undated"),
-            Field::Title => text(self.about.name.as_deref(), "ride"),
-            Field::Sport => text(self.about.sport.as_deref(), "sport"),
-            Field::Source => text(Some(&self.about.source), "source"),
-            Field::Id => text(Some(self.bare_id()), "id"),
-            Field::Sha => self.content.to_string().chars().take(16).collect(),
-        }
-    }
-
-    /// The external id without the words that only say where it comes from.
-    fn bare_id(&self) -> &str {
-        let id = self.about.external_id.as_str();
-        let bare = |id: &'a str, prefix: &str| id.strip_prefix(prefix)?.strip_prefix(['_', '-']);
-        let id = bare(id, "fitbridge").unwrap_or(id);
-        bare(id, &self.about.source).unwrap_or(id)
-    }
-
-    fn name(&self, pieces: &[Piece]) -> String {
-        let parts = pieces.iter().map(|piece| match piece {
-            Piece::Literal(text) => text.clone(),
-            Piece::Field(field) => self.value(*field),
-        });
-        let name = clean(&parts.collect::<String>(), MAX_NAME);
-        if name.is_empty() || is_reserved(&name) { format!("_{name}") } else { name }
-    }
+fn name(facts: &Facts, pieces: &[Piece]) -> String {
+    let parts = pieces.iter().map(|piece| match piece {
+        Piece::Literal(text) => text.clone(),
+        Piece::Field(field) => value(facts, *field),
+    });
+    let name = clean(&parts.collect::<String>(), MAX_NAME);
+    if name.is_empty() || is_reserved(&name) { format!("_{name}") } else { name }
 }
 
 /// Makes a text fit to be a name or a part of one: no unfit characters, no dots or spaces at its ends, at

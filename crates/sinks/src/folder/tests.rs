@@ -47,7 +47,7 @@ async fn a_check_says_what_is_wrong_with_path_or_template() {
         (json!({"path": path("no/such")}), Code::FolderUnwritable, "is not there"),
         (json!({"path": path("file")}), Code::FolderUnwritable, "not a folder"),
         (json!({"path": " "}), Code::FolderUnwritable, "no path"),
-        (json!({"path": path("x"), "template": "{nme}"}), Code::SinkSettings, "unknown field {nme}; known are {date}"),
+        (json!({"path": path("x"), "template": "{nme}"}), Code::SinkSettings, "unknown field {nme}; known are {title}"),
         (json!({"path": path("x"), "tmpl": "x"}), Code::SinkSettings, "tmpl"),
         (Value::Null, Code::SinkSettings, ""),
     ] {

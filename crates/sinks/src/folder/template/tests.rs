@@ -20,6 +20,7 @@ fn fields_become_names() {
         ("{sport}/{sha}.FIT", "cycling/2d711642b726b044.fit"),
         ("x", "x.fit"),
         ("{id}.fit.fit", "31827705.fit.fit"),
+        ("{distance_km} km {duration} {device}", "25.0 km 1h00m iGPSPORT BSC300.fit"),
     ] {
         assert_eq!(path(template, &about), expected);
     }
@@ -68,7 +69,8 @@ fn a_template_that_does_not_do_says_why() {
     let unknown = error("{date}-{foo}").to_string();
     assert_eq!(
         unknown,
-        "unknown field {foo}; known are {date} {time} {year} {month} {day} {title} {sport} {source} {id} {sha}"
+        "unknown field {foo}; known are {title} {date} {time} {year} {month} {day} {sport} {distance_km} {duration} \
+         {device} {source} {id} {sha}"
     );
     for (template, expected) in [
         ("", TemplateError::Empty),
@@ -78,12 +80,12 @@ fn a_template_that_does_not_do_says_why() {
         ("../{id}", TemplateError::Dot),
         ("a/./b", TemplateError::Dot),
         (".fit", TemplateError::Dot),
-        ("{id", TemplateError::Brace),
-        ("id}", TemplateError::Brace),
+        ("{id", TemplateError::Template(template::TemplateError::Brace)),
+        ("id}", TemplateError::Template(template::TemplateError::Brace)),
         ("C:{id}", TemplateError::Character(':')),
         ("a\\{id}", TemplateError::Character('\\')),
         ("a\n", TemplateError::Character('\n')),
-        ("{i\nd/x}", TemplateError::Brace),
+        ("{i\nd/x}", TemplateError::Template(template::TemplateError::Brace)),
         ("1/2/3/4/5/6/7/8/9/x", TemplateError::TooLong),
     ] {
         assert_eq!(error(template), expected, "{template:?}");
@@ -96,7 +98,7 @@ fn any_text() -> impl Strategy<Value = String> {
 }
 
 fn any_template() -> impl Strategy<Value = String> {
-    let field = prop::sample::select(FIELDS.map(|(name, _)| format!("{{{name}}}")).to_vec());
+    let field = prop::sample::select(Field::all().map(|field| format!("{{{}}}", field.name())).collect::<Vec<_>>());
     prop_oneof![any_text(), prop::collection::vec(prop_oneof![field, "[a-c./ ]{1,3}"], 1..8).prop_map(|v| v.concat())]
 }
 
