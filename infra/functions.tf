@@ -12,6 +12,7 @@ locals {
     FITBRIDGE_REQUESTS_PER_SECOND  = var.requests_per_second
     FITBRIDGE_STOPPED              = var.stopped
     FITBRIDGE_LOG                  = var.log_level
+    FITBRIDGE_MAIL_SENDER          = var.mail_sender
     FITBRIDGE_IGPSPORT_URL         = var.igpsport_url
     FITBRIDGE_IGPSPORT_CHINA_URL   = var.igpsport_china_url
     FITBRIDGE_INTERVALS_URL        = var.intervals_url

@@ -123,6 +123,20 @@ data "aws_iam_policy_document" "SinkRole" {
       resources = [var.kms_key_arn]
     }
   }
+  # Only under the sender's own address.
+  dynamic "statement" {
+    for_each = local.SendsMail ? [1] : []
+    content {
+      sid       = "Mail"
+      actions   = ["ses:SendEmail"]
+      resources = ["arn:${local.partition}:ses:${local.region}:${local.account}:identity/*"]
+      condition {
+        test     = "StringEquals"
+        variable = "ses:FromAddress"
+        values   = [var.mail_sender]
+      }
+    }
+  }
   statement {
     sid       = "Logs"
     actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]

@@ -191,6 +191,16 @@ variable "reconnect_alarm_count" {
   }
 }
 
+variable "mail_sender" {
+  description = "The address that riders' notices are mailed from; SES has to know it. Empty means that notices go by webhook only."
+  type        = string
+  default     = ""
+  validation {
+    condition     = can(regex("^(|[^@ ]+@[^@ ]+[.][^@ ]+)$", var.mail_sender))
+    error_message = "an e-mail address, or nothing"
+  }
+}
+
 variable "igpsport_url" {
   description = "Replaces iGPSport's global host. Empty in production."
   type        = string

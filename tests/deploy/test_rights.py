@@ -29,6 +29,7 @@ RESOURCES = {
         "${Bucket.arn}/fit/*",
         "${Jobs.arn}",
         "${param.KmsKeyArn}",
+        "arn:${partition}:ses:${region}:${account}:identity/* if StringEquals ses:FromAddress ${param.MailSender}",
         "${SinkLog.arn}:*",
     },
     "TickRole": {"${PollerFunction.alias}", "${TickDeadLetters.arn}", "${param.KmsKeyArn}"},
@@ -44,6 +45,7 @@ CALLED = {
     "dynamodb:Query": ".query()",
     "secretsmanager:GetSecretValue": ".get_secret_value()",
     "secretsmanager:PutSecretValue": ".put_secret_value()",
+    "ses:SendEmail": "/v2/email/outbound-emails",
     "sqs:SendMessage": ".send_message_batch()",
 }
 # What needs an action that no code of ours calls for.
@@ -68,6 +70,11 @@ def listed(value):
     return value if isinstance(value, list) else [value]
 
 
+def only(resource, conditions):
+    """A resource with the conditions under which it may be touched."""
+    return " if ".join([resource, *(" ".join(condition) for condition in conditions)])
+
+
 def of_template(role):
     """The statements of a role in the template: condition, sid, actions, resources."""
     (policy,) = template().resource(role)["Policies"]
@@ -77,13 +84,14 @@ def of_template(role):
         if statement.keys() == {"if", "then", "else"}:
             assert statement["else"] is None, statement
             condition, statement = statement["if"], statement["then"]
-        assert statement.keys() == {"Sid", "Effect", "Action", "Resource"}, statement
+        assert statement.keys() - {"Condition"} == {"Sid", "Effect", "Action", "Resource"}, statement
+        only_if = [(test, name, value) for test, of in statement.get("Condition", {}).items() for name, value in of.items()]
         assert statement["Effect"] == "Allow", statement
         statements.add((
             condition,
             statement["Sid"],
             frozenset(listed(statement["Action"])),
-            frozenset(listed(statement["Resource"])),
+            frozenset(only(resource, only_if) for resource in listed(statement["Resource"])),
         ))
     return statements
 
@@ -92,12 +100,13 @@ def of_module(role):
     """The same in the module."""
     statements = set()
     for condition, statement in module().policy(role):
-        assert statement.keys() == {"sid", "actions", "resources"}, statement
+        assert statement.keys() - {"condition"} == {"sid", "actions", "resources"}, statement
+        only_if = [(one["test"], one["variable"], *one["values"]) for one in listed(statement.get("condition", []))]
         statements.add((
             condition,
             statement["sid"],
             frozenset(statement["actions"]),
-            frozenset(statement["resources"]),
+            frozenset(only(resource, only_if) for resource in statement["resources"]),
         ))
     return statements
 

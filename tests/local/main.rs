@@ -1,5 +1,6 @@
 //! End-to-end tests on one machine: the built binary against the simulator, over real sockets.
 
+mod account;
 mod commands;
 mod delivery;
 mod disk;
@@ -10,6 +11,7 @@ mod import;
 mod inspect;
 mod intervals;
 mod kill;
+mod notices;
 mod outage;
 mod read_only;
 mod regions;

@@ -6,6 +6,7 @@ mod failure;
 pub mod ledger;
 pub mod logs;
 pub mod metrics;
+pub mod notify;
 pub mod queue;
 pub mod run;
 #[cfg(any(test, feature = "testkit"))]

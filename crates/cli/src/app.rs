@@ -1,6 +1,7 @@
 //! Putting the adapters together.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -8,9 +9,9 @@ use std::{
 
 use fitbridge_core::{
     Code, Engine, Failure, Policy,
-    domain::{OwnerId, UserId},
+    domain::{OwnerId, Service, UserId},
     engine::{Observer, Ports},
-    ports::{Archive, Clock, Ledger, Source},
+    ports::{Archive, Clock, Ledger, Notifier, Source},
 };
 use fitbridge_fit::port::FitScanner;
 use fitbridge_http::UrlGuard;
@@ -18,8 +19,9 @@ use fitbridge_igpsport::{Endpoints, FileHost, IgpsportSource};
 use fitbridge_local::{
     FileVault, FolderArchive, Nothing, OpenError, OwnerGuard, Owners, SqliteLedger, SystemClock, SystemEntropy,
     run::{Lanes, Limits, LocalQueue, Paced},
+    smtp::{self, Smtp},
 };
-use fitbridge_sinks::registry::{Options, Registry};
+use fitbridge_sinks::registry::{Options, Registry, webhook_notices};
 
 use crate::{
     exit::Stop,
@@ -111,6 +113,13 @@ impl App {
             timeout: Duration::from_secs(60),
         };
         let sinks = Registry::new(options).map_err(|error| internal(Code::Bug, &error))?.into_sinks();
+        let webhook = webhook_notices(Arc::clone(&guard), Arc::clone(&clock), Duration::from_secs(30));
+        let webhook: Arc<dyn Notifier> = Arc::new(webhook.map_err(|error| internal(Code::Bug, &error))?);
+        let email: Arc<dyn Notifier> = Arc::new(Smtp::new(&settings.trusted_hosts));
+        let notifiers = BTreeMap::from([
+            (Service::from_any(fitbridge_sinks::webhook::SERVICE), webhook),
+            (Service::from_any(smtp::CHANNEL), email),
+        ]);
         let files = FileHost::new(Arc::clone(&guard)).map_err(|error| internal(Code::Bug, &error))?;
         let folder = home.join("archive");
         let archive: Arc<dyn Archive> = match access {
@@ -127,6 +136,7 @@ impl App {
             files: Arc::new(files),
             scanner: Arc::new(FitScanner),
             sinks,
+            notifiers,
             clock,
             entropy: Arc::new(SystemEntropy),
             observer,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fitbridge_core::domain::History;
 
+use crate::commands::notify::Notify;
 use crate::rule_args::RuleArgs;
 
 const AFTER_HELP: &str = "\
@@ -130,6 +131,32 @@ pub(crate) enum Command {
         /// All of them
         #[arg(long, conflicts_with = "rides")]
         all: bool,
+    },
+    /// How you are told of failures and recoveries
+    #[command(subcommand)]
+    Notify(Notify),
+    /// What happened and when: connections, deliveries, failures, acts
+    #[command(after_help = "Example:\n  fitbridge audit --since 2026-01-01 --json")]
+    Audit {
+        /// From this date or moment on
+        #[arg(long, value_name = "DATE", value_parser = crate::commands::audit::since)]
+        since: Option<jiff::Timestamp>,
+    },
+    /// Everything about you in one ZIP: records, original files, a manifest
+    #[command(after_help = "Example:\n  fitbridge export -o everything.zip")]
+    Export {
+        /// Where to write it
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+        /// Write over a file that is there
+        #[arg(long)]
+        force: bool,
+    },
+    /// Delete everything: rides, files, secrets; a receipt stays
+    DeleteAccount {
+        /// Yes, for good
+        #[arg(long)]
+        yes: bool,
     },
     /// Keep going: poll, fetch, deliver until stopped
     Serve,

@@ -3,6 +3,8 @@
 //! A code without its entry cannot be written: the variants and their texts are one table. The CLI, the
 //! status pages and docs/ERRORS.md all read it from here.
 
+mod causes;
+
 use std::{borrow::Cow, fmt};
 
 use serde::{Deserialize, Serialize};
@@ -123,6 +125,12 @@ catalogue! {
     WebhookGone "webhook_gone" "the webhook says it is gone (410)" "connect it again when it is back";
     WebhookStatus "webhook_status" "the webhook did not answer with success" "look at the receiver's log; it is sent again";
     HeldElsewhere "held_elsewhere" "the ride is already there by another route" "say `fitbridge held send RIDE` or `fitbridge held skip RIDE`";
+    // notices
+    MailLogin "mail_login" "the mail server refuses the user name or password" "set it anew: `fitbridge notify email ADDRESS --smtp URL`";
+    MailRefused "mail_refused" "the mail server refuses the message" "check sender and recipient, then `fitbridge notify test`";
+    MailAway "mail_away" "the mail server does not answer" "nothing to do: it is tried again; check host and port if it stays";
+    NoticeChannel "notice_channel" "this installation cannot send notices that way" "choose another way: see `fitbridge notify --help`";
+    NoticesOverflow "notices_overflow" "there are more notices than are kept; the newest are only counted" "look at `fitbridge status`, and mend what it names";
     // storage
     ArchiveMissing "archive_missing" "the archived file is not there" "nothing to do: it is fetched again from iGPSport where it can be";
     ArchiveCorrupt "archive_corrupt" "the archived file is not what was stored" "nothing to do: it is fetched again from iGPSport where it can be";
@@ -141,6 +149,8 @@ catalogue! {
     NoSuchRide "no_such_ride" "no ride matches that" "see `fitbridge list` for the rides";
     AmbiguousRide "ambiguous_ride" "more than one ride matches that" "give more of it";
     RulesInvalid "rules_invalid" "these rules cannot be set" "correct them as the message says; `fitbridge rules --help` shows each form";
+    NoSuchUser "no_such_user" "there is no such rider here" "check the name; what is deleted does not come back";
+    ExportUnwritable "export_unwritable" "the export cannot be written" "make room or choose another place, and run it again";
     NoHeadUnit "no_head_unit" "there is not exactly one head unit to import from" "plug one in and wait until it shows up as a disk, or give its folder: `fitbridge import FOLDER`";
     ServeRunning "serve_running" "`serve` already runs on this data" "stop it first, or use another `--home`";
     Settings "settings" "a setting or argument does not do" "correct it as the message says; docs/SETTINGS.md lists all settings";
@@ -238,6 +248,31 @@ mod tests {
         for code in Code::ALL {
             let row = format!("| `{code}` | {} | {} |", code.sentence(), code.next_step().replace('|', "\\|"));
             assert!(documented.lines().any(|line| line == row), "docs/ERRORS.md lacks this line:\n{row}");
+        }
+    }
+
+    #[test]
+    fn every_code_has_a_cause_that_stands_in_the_documentation() {
+        let documented = include_str!("../../../docs/ERRORS.md");
+        for code in Code::ALL {
+            let cause = code.cause();
+            assert!(cause.len() > 10 && !cause.ends_with('.'), "{code} has no cause in codes/causes.rs: {cause:?}");
+            let row = format!("| `{code}` | {cause} |");
+            assert!(documented.lines().any(|line| line == row), "docs/ERRORS.md lacks this line:\n{row}");
+        }
+    }
+
+    #[test]
+    fn every_code_stands_in_the_runbook_by_its_name_or_its_family() {
+        let runbook = include_str!("../../../infra/RUNBOOK.md");
+        let codes = runbook.split("## Codes").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+        let told: Vec<&str> = codes.split('`').skip(1).step_by(2).collect();
+        for code in Code::ALL {
+            let is_told = told.iter().any(|name| match name.strip_suffix('…') {
+                Some(family) => code.as_str().starts_with(family),
+                None => *name == code.as_str(),
+            });
+            assert!(is_told, "infra/RUNBOOK.md says nothing about {code}");
         }
     }
 }

@@ -119,6 +119,29 @@ impl Archive for FolderArchive {
             Err(error) => Err(failure(content, &error)),
         }
     }
+
+    async fn forget_user(&self, user: &UserId) -> Result<u64, ArchiveError> {
+        // Object stores know no folders; the rider's goes with what was left in it.
+        let folder = self.folder.join("fit").join(user.as_str());
+        let unavailable = |error: io::Error| ArchiveError::Unavailable(format!("{}: {error}", folder.display()));
+        if user.as_str().chars().all(|c| c == '.') {
+            return Ok(0);
+        }
+        let mut files = 0;
+        let shelves = match std::fs::read_dir(&folder) {
+            Ok(shelves) => shelves,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+            Err(error) => return Err(unavailable(error)),
+        };
+        for shelf in shelves {
+            let shelf = shelf.map_err(unavailable)?.path();
+            if let Ok(left) = std::fs::read_dir(&shelf) {
+                files += u64::try_from(left.count()).unwrap_or(u64::MAX);
+            }
+        }
+        std::fs::remove_dir_all(&folder).map_err(unavailable)?;
+        Ok(files)
+    }
 }
 
 #[cfg(test)]

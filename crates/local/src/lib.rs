@@ -8,12 +8,13 @@ mod owners;
 mod random;
 pub mod run;
 mod serve_lock;
+pub mod smtp;
 mod vault;
 
 pub use archive::FolderArchive;
 pub use clock::ScaledClock;
 pub use fitbridge_host::{SystemClock, SystemEntropy};
-pub use ledger::{OpenError, SqliteLedger};
+pub use ledger::{OpenError, SqliteLedger, scrub};
 pub use nothing::Nothing;
 pub use owners::{OwnerError, OwnerGuard, Owners};
 pub use random::{NoRandomness, random_bytes};

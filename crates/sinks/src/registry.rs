@@ -24,6 +24,19 @@ pub struct Options {
     pub timeout: Duration,
 }
 
+/// The webhook as a way to tell riders, guarded as the sink of that name is.
+///
+/// # Errors
+/// [`BuildError`] when TLS cannot be set up.
+pub fn webhook_notices(
+    guard: Arc<UrlGuard>,
+    clock: Arc<dyn Clock>,
+    timeout: Duration,
+) -> Result<webhook::WebhookNotices, BuildError> {
+    let outside = GuardedOptions { total_timeout: timeout, ..GuardedOptions::default() };
+    Ok(webhook::WebhookNotices::new(Webhook::new(guarded_client(guard, &outside)?, clock, timeout)))
+}
+
 /// A sink as the registry keeps it.
 #[derive(Debug, Clone)]
 pub struct Entry {

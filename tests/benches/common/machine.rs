@@ -145,6 +145,7 @@ impl Machine {
             source: Arc::new(IgpsportSource::over([Client::over(http, endpoints)])),
             files: Arc::new(FileHost::new(guard)?),
             scanner: Arc::new(FitScanner),
+            notifiers: std::collections::BTreeMap::new(),
             sinks: Registry::new(options)?.into_sinks(),
             clock,
             entropy: Arc::new(SystemEntropy),

@@ -22,6 +22,7 @@ const POLL_MINUTES: &str = "FITBRIDGE_POLL_MINUTES";
 const REQUESTS_PER_SECOND: &str = "FITBRIDGE_REQUESTS_PER_SECOND";
 const STOPPED: &str = "FITBRIDGE_STOPPED";
 const LOG: &str = "FITBRIDGE_LOG";
+const MAIL_SENDER: &str = "FITBRIDGE_MAIL_SENDER";
 const IGPSPORT_URL: &str = "FITBRIDGE_IGPSPORT_URL";
 const IGPSPORT_CHINA_URL: &str = "FITBRIDGE_IGPSPORT_CHINA_URL";
 const INTERVALS_URL: &str = "FITBRIDGE_INTERVALS_URL";
@@ -40,6 +41,7 @@ const KNOWN: &[&str] = &[
     REQUESTS_PER_SECOND,
     STOPPED,
     LOG,
+    MAIL_SENDER,
     IGPSPORT_URL,
     IGPSPORT_CHINA_URL,
     INTERVALS_URL,
@@ -90,6 +92,10 @@ pub struct Environment {
     pub stopped: bool,
     /// `FITBRIDGE_LOG`, else Lambda's `AWS_LAMBDA_LOG_LEVEL`: which log lines are written.
     pub log: Level,
+    /// `FITBRIDGE_MAIL_SENDER`: the address that notices are mailed from; without it they go by webhook only.
+    pub mail_sender: Option<String>,
+    /// `AWS_ENDPOINT_URL_SESV2`, else `AWS_ENDPOINT_URL`, as the SDKs know them: where SES is asked.
+    pub ses_endpoint: Option<String>,
     /// `FITBRIDGE_IGPSPORT_URL`: replaces iGPSport's global host.
     pub igpsport_url: Option<String>,
     /// `FITBRIDGE_IGPSPORT_CHINA_URL`: replaces iGPSport's host in China.
@@ -135,6 +141,10 @@ impl Environment {
         let igpsport_china_url = reader.optional(IGPSPORT_CHINA_URL, A_URL, url);
         let intervals_url = reader.optional(INTERVALS_URL, A_URL, url);
         let hosts = reader.optional(TRUSTED_HOSTS, "host:port, separated by commas", hosts);
+        let mail_sender = reader.optional(MAIL_SENDER, "a mail address", |text| {
+            text.split_once('@').filter(|(user, host)| !user.is_empty() && host.contains('.')).map(|_| text.to_owned())
+        });
+        let ses_endpoint = reader.text("AWS_ENDPOINT_URL_SESV2").or_else(|| reader.text("AWS_ENDPOINT_URL"));
         let s3_endpoint = reader.text("AWS_ENDPOINT_URL_S3").or_else(|| reader.text("AWS_ENDPOINT_URL"));
 
         let function = reader.text("AWS_LAMBDA_FUNCTION_NAME");
@@ -159,6 +169,8 @@ impl Environment {
             requests_per_second: rate.unwrap_or_else(|| real.then_some(5.0)),
             stopped: stopped.unwrap_or(false),
             log,
+            mail_sender,
+            ses_endpoint,
             igpsport_url,
             igpsport_china_url,
             intervals_url,
@@ -318,6 +330,7 @@ mod tests {
             (SECRET_RECOVERY_DAYS, "3"),
             (POLL_MINUTES, "7"),
             (LOG, "loud"),
+            (MAIL_SENDER, "nobody"),
             (IGPSPORT_URL, "ftp://x"),
             (TRUSTED_HOSTS, "somewhere"),
             ("FITBRIDGE_SHARD_COUNT", "2"),

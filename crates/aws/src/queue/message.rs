@@ -107,6 +107,10 @@ mod tests {
                 format!(r#""task":"deliver","sink":"c-1","content":"{content}""#),
             ),
             (Task::Settle { connection }, r#""task":"settle","connection":"c-1""#.to_owned()),
+            (
+                Task::Notify { notice: fitbridge_core::domain::NoticeId::new("n-1").unwrap() },
+                r#""task":"notify","notice":"n-1""#.to_owned(),
+            ),
         ];
         for (task, text) in cases {
             let job = job(task);

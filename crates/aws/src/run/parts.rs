@@ -6,7 +6,7 @@ use fitbridge_core::{
     Engine, Policy,
     domain::{OwnerId, Service},
     engine::Ports,
-    ports::{Archive, Clock, Entropy, Files, Ledger, Sink, Source, Vault, WorkQueue},
+    ports::{Archive, Clock, Entropy, Files, Ledger, Notifier, Sink, Source, Vault, WorkQueue},
 };
 use fitbridge_fit::port::FitScanner;
 use fitbridge_host::{Paced, SystemClock, SystemEntropy};
@@ -14,7 +14,7 @@ use fitbridge_http::UrlGuard;
 use fitbridge_igpsport::{Endpoints, FileHost, IgpsportSource};
 use fitbridge_sinks::{
     intervals,
-    registry::{Options, Registry},
+    registry::{Options, Registry, webhook_notices},
 };
 use tokio::time::Instant;
 use url::Url;
@@ -26,6 +26,7 @@ use crate::{
     ledger::DEFAULT_BUCKETS,
     logs,
     metrics::{Metric, Metrics, MetricsObserver},
+    notify::{self, Ses},
     queue::{InProcessQueue, RoutedQueue, SinkQueue},
     vault::{Role, ServiceVault},
 };
@@ -135,6 +136,7 @@ impl Parts {
             archive: self.archive()?,
             files: self.files()?,
             sinks: self.sinks()?,
+            notifiers: self.notifiers()?,
             ..self.ports(Arc::new(queue))
         };
         let policy = Policy { calls_source: false, ..self.policy() };
@@ -163,6 +165,7 @@ impl Parts {
             source: Arc::new(Absent),
             files: Arc::new(Absent),
             scanner: Arc::new(FitScanner),
+            notifiers: BTreeMap::new(),
             sinks: BTreeMap::new(),
             clock,
             entropy,
@@ -198,6 +201,19 @@ impl Parts {
     /// The archive.
     pub fn archive(&self) -> Result<Arc<dyn Archive>, StartError> {
         Ok(Arc::new(self.clients.archive(&self.environment).map_err(client)?))
+    }
+
+    /// The ways to tell riders: by webhook, and by mail where a sender is set.
+    pub fn notifiers(&self) -> Result<BTreeMap<Service, Arc<dyn Notifier>>, StartError> {
+        let webhook = webhook_notices(Arc::clone(&self.guard), Arc::new(SystemClock), SINK_TIMEOUT).map_err(client)?;
+        let webhook: Arc<dyn Notifier> = Arc::new(webhook);
+        let mut notifiers = BTreeMap::from([(Service::from_any(fitbridge_sinks::webhook::SERVICE), webhook)]);
+        if let Some(sender) = &self.environment.mail_sender {
+            let endpoint = self.environment.ses_endpoint.as_deref();
+            let ses = Ses::new(self.clients.config(), sender, endpoint).map_err(client)?;
+            notifiers.insert(Service::from_any(notify::CHANNEL), Arc::new(ses));
+        }
+        Ok(notifiers)
     }
 
     /// The sinks that a function can reach: all but a folder, which would be gone with the function.

@@ -51,6 +51,7 @@ impl World {
             source: Arc::new(source.clone()),
             files: Arc::new(source.files()),
             scanner: Arc::new(FakeScanner::default()),
+            notifiers: BTreeMap::new(),
             sinks: BTreeMap::new(),
             clock: Arc::new(clock.clone()),
             entropy: Arc::new(FixedEntropy(0.5)),

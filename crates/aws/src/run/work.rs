@@ -34,6 +34,7 @@ pub(super) fn name(task: &Task) -> &'static str {
         Task::Fetch { .. } => "fetch",
         Task::Deliver { .. } => "deliver",
         Task::Settle { .. } => "settle",
+        Task::Notify { .. } => "notify",
     }
 }
 

@@ -293,7 +293,7 @@ fn tell(context: &Context, connection: &Connection, more: &[(&str, serde_json::V
     context.out.line(format!("{}: connected as {} ({account}{realm})", connection.name, plain(&connection.label)));
 }
 
-fn from_stdin(what: &str) -> Result<SecretString, Stop> {
+pub(crate) fn from_stdin(what: &str) -> Result<SecretString, Stop> {
     let mut text = String::new();
     let read = std::io::stdin().lock().take(MAX_STDIN).read_to_string(&mut text);
     let trimmed = text.trim();
@@ -304,7 +304,7 @@ fn from_stdin(what: &str) -> Result<SecretString, Stop> {
     Ok(SecretString::from(trimmed.to_owned()))
 }
 
-fn asked_for(prompt: &str) -> Result<SecretString, Stop> {
+pub(crate) fn asked_for(prompt: &str) -> Result<SecretString, Stop> {
     let text = rpassword::prompt_password(prompt);
     let text =
         text.map_err(|error| Stop::failed(Failure::new(Code::Settings, format!("nothing was typed: {error}"))))?;

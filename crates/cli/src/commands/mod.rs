@@ -1,5 +1,7 @@
 //! One file per command, and what they share.
 
+mod account;
+pub(crate) mod audit;
 mod completions;
 mod connect;
 mod demo;
@@ -9,6 +11,7 @@ mod get;
 mod held;
 mod import;
 mod list;
+pub(crate) mod notify;
 mod plan;
 mod retry;
 mod rules;
@@ -117,6 +120,10 @@ impl Context {
             Command::Held { word } => held::run(&self, word).await,
             Command::Rules(args) => rules::run(&self, args).await,
             Command::Retry { rides, all } => retry::run(&self, &rides, all).await,
+            Command::Notify(what) => notify::run(&self, what).await,
+            Command::Audit { since } => audit::run(&self, since).await,
+            Command::Export { output, force } => account::export(&self, &output, force).await,
+            Command::DeleteAccount { yes } => account::delete(&self, yes).await,
             Command::Serve => serve::run(&self).await,
             Command::Simulator(args) => simulate::run(&self, &args).await,
             Command::Demo { keep } => demo::run(&self, keep).await,

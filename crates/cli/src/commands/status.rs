@@ -42,6 +42,7 @@ pub(crate) async fn run(context: &Context) -> Result<Exit, Stop> {
     }
     let told: Vec<_> = states.iter().map(|(state, count)| format!("{count} {}", state.replace('_', " "))).collect();
     out.line(format!("rides: {} ({})", rides.len(), told.join(", ")));
+    super::notify::notices(context, &app).await?;
     let cursor = store.read::<Cursor>(&Key::cursor(Shard(0))).await?;
     let last_tick = cursor.and_then(|cursor| jiff::Timestamp::from_second(cursor.doc.done_minute * 60).ok());
     if let Some(last_tick) = last_tick {

@@ -116,6 +116,9 @@ pub struct SourceProgress {
     /// Refusals since the last success.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusals: Option<Refusals>,
+    /// Since when the provider has been away for so long that the rider was to be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub away_since: Option<Timestamp>,
     /// The login of this token's life, once begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login_intent: Option<LoginIntent>,

@@ -208,6 +208,9 @@ pub struct Delivery {
     /// any other. Stays set through pauses and reconnections, until the delivery is done.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub maybe_there: bool,
+    /// It was given up before, under this code, and begun anew: its arrival is a recovery.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_up: Option<crate::Code>,
     /// How often it was begun; counted when it is claimed, and given back where the sink was not to blame.
     pub attempts: u32,
     /// When it was made.
@@ -228,6 +231,7 @@ impl Delivery {
             state: DeliveryState::Pending,
             send_anyway: false,
             maybe_there: false,
+            given_up: None,
             attempts: 0,
             created_at: now,
             updated_at: now,

@@ -82,6 +82,10 @@ text_id!(
     ActivityId, "activity"
 );
 text_id!(
+    /// One notice of a rider. It follows from its cause, so that a cause has one record.
+    NoticeId, "notice"
+);
+text_id!(
     /// A worker process that claims work.
     OwnerId, "owner"
 );

@@ -3,9 +3,12 @@
 pub mod activity;
 pub mod connection;
 pub mod delivery;
+pub mod event;
 pub mod ids;
+pub mod notice;
 pub mod ride;
 pub mod rules;
+pub mod story;
 pub mod template;
 
 pub use activity::{Activity, ActivityState, FileLocation, Integrity, Origin, Stage};
@@ -14,9 +17,13 @@ pub use connection::{
     SourceProgress, User, WalkMark,
 };
 pub use delivery::{About, Delivery, DeliveryState, HeldReason, How};
+pub use event::{Event, EventKind};
 pub use ids::{
-    ActivityId, ConnectionId, ContentId, IdError, OwnerId, RemoteAccount, RemoteId, RideId, Service, Shard, UserId,
+    ActivityId, ConnectionId, ContentId, IdError, NoticeId, OwnerId, RemoteAccount, RemoteId, RideId, Service, Shard,
+    UserId,
 };
+pub use notice::{Cause, Channel, Contact, Message, Notice, NoticeState, Quiet};
 pub use ride::{DetailFacts, ListedFacts, RecordedFacts, Ride};
 pub use rules::{Filtered, Indoor, Rules, RulesError};
+pub use story::{News, Story};
 pub use template::{NameTemplate, TemplateError};

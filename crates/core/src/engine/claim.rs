@@ -9,7 +9,7 @@ use crate::{
         Activity, ActivityId, ActivityState, Connection, ConnectionId, ContentId, Delivery, DeliveryState, Stage,
         UserId,
     },
-    ports::{Claim, Due, Task},
+    ports::{Claim, Due, Scope, Task},
     store::{Document, Stored},
 };
 
@@ -37,6 +37,11 @@ impl Engine {
     /// A lease for a job that is about to be handed over.
     pub(super) fn handed_over(&self, user: &UserId, now: Timestamp) -> Due {
         self.leased(user, now, false)
+    }
+
+    /// A lease for work that begins now.
+    pub(super) fn working_on(&self, user: &UserId) -> Due {
+        self.leased(user, self.now(), true)
     }
 
     fn leased(&self, user: &UserId, now: Timestamp, working: bool) -> Due {
@@ -120,14 +125,17 @@ impl Engine {
         Ok(Some(stored))
     }
 
-    /// Replaces one record; `false` when it was changed meanwhile.
+    /// Replaces one record, with what that means to people; `false` when it was changed meanwhile.
     pub(super) async fn save<T: Document>(
         &self,
         stored: &Stored<T>,
         doc: &T,
         due: Option<Due>,
     ) -> Result<bool, EngineError> {
-        Ok(self.store.commit(vec![stored.replace(doc, due)?]).await?)
+        let Scope::User(user) = doc.key().scope else {
+            return Ok(self.store.commit(vec![stored.replace(doc, due)?]).await?);
+        };
+        self.commit_told(&user, vec![stored.replace(doc, due)?], &doc.story(&stored.doc)).await
     }
 
     /// Writes a claimed record without a due time, to wait until its connection is made anew; `waiting` is
@@ -146,7 +154,8 @@ impl Engine {
                 self.save(claimed, again, Some(due)).await?;
                 return Ok(false);
             }
-            if self.store.commit(vec![claimed.replace(waiting, None)?, connection.unchanged()]).await? {
+            let writes = vec![claimed.replace(waiting, None)?, connection.unchanged()];
+            if self.commit_told(waiting.user(), writes, &waiting.story(&claimed.doc)).await? {
                 return Ok(true);
             }
             if !self.reread(connection).await? {

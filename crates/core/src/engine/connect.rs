@@ -7,7 +7,7 @@ use crate::{
     Code, Failure,
     domain::{
         Baseline, Connection, ConnectionId, ConnectionState, History, RemoteAccount, RideId, Role, Rules, SinkProgress,
-        SourceProgress, User, UserId, connection::Resume, ids::stable_hash,
+        SourceProgress, User, UserId, connection::Resume, ids::stable_hash, story,
     },
     ports::{Due, Expect, Identity, PlanSlot, SealedKey, SourceIdentity},
     store::Stored,
@@ -57,6 +57,7 @@ impl Engine {
             mark: old.and_then(|old| old.mark.clone()).filter(|_| !strangers),
             token_ends_at: facts.ends_at,
             refusals: None,
+            away_since: old.and_then(|old| old.away_since),
             login_intent: None,
             stay_signed_in: secret.login.is_some(),
             problems: old.map(|old| old.problems.clone()).unwrap_or_default(),
@@ -149,7 +150,8 @@ impl Engine {
             let due = Some(Due::at(self.shard(&wish.user), now));
             let mut put = self.store.create(&connection, due, plan)?;
             put.expect = old.as_ref().map_or(Expect::Absent, |old| Expect::Version(old.version));
-            if self.store.commit(vec![put, user.replace(&changed, None)?]).await? {
+            let story = story::of_connection(kept, &connection);
+            if self.commit_told(&wish.user, vec![put, user.replace(&changed, None)?], &story).await? {
                 self.ports.observer.connection(&connection);
                 return Ok(connection);
             }
@@ -217,7 +219,8 @@ impl Engine {
             self.ports.vault.forget(&key).await?;
             let without_plan = Stored { plan: None, ..stored.clone() };
             let writes = vec![without_plan.replace(&removed, None)?, owner.replace(&rest, None)?];
-            if self.store.commit(writes).await? {
+            let story = story::of_connection(Some(&stored.doc), &removed);
+            if self.commit_told(user, writes, &story).await? {
                 self.ports.observer.connection(&removed);
                 return Ok(removed);
             }

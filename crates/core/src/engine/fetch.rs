@@ -9,7 +9,8 @@ use super::{
 use crate::{
     Code, Failure,
     domain::{
-        Activity, ActivityId, ActivityState, ContentId, Delivery, DeliveryState, FileLocation, Integrity, Stage, UserId,
+        Activity, ActivityId, ActivityState, ContentId, Delivery, DeliveryState, FileLocation, Integrity, Stage,
+        UserId, story,
     },
     ports::{ArchiveError, Due, FileError, Job, Key, ScanReport, Task, Verdict, Write},
     store::{ContentOwner, Stored},
@@ -141,7 +142,8 @@ impl Engine {
                     writes.push(self.store.create(&owner, None, None)?);
                 }
                 writes.push(self.write_activity(&activity, claimed)?);
-                if self.store.commit(writes).await? {
+                let told = claimed.map(|claimed| story::of_activity(&claimed.doc, &activity)).unwrap_or_default();
+                if self.commit_told(&activity.user, writes, &told).await? {
                     self.ports.observer.activity(&activity);
                     self.hand_over_deliveries(deliveries).await;
                     return Ok(Some(activity));

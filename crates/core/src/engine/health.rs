@@ -205,7 +205,8 @@ impl Engine {
         let wait = self.policy.breaker_wait.saturating_mul(1 << strikes.saturating_sub(1).min(6)).min(LONGEST);
         let open_until = asked.map_or_else(|| later(now, wait), |asked| later_asked(now, asked));
         let open_until = stored.as_ref().map_or(open_until, |stored| stored.doc.open_until.max(open_until));
-        let breaker = Breaker { provider: provider.clone(), open_until, opened_at: now, strikes, failure };
+        let since = stored.as_ref().map_or(now, |stored| stored.doc.since);
+        let breaker = Breaker { provider: provider.clone(), open_until, since, opened_at: now, strikes, failure };
         let write = match &stored {
             Some(stored) => stored.replace(&breaker, None)?,
             None => self.store.create(&breaker, None, None)?,

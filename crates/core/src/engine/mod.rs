@@ -5,13 +5,16 @@
 //! - [`Engine::resolve`] asks where a ride's file lies;
 //! - [`Engine::fetch`] turns a ride into an archived, identified activity with its deliveries;
 //! - [`Engine::deliver`] moves one delivery one state on;
-//! - [`Engine::settle`] puts waiting rides back to work after a (re)connection.
+//! - [`Engine::settle`] puts waiting rides back to work after a (re)connection;
+//! - [`Engine::tell`] tells the rider of a failure or a recovery.
 //!
 //! All of them are at-least-once: claim by version, act, record. What a rider asks for directly
 //! (connecting, importing, saying send or skip, setting rules) is in [`connect`], [`import`], [`held`] and
 //! [`rules`].
 
 mod access;
+mod account;
+mod audit;
 mod baseline;
 mod claim;
 pub mod connect;
@@ -20,6 +23,7 @@ mod fetch;
 mod health;
 pub mod held;
 pub mod import;
+mod notify;
 mod observer;
 mod outcome;
 mod policy;
@@ -30,6 +34,7 @@ pub mod rules;
 pub mod secrets;
 mod settle;
 mod tick;
+mod told;
 mod unbegun;
 mod upstream;
 mod walk;
@@ -39,21 +44,24 @@ use std::{collections::BTreeMap, sync::Arc};
 use futures::lock::Mutex as AsyncMutex;
 use jiff::Timestamp;
 
+pub use account::Exported;
 pub use deliver::Delivered;
 pub use fetch::Fetched;
+pub use notify::Tell;
 pub use observer::{NoObserver, Observer};
 pub use policy::Policy;
 pub use poll::Poll;
 pub use resolve::Resolved;
 pub use tick::{Eagerness, Tick, Ticket, Waiting};
+pub use told::MOST_NOTICES;
 pub use upstream::{Upstream, UpstreamPage};
 
 use crate::{
     Code, Failure,
     domain::{OwnerId, Service, Shard, UserId},
     ports::{
-        Archive, ArchiveError, Clock, Entropy, Files, Job, Ledger, Scanner, Sink, Source, Task, Vault, VaultError,
-        WorkQueue,
+        Archive, ArchiveError, Clock, Entropy, Files, Job, Ledger, Notifier, Scanner, Sink, Source, Task, Vault,
+        VaultError, WorkQueue,
     },
     store::{Store, StoreError},
 };
@@ -77,6 +85,8 @@ pub struct Ports {
     pub scanner: Arc<dyn Scanner>,
     /// Where rides go, by service.
     pub sinks: BTreeMap<Service, Arc<dyn Sink>>,
+    /// How riders are told, by the channel's kind.
+    pub notifiers: BTreeMap<Service, Arc<dyn Notifier>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Chance.
@@ -179,6 +189,7 @@ impl Engine {
             Task::Fetch { activity } => self.fetch(&job.user, activity).await.map(drop),
             Task::Deliver { sink, content } => self.deliver(&job.user, sink, content).await.map(drop),
             Task::Settle { connection } => self.settle(&job.user, connection).await.map(drop),
+            Task::Notify { notice } => self.tell(&job.user, notice).await.map(drop),
         }
     }
 

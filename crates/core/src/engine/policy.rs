@@ -39,6 +39,14 @@ pub struct Policy {
     pub breaker_failures: u32,
     /// Most references handed over at a time.
     pub in_flight: usize,
+    /// Waits between attempts to tell a notice; afterwards it is left undelivered.
+    pub notice_backoff: Vec<SignedDuration>,
+    /// How long a notice waits for more of the same, so that an outage makes one and not hundreds.
+    pub notice_gather: SignedDuration,
+    /// A provider that is away for longer than this is told to its riders.
+    pub outage_notice_after: SignedDuration,
+    /// How long events are kept for the audit.
+    pub keep_events: SignedDuration,
     /// Signs in again this long before the token's end.
     pub login_ahead: SignedDuration,
 }
@@ -89,6 +97,10 @@ impl Default for Policy {
             incident_window: minutes(10),
             breaker_failures: 5,
             in_flight: 500,
+            notice_backoff: vec![minutes(1), minutes(5), minutes(30), hours(2), hours(6), hours(12), hours(24)],
+            notice_gather: minutes(1),
+            outage_notice_after: hours(6),
+            keep_events: hours(24 * 400),
             login_ahead: minutes(5),
         }
     }

@@ -47,6 +47,7 @@ impl Engine {
         let result = if let Some(reason) = stored.doc.paused() {
             Poll::Paused(reason.clone())
         } else if let Some(breaker) = self.open_breaker(&stored.doc.account, self.now()) {
+            self.note_long_outage(&mut stored, breaker.since).await?;
             Poll::Away(breaker.failure)
         } else {
             self.poll_active(&mut stored).await?
@@ -75,7 +76,7 @@ impl Engine {
             same_list(mark, &mark_of(&first, now)) && later(mark.walked_at, self.policy.rewalk_after) > now
         });
         if unchanged {
-            self.change_source(stored, |source| source.refusals = None).await?;
+            self.change_source(stored, |source| (source.refusals, source.away_since) = (None, None)).await?;
             return Ok(Poll::Idle);
         }
         let walked = match self.walk(&connection, &secret, first).await? {
@@ -91,9 +92,11 @@ impl Engine {
                 source.mark = Some(walked.mark.clone());
             }
             source.problems = walked.problems.clone();
-            source.refusals = None;
+            (source.refusals, source.away_since) = (None, None);
         })
         .await?;
+        self.trim_events(&connection.user).await?;
+        self.trim_notices(&connection.user).await?;
         Ok(Poll::Walked { new: walked.new, filtered: walked.filtered, undecodable: walked.problems.len() })
     }
 }

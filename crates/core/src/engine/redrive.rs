@@ -2,7 +2,7 @@
 
 use super::{Engine, EngineError};
 use crate::{
-    domain::{Activity, ActivityId, ActivityState, Delivery, DeliveryState, Origin, UserId},
+    domain::{Activity, ActivityId, ActivityState, Delivery, DeliveryState, Origin, UserId, story::given_up_as},
     ports::{Job, Task},
     store::Stored,
 };
@@ -61,6 +61,7 @@ impl Engine {
                     continue;
                 }
                 let mut anew = stored.doc.clone();
+                anew.given_up = given_up_as(&stored.doc.state);
                 (anew.state, anew.attempts, anew.updated_at) = (DeliveryState::Pending, 0, self.now());
                 let due = self.handed_over(user, anew.updated_at);
                 if self.save(stored, &anew, Some(due)).await? {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{Engine, EngineError};
 use crate::{
-    domain::{Activity, ActivityId, ActivityState, ConnectionId, ContentId, Delivery, OwnerId, Shard, Stage},
+    domain::{Activity, ActivityId, ActivityState, ConnectionId, ContentId, Delivery, NoticeId, OwnerId, Shard, Stage},
     ports::{Change, Claim, Due, Expect, Job, Key, MAX_BATCH, PlanSlot, PollClass, Record, Scope, Task, Write},
     store::{Cursor, CursorClaim, StoreError, Stored},
 };
@@ -215,6 +215,8 @@ impl Engine {
         match &due.claim {
             Some(Claim { owner, .. }) if self.ports.ledger.is_gone(owner) => true,
             Some(_) => due.at <= now,
+            // Notices gather what a pass brings; they are told at its end.
+            None if record.key.path.starts_with("notice/") => due.at <= now,
             None => due.at <= now || (eagerness == Eagerness::Eager && !is_asked(record, now)),
         }
     }
@@ -289,6 +291,7 @@ fn job_of(record: &Record) -> Option<Job> {
             let sink = ConnectionId::new(sink).ok()?;
             Task::Deliver { sink, content: ContentId::try_from(content.to_owned()).ok()? }
         }
+        "notice" => Task::Notify { notice: NoticeId::new(rest).ok()? },
         "connection" => Task::Settle { connection: ConnectionId::new(rest).ok()? },
         _ => return None,
     };

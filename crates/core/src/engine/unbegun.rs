@@ -50,5 +50,6 @@ fn key_of(job: &Job) -> Option<Key> {
         Task::Resolve { activity } | Task::Fetch { activity } => Key::activity(&job.user, activity),
         Task::Deliver { sink, content } => Key::delivery(&job.user, sink, content),
         Task::Settle { connection } => Key::connection(&job.user, connection),
+        Task::Notify { notice } => Key::notice(&job.user, notice),
     })
 }

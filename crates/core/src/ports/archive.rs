@@ -52,4 +52,10 @@ pub trait Archive: Send + Sync + std::fmt::Debug {
 
     /// Deletes a file; `Ok` also where there was none.
     async fn delete(&self, user: &UserId, content: ContentId) -> Result<(), ArchiveError>;
+
+    /// Deletes whatever is left of a user, also what no record names, and says how many files that were. An
+    /// archive that cannot list its files leaves them to the rules of its storage.
+    async fn forget_user(&self, _user: &UserId) -> Result<u64, ArchiveError> {
+        Ok(0)
+    }
 }

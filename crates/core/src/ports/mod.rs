@@ -2,9 +2,11 @@
 //! answer means for the caller's next action.
 
 pub mod archive;
+pub mod bundle;
 pub mod clock;
 pub mod ledger;
 pub mod millis;
+pub mod notifier;
 pub mod queue;
 pub mod scanner;
 pub mod sink;
@@ -12,11 +14,13 @@ pub mod source;
 pub mod vault;
 
 pub use archive::{Archive, ArchiveError, Put, archive_path};
+pub use bundle::{Bundle, BundleError};
 pub use clock::{Clock, Entropy};
 pub use ledger::{
     Change, Claim, CommitError, Due, DueRow, Expect, Key, Ledger, LedgerError, MAX_BATCH, PlanPage, PlanRow, PlanSlot,
     PollClass, Record, RecordPage, Scope, Write,
 };
+pub use notifier::{Checked, NoticeTarget, NoticeText, Notifier, NotifyError};
 pub use queue::{Job, QueueError, Task, WorkQueue};
 pub use scanner::{ScanReport, Scanner, Verdict};
 pub use sink::{Attempt, Found, Identity, Outcome, RemoteRide, Resend, Sink, SinkError, SinkFile, SinkTarget};

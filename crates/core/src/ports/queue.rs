@@ -4,7 +4,7 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{ActivityId, ConnectionId, ContentId, UserId};
+use crate::domain::{ActivityId, ConnectionId, ContentId, NoticeId, UserId};
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -36,6 +36,11 @@ pub enum Task {
     Settle {
         /// The connection.
         connection: ConnectionId,
+    },
+    /// Tell the rider.
+    Notify {
+        /// The notice.
+        notice: NoticeId,
     },
 }
 

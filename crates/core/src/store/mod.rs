@@ -7,6 +7,9 @@
 //! | `activity/{activity}` | [`Activity`](crate::domain::Activity) |
 //! | `content/{sha256}` | [`ContentOwner`]: which activity holds a file |
 //! | `delivery/{connection}/{sha256}` | [`Delivery`](crate::domain::Delivery) |
+//! | `contact` | [`Contact`](crate::domain::Contact): how the rider is told |
+//! | `notice/{cause}` | [`Notice`](crate::domain::Notice): what the rider is told about one cause |
+//! | `event/{time}-{tag}` | [`Event`](crate::domain::Event): what happened, for the audit |
 //! | `baseline/{connection}/{month}` | [`BaselineMonth`]: what was at a sink before us |
 //! | `sealed/{connection}` | a vault's ciphertext, where the vault keeps it in the ledger |
 //!
@@ -14,9 +17,10 @@
 //! |---|---|
 //! | `cursor/{shard}` | [`Cursor`]: how far a shard's ticks are |
 //! | `breaker/{realm}` | [`Breaker`]: whether a provider is left alone |
+//! | `receipt/{digest}` | [`Receipt`]: that a rider's account was deleted |
 
 mod records;
 mod stored;
 
-pub use records::{BaselineMonth, BaselineRide, Breaker, ContentOwner, Cursor, CursorClaim, Document};
+pub use records::{BaselineMonth, BaselineRide, Breaker, ContentOwner, Cursor, CursorClaim, Document, Receipt};
 pub use stored::{Store, StoreError, Stored};

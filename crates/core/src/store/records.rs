@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     domain::{
-        Activity, ActivityId, Connection, ConnectionId, ContentId, Delivery, OwnerId, RemoteId, Shard, User, UserId,
+        Activity, ActivityId, Connection, ConnectionId, Contact, ContentId, Delivery, Event, Notice, NoticeId, OwnerId,
+        RemoteId, Shard, Story, User, UserId, story,
     },
     ports::{Key, Scope},
 };
@@ -17,6 +18,11 @@ pub trait Document: Serialize + DeserializeOwned + Clone + Send + Sync {
 
     /// Where this document lies.
     fn key(&self) -> Key;
+
+    /// What the change from `before` means to people; committed with it.
+    fn story(&self, _before: &Self) -> Story {
+        Story::default()
+    }
 }
 
 fn user_key(user: &UserId, path: String) -> Key {
@@ -33,17 +39,47 @@ impl Document for Connection {
     fn key(&self) -> Key {
         Key::connection(&self.user, &self.id)
     }
+
+    fn story(&self, before: &Self) -> Story {
+        story::of_connection(Some(before), self)
+    }
 }
 
 impl Document for Activity {
     fn key(&self) -> Key {
         Key::activity(&self.user, &self.id)
     }
+
+    fn story(&self, before: &Self) -> Story {
+        story::of_activity(before, self)
+    }
 }
 
 impl Document for Delivery {
     fn key(&self) -> Key {
         Key::delivery(&self.user, &self.sink, &self.content)
+    }
+
+    fn story(&self, before: &Self) -> Story {
+        story::of_delivery(before, self)
+    }
+}
+
+impl Document for Contact {
+    fn key(&self) -> Key {
+        Key::contact(&self.user)
+    }
+}
+
+impl Document for Notice {
+    fn key(&self) -> Key {
+        Key::notice(&self.user, &self.cause.id())
+    }
+}
+
+impl Document for Event {
+    fn key(&self) -> Key {
+        user_key(&self.user, self.path())
     }
 }
 
@@ -126,6 +162,42 @@ impl Document for Cursor {
     }
 }
 
+/// What is left of a rider who is gone: that it happened, and how much it was. No personal data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// SHA-256 of the rider's id, in hex.
+    pub digest: String,
+    /// When the deletion began.
+    pub begun_at: Timestamp,
+    /// When it was complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done_at: Option<Timestamp>,
+    /// Records that were deleted.
+    pub records: u64,
+    /// Files that were deleted.
+    pub files: u64,
+    /// Connections and channels whose secrets were forgotten.
+    pub secrets: u64,
+}
+
+impl Receipt {
+    /// A deletion that begins.
+    pub fn new(digest: String, now: Timestamp) -> Self {
+        Self { digest, begun_at: now, done_at: None, records: 0, files: 0, secrets: 0 }
+    }
+
+    /// What stands for a rider in a receipt.
+    pub fn digest_of(user: &UserId) -> String {
+        ContentId::of(user.as_str().as_bytes()).to_string()
+    }
+}
+
+impl Document for Receipt {
+    fn key(&self) -> Key {
+        Key::receipt(&self.digest)
+    }
+}
+
 /// Whether a provider is left alone, and since when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Breaker {
@@ -133,6 +205,8 @@ pub struct Breaker {
     pub provider: String,
     /// No call before this moment.
     pub open_until: Timestamp,
+    /// Since when the provider has not answered.
+    pub since: Timestamp,
     /// When it opened last; refusals from before are forgotten.
     pub opened_at: Timestamp,
     /// How often it opened in a row.
@@ -178,9 +252,24 @@ impl Key {
         user_key(user, format!("baseline/{sink}/{month}"))
     }
 
+    /// Of how a rider is told.
+    pub fn contact(user: &UserId) -> Self {
+        user_key(user, "contact".into())
+    }
+
+    /// Of a notice.
+    pub fn notice(user: &UserId, notice: &NoticeId) -> Self {
+        user_key(user, format!("notice/{notice}"))
+    }
+
     /// Of a provider's breaker.
     pub fn breaker(provider: &str) -> Self {
         Self { scope: Scope::System, path: format!("breaker/{provider}") }
+    }
+
+    /// Of the receipt of a rider who is gone, by the digest of the id.
+    pub fn receipt(digest: &str) -> Self {
+        Self { scope: Scope::System, path: format!("receipt/{digest}") }
     }
 
     /// Of a shard's cursor.

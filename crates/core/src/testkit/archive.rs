@@ -69,6 +69,13 @@ impl Archive for MemoryArchive {
         self.here()?.files.remove(&(user.clone(), content));
         Ok(())
     }
+
+    async fn forget_user(&self, user: &UserId) -> Result<u64, ArchiveError> {
+        let mut state = self.here()?;
+        let before = state.files.len();
+        state.files.retain(|(owner, _), _| owner != user);
+        Ok(u64::try_from(before - state.files.len()).unwrap_or(u64::MAX))
+    }
 }
 
 #[cfg(test)]

@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod account;
+mod audit;
 mod dedupe;
 mod deliveries;
 mod files;
 mod history;
+mod notices;
 mod outages;
 mod polling;
 mod reconnecting;

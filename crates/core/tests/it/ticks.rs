@@ -179,7 +179,7 @@ async fn due_records_that_nobody_understands_do_not_stand_in_the_way() {
     let source = world.connect(&engine, None).await;
     let sink = world.connect_sink(&engine, "s", None).await;
     for number in 0..4 {
-        let key = Key { scope: Scope::User(world.user.clone()), path: format!("notice/{number}") };
+        let key = Key { scope: Scope::User(world.user.clone()), path: format!("riddle/{number}") };
         let due = Some(Due::at(SHARD, jiff::Timestamp::UNIX_EPOCH));
         let change = Change::Put { body: r#"{"schema":9}"#.into(), due, plan: None };
         world.ledger.commit(vec![Write { key, expect: Expect::Absent, change }]).await.unwrap();

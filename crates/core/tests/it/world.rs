@@ -9,11 +9,11 @@ use fitbridge_core::{
         OwnerId, RemoteAccount, RideId, Service, Shard, UserId,
     },
     engine::{Eagerness, NoObserver, Poll, Ports, connect::Wish, secrets::SourceSecret},
-    ports::{Clock, Job, Ledger, Login, Sink, Source},
+    ports::{Clock, Job, Ledger, Login, Notifier, Sink, Source},
     store::Stored,
     testkit::{
-        FakeScanner, FakeSink, FakeSource, FixedEntropy, ManualClock, MemoryArchive, MemoryLedger, MemoryQueue,
-        MemoryVault,
+        FakeNotifier, FakeScanner, FakeSink, FakeSource, FixedEntropy, ManualClock, MemoryArchive, MemoryLedger,
+        MemoryQueue, MemoryVault,
     },
 };
 use jiff::{SignedDuration, Timestamp};
@@ -31,6 +31,7 @@ pub(crate) struct World {
     pub(crate) queue: MemoryQueue,
     pub(crate) source: FakeSource,
     pub(crate) sink: FakeSink,
+    pub(crate) notifier: FakeNotifier,
     pub(crate) scanner: FakeScanner,
     pub(crate) clock: ManualClock,
     pub(crate) policy: Policy,
@@ -49,6 +50,7 @@ impl World {
             queue: MemoryQueue::default(),
             source,
             sink: FakeSink::default(),
+            notifier: FakeNotifier::default(),
             scanner: FakeScanner::default(),
             clock: ManualClock::default(),
             policy: Policy::default(),
@@ -60,6 +62,7 @@ impl World {
     /// The adapters, over another ledger where a test wraps it.
     pub(crate) fn ports(&self, ledger: Arc<dyn Ledger>) -> Ports {
         let sink: Arc<dyn Sink> = Arc::new(self.sink.clone());
+        let notifier: Arc<dyn Notifier> = Arc::new(self.notifier.clone());
         Ports {
             ledger,
             vault: Arc::new(self.vault.clone()),
@@ -69,6 +72,7 @@ impl World {
             files: Arc::new(self.source.files()),
             scanner: Arc::new(self.scanner.clone()),
             sinks: BTreeMap::from([(Service::new("fake").unwrap(), sink)]),
+            notifiers: BTreeMap::from([(Service::new("fake").unwrap(), notifier)]),
             clock: Arc::new(self.clock.clone()),
             entropy: Arc::new(FixedEntropy(0.5)),
             observer: Arc::new(NoObserver),

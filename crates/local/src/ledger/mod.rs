@@ -23,6 +23,19 @@ use tracing::instrument;
 use self::{readers::Readers, writer::Writer};
 use crate::Owners;
 
+/// Writes the file anew without what was deleted from it: SQLite leaves deleted rows in free pages. Nobody else
+/// may have it open for writing.
+///
+/// # Errors
+/// Why the file is as it was.
+pub fn scrub(path: &Path) -> Result<(), OpenError> {
+    let connection = file::open(path)?;
+    let done = connection.execute_batch(
+        "PRAGMA wal_checkpoint(TRUNCATE); PRAGMA secure_delete = ON; VACUUM; PRAGMA wal_checkpoint(TRUNCATE);",
+    );
+    done.map_err(|error| OpenError::from(failure::translate(&error, path)))
+}
+
 /// Why a ledger could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {

@@ -12,6 +12,9 @@ use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::Jobs;
 
+/// Notices at a time: a mail server that hangs holds up nothing else.
+const NOTICES: usize = 2;
+
 /// How much is done at a time.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -34,6 +37,7 @@ impl Default for Limits {
 enum Lane {
     Source,
     Files,
+    Notices,
     Sink(ConnectionId),
 }
 
@@ -116,11 +120,13 @@ impl Lanes {
         let lane = match &job.task {
             task if task.calls_source() => Lane::Source,
             Task::Deliver { sink, .. } => Lane::Sink(sink.clone()),
+            Task::Notify { .. } => Lane::Notices,
             _ => Lane::Files,
         };
         let size = match lane {
             Lane::Source => self.limits.source,
             Lane::Files => self.limits.files,
+            Lane::Notices => NOTICES,
             Lane::Sink(_) => self.limits.sink,
         };
         let room = Arc::clone(self.room.entry(lane).or_insert_with(|| Arc::new(Semaphore::new(size.max(1)))));

@@ -51,6 +51,8 @@ pub async fn pass(lanes: &mut Lanes, user: &UserId) -> Result<PassReport, Engine
         let Some(wait) = waits.next() else { break };
         tokio::time::sleep(*wait).await;
     }
+    // What the pass brought is told as it stands at its end.
+    engine.tell_all(user).await?;
     report.waiting = engine.waiting(shard).await?;
     Ok(report)
 }

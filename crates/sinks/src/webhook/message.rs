@@ -79,7 +79,8 @@ impl Message {
         Self::json(&json!({ "type": "fitbridge.ping", "timestamp": now.to_string(), "data": {} }))
     }
 
-    fn json(value: &serde_json::Value) -> Self {
+    /// A JSON message.
+    pub(super) fn json(value: &serde_json::Value) -> Self {
         let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(JSON))]);
         Self { headers, body: Bytes::from(value.to_string()) }
     }

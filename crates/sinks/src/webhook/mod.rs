@@ -4,6 +4,7 @@
 //! Facts: the Standard Webhooks specification 1.0.0 (headers, signed content, rotation, 410, redirects).
 
 mod message;
+mod notices;
 mod secret;
 mod sign;
 
@@ -25,6 +26,7 @@ use serde_json::Value;
 use tracing::instrument;
 use url::Url;
 
+pub use self::notices::WebhookNotices;
 pub use self::secret::{MAX_SECRETS, SecretError, new_secret, retire_older, rotate, sealed_secret};
 use self::{message::Message, secret::Keys, sign::signatures};
 use crate::answer::{Answer, SMALL, away, lost, upload_time};

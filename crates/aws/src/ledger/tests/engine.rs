@@ -43,6 +43,7 @@ impl Rider {
             source: Arc::new(source.clone()),
             files: Arc::new(source.files()),
             scanner: Arc::new(FakeScanner::default()),
+            notifiers: BTreeMap::new(),
             sinks: BTreeMap::from([(Service::new("fake").unwrap(), sinks)]),
             clock: Arc::new(clock.clone()),
             entropy: Arc::new(FixedEntropy(0.5)),

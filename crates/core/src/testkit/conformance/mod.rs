@@ -3,4 +3,5 @@
 
 pub mod archive;
 pub mod ledger;
+pub mod notifier;
 pub mod vault;

@@ -1,0 +1,5 @@
+//! Telling riders from AWS.
+
+mod ses;
+
+pub use ses::{CHANNEL, Ses};

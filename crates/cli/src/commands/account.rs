@@ -1,0 +1,124 @@
+//! `fitbridge export` and `fitbridge delete-account`.
+
+use std::{
+    fs::File,
+    io::Write as _,
+    path::{Path, PathBuf},
+};
+
+use fitbridge_core::{
+    Code, Failure,
+    ports::{Bundle, BundleError, Clock},
+};
+use fitbridge_local::{ServeLock, SystemClock};
+use serde_json::json;
+use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
+
+use super::Context;
+use crate::exit::{Exit, Stop};
+
+/// A ZIP file that appears under its name when it is complete.
+struct ZipBundle {
+    zip: ZipWriter<tempfile::NamedTempFile>,
+    target: PathBuf,
+}
+
+fn unwritable(error: impl std::fmt::Display) -> BundleError {
+    BundleError(error.to_string())
+}
+
+impl From<BundleError> for Stop {
+    fn from(error: BundleError) -> Self {
+        Self::failed(Failure::new(Code::ExportUnwritable, error.0))
+    }
+}
+
+impl ZipBundle {
+    fn create(target: &Path) -> Result<Self, BundleError> {
+        let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        // Beside the target, readable by its owner only, and gone if it is not finished.
+        let file = tempfile::Builder::new().prefix(".fitbridge-export-").tempfile_in(folder).map_err(unwritable)?;
+        Ok(Self { zip: ZipWriter::new(file), target: target.to_owned() })
+    }
+
+    fn finish(self, force: bool) -> Result<u64, BundleError> {
+        let file = self.zip.finish().map_err(unwritable)?;
+        file.as_file().sync_all().map_err(unwritable)?;
+        let placed = if force { file.persist(&self.target) } else { file.persist_noclobber(&self.target) };
+        let placed: File = placed.map_err(|error| unwritable(error.error))?;
+        Ok(placed.metadata().map_err(unwritable)?.len())
+    }
+}
+
+impl Bundle for ZipBundle {
+    fn begin(&mut self, name: &str) -> Result<(), BundleError> {
+        let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated).large_file(true);
+        self.zip.start_file(name, options).map_err(unwritable)
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), BundleError> {
+        self.zip.write_all(bytes).map_err(unwritable)
+    }
+}
+
+/// Writes everything about the rider into a ZIP file.
+pub(crate) async fn export(context: &Context, output: &Path, force: bool) -> Result<Exit, Stop> {
+    if !force && output.exists() {
+        let detail = format!("{} is there already; use --force to write over it", output.display());
+        return Err(Stop::failed(Failure::new(Code::Settings, detail)));
+    }
+    let app = context.open()?;
+    let mut bundle = ZipBundle::create(output)?;
+    let exported = app.engine.export(&app.user, &mut bundle).await?;
+    let bytes = bundle.finish(force)?;
+    let records: u64 = exported.records.values().sum();
+    context.out.line(format!(
+        "{}: {records} records, {} original files, {bytes} bytes; manifest.json lists each with its SHA-256",
+        output.display(),
+        exported.files
+    ));
+    if !exported.missing.is_empty() {
+        context
+            .out
+            .line(format!("  {} files are no longer in the archive; the manifest names them", exported.missing.len()));
+    }
+    context.out.record(&json!({
+        "type": "summary",
+        "output": output,
+        "records": exported.records,
+        "files": exported.files,
+        "missing": exported.missing.len(),
+        "bytes": bytes,
+    }));
+    Ok(Exit::Done)
+}
+
+/// Deletes everything about the rider; a receipt stays.
+pub(crate) async fn delete(context: &Context, yes: bool) -> Result<Exit, Stop> {
+    if !yes {
+        let detail = "this deletes all rides, files and secrets for good: say --yes, and export first if in doubt";
+        return Err(Stop::failed(Failure::new(Code::Settings, detail)));
+    }
+    let app = context.open()?;
+    // `serve` would go on with what it has in hand.
+    let _lock = ServeLock::take(&app.home, SystemClock.now())
+        .map_err(|error| Stop::failed(Failure::new(Code::ServeRunning, error.to_string())))?;
+    let receipt = app.engine.delete_account(&app.user).await?;
+    let ledger = app.home.join("ledger.sqlite");
+    drop(app);
+    // Deleted rows lie in free pages until they are written over.
+    fitbridge_local::scrub(&ledger).map_err(|error| Stop::failed(error.failure()))?;
+    context.out.line(format!(
+        "deleted: {} records, {} files, the secrets of {} connections; what stays is this receipt: {}",
+        receipt.records, receipt.files, receipt.secrets, receipt.digest
+    ));
+    context.out.record(&json!({
+        "type": "summary",
+        "records": receipt.records,
+        "files": receipt.files,
+        "secrets": receipt.secrets,
+        "receipt": receipt.digest,
+        "done_at": receipt.done_at.map(|at| at.to_string()),
+    }));
+    Ok(Exit::Done)
+}

@@ -1,0 +1,389 @@
+//! What a rider is told without asking: a failure and its recovery, once each.
+//!
+//! A notice is one record per cause, so that "once each" and "once a day" follow from the record itself:
+//! `failing → told → recovering → closed`, and again. What is told is a message; its id stays the same over
+//! all attempts, so a receiver knows a repeat.
+
+use jiff::{SignedDuration, Timestamp, civil::Time, tz::TimeZone};
+use serde::{Deserialize, Serialize};
+
+use super::{ConnectionId, NoticeId, Service, UserId, ids::short_digest};
+use crate::{Code, Failure};
+
+/// The same cause is told at most once in so long.
+pub const ONCE_IN: SignedDuration = SignedDuration::from_hours(24);
+
+/// What a notice is about: a code, and the connection it concerns where it concerns one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Cause {
+    /// Which kind of failure.
+    pub code: Code,
+    /// Of which connection.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<ConnectionId>,
+}
+
+impl Cause {
+    /// Of a connection.
+    pub fn of(code: Code, connection: &ConnectionId) -> Self {
+        Self { code, connection: Some(connection.clone()) }
+    }
+
+    /// The notice that stands for this cause.
+    pub fn id(&self) -> NoticeId {
+        let connection = self.connection.as_ref().map_or("", ConnectionId::as_str);
+        NoticeId::from_any(&short_digest(format!("{}/{connection}", self.code).as_bytes()))
+    }
+}
+
+/// Hours in which nothing is sent, on the rider's wall clock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quiet {
+    /// From this time of day.
+    pub from: Time,
+    /// Until this one, of the next day where it is earlier.
+    pub to: Time,
+    /// The time zone, as the IANA database names it: `Europe/Berlin`.
+    pub zone: String,
+}
+
+impl Quiet {
+    /// Reads `22:00-07:00` and the name of a zone.
+    ///
+    /// # Errors
+    /// What is wrong, as a sentence.
+    pub fn parse(hours: &str, zone: &str) -> Result<Self, String> {
+        let (from, to) = hours.split_once('-').ok_or_else(|| format!("{hours:?} is not like 22:00-07:00"))?;
+        let time = |text: &str| -> Result<Time, String> {
+            text.trim().parse().map_err(|_| format!("{text:?} is no time of day such as 22:00"))
+        };
+        let (from, to) = (time(from)?, time(to)?);
+        if from == to {
+            return Err(format!("{hours} has no end: from and to are the same"));
+        }
+        if TimeZone::get(zone).is_err() {
+            return Err(format!("{zone:?} is no time zone such as Europe/Berlin"));
+        }
+        Ok(Self { from, to, zone: zone.to_owned() })
+    }
+
+    /// When the quiet hours end, if it is quiet at that moment. A zone that is not known here is never quiet:
+    /// a message at night is better than none.
+    pub fn ends(&self, now: Timestamp) -> Option<Timestamp> {
+        let zone = TimeZone::get(&self.zone).ok()?;
+        let local = zone.to_datetime(now);
+        let (time, date) = (local.time(), local.date());
+        let overnight = self.from > self.to;
+        let is_quiet =
+            if overnight { time >= self.from || time < self.to } else { time >= self.from && time < self.to };
+        if !is_quiet {
+            return None;
+        }
+        let day = if overnight && time >= self.from { date.tomorrow().ok()? } else { date };
+        let end = zone.to_timestamp(day.to_datetime(self.to)).ok()?;
+        (end > now).then_some(end)
+    }
+}
+
+/// One way to reach a rider.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Channel {
+    /// Which notifier: `webhook`, `email`. A rider has at most one channel of each.
+    pub via: Service,
+    /// What it is called, for people: a host, an address.
+    pub label: String,
+    /// Settings of the notifier; no secrets.
+    #[serde(default)]
+    pub settings: serde_json::Value,
+}
+
+/// How a rider is told. The record is there once something was set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Contact {
+    /// Whose.
+    pub user: UserId,
+    /// The ways, each of which gets every notice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub channels: Vec<Channel>,
+    /// When nothing is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quiet: Option<Quiet>,
+}
+
+/// Under which name a channel's secret is sealed. It begins with `notify`, which is no source.
+pub fn secret_id(via: &Service) -> ConnectionId {
+    ConnectionId::from_any(&format!("notify-{via}"))
+}
+
+/// Which of the two messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Message {
+    /// It failed.
+    Failure,
+    /// It works again.
+    Recovery,
+}
+
+/// How far a notice is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum NoticeState {
+    /// The failure is to be told.
+    Failing,
+    /// The rider was told of the failure.
+    Told,
+    /// The recovery is to be told.
+    Recovering,
+    /// Nothing is the matter any more.
+    Closed,
+    /// It could not be told; it stands in `status`.
+    Undelivered {
+        /// Why.
+        why: Failure,
+    },
+}
+
+/// The record of a notice.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Notice {
+    /// Whose.
+    pub user: UserId,
+    /// What it is about.
+    pub cause: Cause,
+    /// The last failure of that cause.
+    pub failure: Failure,
+    /// How often it failed since the rider was last told.
+    pub count: u32,
+    /// Since when.
+    pub since: Timestamp,
+    /// How far it is.
+    #[serde(flatten)]
+    pub state: NoticeState,
+    /// The number of the message that is pending or was the last.
+    pub message: u32,
+    /// When a failure was last told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told_at: Option<Timestamp>,
+    /// Whether the rider believes that it fails.
+    #[serde(default)]
+    pub known: bool,
+    /// Not before this moment: once a day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+    /// Channels that have the message already.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub done: Vec<Service>,
+    /// Attempts to tell it.
+    #[serde(default)]
+    pub attempts: u32,
+    /// When the record last changed.
+    pub updated_at: Timestamp,
+}
+
+impl Notice {
+    /// The first failure of a cause.
+    pub fn new(user: &UserId, cause: Cause, failure: Failure, count: u32, now: Timestamp) -> Self {
+        Self {
+            user: user.clone(),
+            cause,
+            failure,
+            count,
+            since: now,
+            state: NoticeState::Failing,
+            message: 1,
+            told_at: None,
+            known: false,
+            not_before: None,
+            done: Vec::new(),
+            attempts: 0,
+            updated_at: now,
+        }
+    }
+
+    /// The message that is to be told.
+    pub fn pending(&self) -> Option<Message> {
+        match self.state {
+            NoticeState::Failing => Some(Message::Failure),
+            NoticeState::Recovering => Some(Message::Recovery),
+            _ => None,
+        }
+    }
+
+    /// What receivers know a repeat by: the same over all attempts of one message. No dots in it.
+    pub fn message_id(&self) -> String {
+        let text = format!("{}/{}/{}/{}", self.user, self.cause.id(), self.since, self.message);
+        format!("notice_{}", short_digest(text.as_bytes()))
+    }
+
+    fn begin(&mut self, state: NoticeState) {
+        self.state = state;
+        self.message = self.message.saturating_add(1);
+        self.not_before = None;
+        self.done.clear();
+        self.attempts = 0;
+    }
+
+    fn begin_failure(&mut self, now: Timestamp) {
+        self.begin(NoticeState::Failing);
+        let day_over = self.told_at.and_then(|told| told.checked_add(ONCE_IN).ok());
+        self.not_before = day_over.filter(|over| *over > now);
+    }
+
+    /// It failed (again).
+    pub fn fails(&mut self, failure: Failure, count: u32, now: Timestamp) {
+        (self.failure, self.updated_at) = (failure, now);
+        match self.state {
+            NoticeState::Failing => self.count = self.count.saturating_add(count),
+            NoticeState::Told => {
+                self.count = count;
+                self.begin_failure(now);
+            }
+            // Nobody was told that it worked meanwhile.
+            NoticeState::Recovering if self.done.is_empty() => {
+                (self.state, self.count) = (NoticeState::Told, self.count.saturating_add(count));
+            }
+            NoticeState::Recovering | NoticeState::Closed | NoticeState::Undelivered { .. } => {
+                (self.count, self.since) = (count, now);
+                self.begin_failure(now);
+            }
+        }
+    }
+
+    /// It works again.
+    pub fn recovers(&mut self, now: Timestamp) {
+        self.updated_at = now;
+        match self.state {
+            NoticeState::Told => self.begin(NoticeState::Recovering),
+            NoticeState::Failing if self.known || !self.done.is_empty() => self.begin(NoticeState::Recovering),
+            NoticeState::Failing | NoticeState::Undelivered { .. } => self.close(now),
+            NoticeState::Recovering | NoticeState::Closed => {}
+        }
+    }
+
+    /// Nobody is to be told any more.
+    pub fn close(&mut self, now: Timestamp) {
+        (self.state, self.known, self.count, self.not_before) = (NoticeState::Closed, false, 0, None);
+        (self.attempts, self.updated_at) = (0, now);
+        self.done.clear();
+    }
+
+    /// A message was told while the record may have gone on: `number` is the message's.
+    pub fn was_told(&mut self, message: Message, number: u32, now: Timestamp) {
+        self.updated_at = now;
+        let same = self.message == number;
+        match message {
+            Message::Failure => {
+                (self.told_at, self.known) = (Some(now), true);
+                match self.state {
+                    NoticeState::Failing if same => {
+                        (self.state, self.count, self.attempts) = (NoticeState::Told, 0, 0);
+                        self.done.clear();
+                    }
+                    NoticeState::Closed => self.begin(NoticeState::Recovering),
+                    _ => {}
+                }
+            }
+            Message::Recovery => {
+                self.known = false;
+                match self.state {
+                    NoticeState::Recovering if same => self.close(now),
+                    // It failed again while the recovery was being told.
+                    NoticeState::Told => self.begin_failure(now),
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn quiet_hours_go_over_midnight_and_follow_the_zone() {
+        let quiet = Quiet::parse("22:00-07:00", "Europe/Berlin").unwrap();
+        // Berlin is at +1 in January and at +2 in July.
+        for (now, end) in [
+            ("2026-01-10T20:59:59Z", None),
+            ("2026-01-10T21:00:00Z", Some("2026-01-11T06:00:00Z")),
+            ("2026-01-11T05:59:59Z", Some("2026-01-11T06:00:00Z")),
+            ("2026-01-11T06:00:00Z", None),
+            ("2026-07-10T20:00:00Z", Some("2026-07-11T05:00:00Z")),
+            // The night in which the clocks go forward.
+            ("2026-03-28T22:00:00Z", Some("2026-03-29T05:00:00Z")),
+        ] {
+            assert_eq!(quiet.ends(at(now)), end.map(at), "{now}");
+        }
+        let noon = Quiet::parse("12:00-13:30", "UTC").unwrap();
+        assert_eq!(noon.ends(at("2026-01-10T12:10:00Z")), Some(at("2026-01-10T13:30:00Z")));
+        assert_eq!(noon.ends(at("2026-01-10T13:30:00Z")), None);
+    }
+
+    #[test]
+    fn quiet_hours_that_make_no_sense_are_refused_with_the_reason() {
+        for (hours, zone, reason) in [
+            ("22:00", "UTC", "not like"),
+            ("25:00-07:00", "UTC", "no time of day"),
+            ("07:00-07:00", "UTC", "no end"),
+            ("22:00-07:00", "Europe/Atlantis", "no time zone"),
+        ] {
+            let error = Quiet::parse(hours, zone).unwrap_err();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+
+    fn notice(now: Timestamp) -> Notice {
+        let cause = Cause { code: Code::DiskFull, connection: None };
+        Notice::new(&UserId::new("me").unwrap(), cause, Code::DiskFull.into(), 1, now)
+    }
+
+    #[test]
+    fn each_is_told_once_and_the_same_again_after_a_day() {
+        let now = at("2026-01-10T12:00:00Z");
+        let mut notice = notice(now);
+        let first = notice.message_id();
+        notice.fails(Code::DiskFull.into(), 2, now);
+        assert_eq!((notice.count, notice.message_id()), (3, first.clone()), "one message with a count");
+        notice.was_told(Message::Failure, 1, now);
+        assert_eq!((&notice.state, notice.pending()), (&NoticeState::Told, None));
+        notice.recovers(now);
+        assert_eq!(notice.pending(), Some(Message::Recovery));
+        assert_ne!(notice.message_id(), first);
+        notice.was_told(Message::Recovery, 2, now);
+        assert_eq!(notice.state, NoticeState::Closed);
+        notice.fails(Code::DiskFull.into(), 1, now);
+        assert_eq!(notice.not_before, Some(at("2026-01-11T12:00:00Z")));
+        notice.recovers(now);
+        assert_eq!(notice.state, NoticeState::Closed, "what nobody was told of needs no recovery");
+    }
+
+    #[test]
+    fn what_turns_while_it_is_being_told_is_told_in_the_end() {
+        let now = at("2026-01-10T12:00:00Z");
+        let mut recovered = notice(now);
+        recovered.recovers(now);
+        recovered.was_told(Message::Failure, 1, now);
+        assert_eq!(recovered.pending(), Some(Message::Recovery));
+        let mut failed = notice(now);
+        failed.was_told(Message::Failure, 1, now);
+        failed.recovers(now);
+        failed.fails(Code::DiskFull.into(), 1, now);
+        assert_eq!((&failed.state, failed.pending()), (&NoticeState::Told, None), "the recovery was not told");
+        failed.was_told(Message::Recovery, 2, now);
+        assert_eq!((failed.pending(), failed.not_before), (Some(Message::Failure), Some(at("2026-01-11T12:00:00Z"))));
+    }
+
+    #[test]
+    fn records_survive_a_round_trip() {
+        let mut notice = notice(at("2026-01-10T12:00:00Z"));
+        notice.state = NoticeState::Undelivered { why: Code::MailAway.into() };
+        let text = serde_json::to_string(&notice).unwrap();
+        assert_eq!(serde_json::from_str::<Notice>(&text).unwrap(), notice, "{text}");
+    }
+}

@@ -1,0 +1,154 @@
+//! What a change of a record means to people: events for the audit, news for notices. Both follow from the
+//! record before and after, so whoever changes a record cannot forget them.
+
+use super::{Activity, ActivityState, Cause, Connection, ConnectionState, Delivery, DeliveryState, EventKind, Origin};
+use crate::{Code, Failure};
+
+/// What is new about a cause.
+#[derive(Debug, Clone, PartialEq)]
+pub enum News {
+    /// It failed.
+    Fails(Failure),
+    /// It works again.
+    Recovers,
+}
+
+/// What a change means to people.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Story {
+    /// For the audit.
+    pub events: Vec<EventKind>,
+    /// For notices.
+    pub news: Vec<(Cause, News)>,
+}
+
+impl Story {
+    /// One event.
+    pub fn event(kind: EventKind) -> Self {
+        Self { events: vec![kind], news: Vec::new() }
+    }
+
+    /// Whether nothing is to be told.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.news.is_empty()
+    }
+
+    fn fails(&mut self, cause: Cause, failure: &Failure) {
+        self.news.push((cause, News::Fails(failure.clone())));
+    }
+
+    fn recovers(&mut self, cause: Cause) {
+        self.news.push((cause, News::Recovers));
+    }
+}
+
+/// What a connection's change means; `before` is `None` for one that is new.
+pub fn of_connection(before: Option<&Connection>, after: &Connection) -> Story {
+    let mut story = Story::default();
+    let id = &after.id;
+    let (connection, name) = (id.clone(), after.name.clone());
+    let was_removed = before.is_none_or(Connection::is_removed);
+    let renewed = before.is_some_and(|before| before.renewals != after.renewals);
+    if was_removed || renewed {
+        if !after.is_removed() {
+            story.events.push(EventKind::Connected { connection: connection.clone(), name: name.clone() });
+        }
+    } else if before.is_some_and(|before| rules(before) != rules(after)) {
+        story.events.push(EventKind::RulesChanged { connection: connection.clone() });
+    }
+    let paused = before.and_then(|before| before.paused());
+    match (&after.state, paused) {
+        (ConnectionState::Paused { reason, .. }, None) => {
+            story.events.push(EventKind::Paused { connection, failure: reason.clone() });
+            story.fails(Cause::of(reason.code, id), reason);
+        }
+        (ConnectionState::Active, Some(reason)) => {
+            story.events.push(EventKind::Resumed { connection });
+            story.recovers(Cause::of(reason.code, id));
+        }
+        (ConnectionState::Removed { .. }, _) if !was_removed => {
+            story.events.push(EventKind::Disconnected { connection, name });
+        }
+        _ => {}
+    }
+    let away = |connection: &Connection| connection.source().and_then(|source| source.away_since);
+    match (before.and_then(away), away(after)) {
+        (None, Some(_)) => story.fails(Cause::of(Code::ProviderAway, id), &Code::ProviderAway.into()),
+        (Some(_), None) => story.recovers(Cause::of(Code::ProviderAway, id)),
+        _ => {}
+    }
+    story
+}
+
+/// What of a connection the rider decides.
+fn rules(connection: &Connection) -> (super::History, &serde_json::Value, Option<&super::Rules>) {
+    (connection.history, &connection.settings, connection.sink().map(|sink| &sink.rules))
+}
+
+/// What a ride's change means.
+pub fn of_activity(before: &Activity, after: &Activity) -> Story {
+    let mut story = Story::default();
+    if before.state.name() == after.state.name() {
+        return story;
+    }
+    let source = match &after.origin {
+        Origin::Cloud { connection, .. } => Some(connection.clone()),
+        Origin::File { .. } => None,
+    };
+    match &after.state {
+        ActivityState::Rejected { failure } | ActivityState::DeadLetter { failure } => {
+            let activity = after.id.clone();
+            story.events.push(EventKind::Failed { activity, sink: None, failure: failure.clone() });
+            let given_up = matches!(after.state, ActivityState::DeadLetter { .. });
+            let code = if given_up { Code::AttemptsUsedUp } else { failure.code };
+            // Settings and workouts among the rides are nothing to wake anybody for.
+            if code != Code::NotActivity {
+                story.fails(Cause { code, connection: source }, failure);
+            }
+        }
+        ActivityState::Forgotten => story.events.push(EventKind::Forgotten { activity: after.id.clone() }),
+        _ => {}
+    }
+    let disk_full = |state: &ActivityState| state.failure().is_some_and(|failure| failure.code == Code::DiskFull);
+    let no_room = Cause { code: Code::DiskFull, connection: None };
+    match (disk_full(&before.state), disk_full(&after.state)) {
+        (false, true) => story.fails(no_room, &Code::DiskFull.into()),
+        (true, false) if matches!(after.state, ActivityState::Fetched { .. }) => story.recovers(no_room),
+        _ => {}
+    }
+    story
+}
+
+/// What a delivery's change means.
+pub fn of_delivery(before: &Delivery, after: &Delivery) -> Story {
+    let mut story = Story::default();
+    if before.state.name() == after.state.name() {
+        return story;
+    }
+    let (activity, sink) = (after.activity.clone(), after.sink.clone());
+    match &after.state {
+        DeliveryState::Delivered { remote_id, how, .. } => {
+            let (content, how, remote_id) = (after.content, *how, remote_id.clone());
+            story.events.push(EventKind::Delivered { activity, sink, content, how, remote_id });
+            if let Some(code) = after.given_up {
+                story.recovers(Cause::of(code, &after.sink));
+            }
+        }
+        DeliveryState::Rejected { failure } | DeliveryState::DeadLetter { failure } => {
+            let code = given_up_as(&after.state).unwrap_or(failure.code);
+            story.events.push(EventKind::Failed { activity, sink: Some(sink), failure: failure.clone() });
+            story.fails(Cause::of(code, &after.sink), failure);
+        }
+        _ => {}
+    }
+    story
+}
+
+/// The code under which a delivery that was given up is told.
+pub fn given_up_as(state: &DeliveryState) -> Option<Code> {
+    match state {
+        DeliveryState::DeadLetter { .. } => Some(Code::AttemptsUsedUp),
+        DeliveryState::Rejected { failure } => Some(failure.code),
+        _ => None,
+    }
+}

@@ -1,0 +1,264 @@
+//! Telling riders: once each, at most once a day, not at night, and never in the way of a ride.
+
+use std::sync::Arc;
+
+use fitbridge_core::{
+    Code, Engine, Failure,
+    domain::{Channel, Message, NoticeState, Quiet, Service},
+    engine::{MOST_NOTICES, Tell},
+    ports::{NotifyError, Outcome, SourceError, Task},
+    testkit::{FailingLedger, Moment, SourceVerb},
+};
+use jiff::SignedDuration;
+use serde_json::json;
+
+use crate::world::World;
+
+async fn told(world: &World, engine: &Engine) -> Vec<(Option<Message>, Option<Code>, u32)> {
+    world.work(engine).await;
+    let told = world.notifier.take_told();
+    told.into_iter().map(|text| (text.message, text.code, text.count)).collect()
+}
+
+async fn with_contact(world: &World, engine: &Engine) {
+    let fake = Service::new("fake").unwrap();
+    let channel: Channel = engine.check_channel(&fake, &json!({ "to": "me" }), None, false).await.unwrap();
+    engine.set_channel(&world.user, channel, None).await.unwrap();
+}
+
+/// A rider whose token is refused for good, a minute after.
+async fn paused(world: &World, engine: &Engine) {
+    let source = world.connect(engine, None).await;
+    world.work(engine).await;
+    world.clock.advance(SignedDuration::from_hours(24 * 8));
+    world.poll(engine, &source).await;
+    assert!(!world.connection(engine, &source.id).await.doc.is_active());
+}
+
+#[tokio::test]
+async fn a_pause_and_its_end_are_told_once_each() {
+    let world = World::new();
+    let engine = world.engine("a");
+    with_contact(&world, &engine).await;
+    paused(&world, &engine).await;
+    assert_eq!(told(&world, &engine).await, [], "more of the same may come");
+    world.clock.advance(world.policy.notice_gather);
+    assert_eq!(told(&world, &engine).await, [(Some(Message::Failure), Some(Code::TokenExpired), 1)]);
+    world.pass_minutes(600);
+    assert_eq!(told(&world, &engine).await, []);
+    world.connect(&engine, None).await;
+    world.clock.advance(world.policy.notice_gather);
+    assert_eq!(told(&world, &engine).await, [(Some(Message::Recovery), Some(Code::TokenExpired), 0)]);
+    world.pass_minutes(600);
+    assert_eq!(told(&world, &engine).await, []);
+}
+
+#[tokio::test]
+async fn what_is_mended_before_it_was_told_is_not_told() {
+    let world = World::new();
+    let engine = world.engine("a");
+    with_contact(&world, &engine).await;
+    paused(&world, &engine).await;
+    world.connect(&engine, None).await;
+    world.pass_minutes(10);
+    assert_eq!(told(&world, &engine).await, []);
+}
+
+#[tokio::test]
+async fn a_rider_without_a_channel_has_no_notices() {
+    let world = World::new();
+    let engine = world.engine("a");
+    paused(&world, &engine).await;
+    assert!(engine.notices(&world.user).await.unwrap().is_empty());
+    // One who takes the channel away meanwhile is not told either.
+    with_contact(&world, &engine).await;
+    world.connect(&engine, None).await;
+    paused(&world, &engine).await;
+    assert_eq!(engine.drop_channels(&world.user, None).await.unwrap(), 1);
+    world.pass_minutes(10);
+    assert_eq!(told(&world, &engine).await, []);
+    let notices = engine.notices(&world.user).await.unwrap();
+    assert!(notices.iter().all(|notice| notice.doc.state == NoticeState::Closed && notice.due.is_none()));
+}
+
+#[tokio::test]
+async fn an_outage_of_a_sink_is_one_notice_with_a_count_and_its_end_another() {
+    let world = World::new();
+    world.source.upload_many(&world.account, 1..41);
+    let engine = world.engine("a");
+    with_contact(&world, &engine).await;
+    let source = world.connect(&engine, None).await;
+    let sink = world.connect_sink(&engine, "s", None).await;
+    world.sink.reply_always(Some(Outcome::Rejected(Code::SinkRejected.into())));
+    world.poll(&engine, &source).await;
+    world.clock.advance(world.policy.notice_gather);
+    assert_eq!(told(&world, &engine).await, [(Some(Message::Failure), Some(Code::SinkRejected), 40)]);
+    // A few more on the same day wait for the next one.
+    world.source.upload_many(&world.account, 41..44);
+    world.poll(&engine, &source).await;
+    world.pass_minutes(60);
+    assert_eq!(told(&world, &engine).await, []);
+    world.pass_minutes(24 * 60);
+    assert_eq!(told(&world, &engine).await, [(Some(Message::Failure), Some(Code::SinkRejected), 3)]);
+    world.sink.reply_always(None);
+    engine.redrive(&world.user, None).await.unwrap();
+    world.work(&engine).await;
+    assert_eq!(world.at(&sink).len(), 43);
+    world.clock.advance(world.policy.notice_gather);
+    assert_eq!(told(&world, &engine).await, [(Some(Message::Recovery), Some(Code::SinkRejected), 0)]);
+}
+
+#[tokio::test]
+async fn quiet_hours_hold_a_notice_until_they_end() {
+    let world = World::new();
+    let engine = world.engine("a");
+    with_contact(&world, &engine).await;
+    paused(&world, &engine).await;
+    // Quiet for the next hours, whatever the time of the test's clock is.
+    let time = |hours: i64| (world.now() + SignedDuration::from_hours(hours)).to_string()[11..16].to_owned();
+    let quiet = Quiet::parse(&format!("{}-{}", time(-1), time(5)), "UTC").unwrap();
+    let end = quiet.ends(world.now()).unwrap();
+    engine.set_quiet(&world.user, Some(quiet)).await.unwrap();
+    world.pass_minutes(2);
+    assert_eq!(told(&world, &engine).await, []);
+    assert_eq!(engine.tell_all(&world.user).await.unwrap(), 0, "nor at the end of a pass");
+    world.clock.set(end - SignedDuration::from_secs(1));
+    assert_eq!(told(&world, &engine).await, []);
+    world.clock.set(end);
+    assert_eq!(told(&world, &engine).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_away_is_tried_again_under_the_same_id_and_one_that_refuses_is_shown() {
+    let world = World::new();
+    let engine = world.engine("a");
+    with_contact(&world, &engine).await;
+    paused(&world, &engine).await;
+    let away = || NotifyError::Transient { failure: Code::MailAway.into(), retry_after: None };
+    world.notifier.fail_next(away());
+    world.notifier.fail_next(away());
+    let notice = engine.notices(&world.user).await.unwrap().remove(0).doc;
+    world.quiet(&engine).await;
+    let texts = world.notifier.take_told();
+    assert_eq!(texts.len(), 1);
+    assert_eq!(texts[0].id, notice.message_id());
+
+    world.connect(&engine, None).await;
+    world.notifier.fail_next(NotifyError::Permanent(Failure::new(Code::MailRefused, "no such mailbox")));
+    world.quiet(&engine).await;
+    let state = engine.notices(&world.user).await.unwrap().remove(0).doc.state;
+    assert!(matches!(&state, NoticeState::Undelivered { why } if why.code == Code::MailRefused), "{state:?}");
+
+    world.notifier.fail_always(Some(away()));
+    paused(&world, &engine).await;
+    world.quiet(&engine).await;
+    let state = engine.notices(&world.user).await.unwrap().remove(0).doc.state;
+    assert!(matches!(&state, NoticeState::Undelivered { why } if why.code == Code::MailAway), "{state:?}");
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_after_telling_tells_again_under_the_same_id() {
+    let world = World::new();
+    let engine = world.engine("a");
+    with_contact(&world, &engine).await;
+    paused(&world, &engine).await;
+    world.clock.advance(world.policy.notice_gather);
+    let ledger = FailingLedger::new(Arc::new(world.ledger.clone()));
+    let dying = world.engine_over(Arc::new(ledger.clone()), "b");
+    let notice = engine.notices(&world.user).await.unwrap().remove(0).doc.cause.id();
+    // The claim is the first commit, what came of it the second.
+    ledger.fail_commit(2, Moment::Before);
+    dying.tell(&world.user, &notice).await.unwrap_err();
+    let first = world.notifier.take_told();
+    assert_eq!(engine.tell(&world.user, &notice).await.unwrap(), Tell::Skipped, "its claim stands");
+    world.clock.advance(world.policy.lease);
+    assert_eq!(engine.tell(&world.user, &notice).await.unwrap(), Tell::Done);
+    assert_eq!(world.notifier.take_told()[0].id, first[0].id);
+    assert_eq!(engine.tell(&world.user, &notice).await.unwrap(), Tell::Skipped);
+}
+
+#[tokio::test]
+async fn two_workers_tell_it_once() {
+    let world = World::new();
+    let (one, two) = (world.engine("a"), world.engine("b"));
+    with_contact(&world, &one).await;
+    paused(&world, &one).await;
+    world.clock.advance(world.policy.notice_gather);
+    let notice = one.notices(&world.user).await.unwrap().remove(0).doc.cause.id();
+    let (a, b) = futures::future::join(one.tell(&world.user, &notice), two.tell(&world.user, &notice)).await;
+    assert_eq!([a.unwrap(), b.unwrap()].iter().filter(|tell| **tell == Tell::Done).count(), 1);
+    assert_eq!(world.notifier.take_told().len(), 1);
+}
+
+#[tokio::test]
+async fn a_full_outbox_keeps_the_oldest_and_counts_the_rest_and_holds_up_no_ride() {
+    let world = World::new();
+    let engine = world.engine("a");
+    with_contact(&world, &engine).await;
+    let sinks = MOST_NOTICES + 5;
+    for number in 0..sinks {
+        world.connect_sink(&engine, &format!("s{number:03}"), None).await;
+    }
+    world.work(&engine).await;
+    world.source.upload_many(&world.account, 1..2);
+    let source = world.connect(&engine, None).await;
+    world.sink.reply_always(Some(Outcome::NeedsReauth(Code::SinkReconnect.into())));
+    world.poll(&engine, &source).await;
+    let notices = engine.notices(&world.user).await.unwrap();
+    assert_eq!(notices.len(), MOST_NOTICES + 1);
+    let rest = notices.iter().find(|notice| notice.doc.cause.code == Code::NoticesOverflow).unwrap();
+    assert_eq!(rest.doc.count as usize, sinks - MOST_NOTICES);
+    let user = engine.store().user(&world.user).await.unwrap().unwrap();
+    let all = engine.store().connections(&user.doc).await.unwrap();
+    assert_eq!(all.iter().filter(|sink| sink.doc.paused().is_some()).count(), sinks, "all of them are paused");
+}
+
+#[tokio::test]
+async fn a_long_outage_of_the_provider_is_told_and_so_is_its_end() {
+    let world = World::new();
+    let engine = world.engine("a");
+    with_contact(&world, &engine).await;
+    let source = world.connect(&engine, None).await;
+    world.poll(&engine, &source).await;
+    let away = SourceError::Away(Code::ProviderTimeout.into());
+    world.source.fail_always(SourceVerb::List, Some(away));
+    for _ in 0..9 * 12 {
+        world.pass_minutes(5);
+        world.poll(&engine, &source).await;
+    }
+    assert_eq!(told(&world, &engine).await, [(Some(Message::Failure), Some(Code::ProviderAway), 1)]);
+    world.source.fail_always(SourceVerb::List, None);
+    world.pass_minutes(70);
+    world.poll(&engine, &source).await;
+    world.pass_minutes(2);
+    assert_eq!(told(&world, &engine).await, [(Some(Message::Recovery), Some(Code::ProviderAway), 0)]);
+}
+
+#[tokio::test]
+async fn a_due_notice_is_handed_over_as_a_task() {
+    let world = World::new();
+    let engine = world.engine("a");
+    with_contact(&world, &engine).await;
+    paused(&world, &engine).await;
+    world.clock.advance(world.policy.notice_gather);
+    engine.sweep(crate::world::SHARD, fitbridge_core::engine::Eagerness::Due).await.unwrap();
+    let jobs = world.queue.take();
+    assert!(matches!(&jobs[..], [job] if matches!(job.task, Task::Notify { .. })), "{jobs:?}");
+    engine.work(&jobs[0]).await.unwrap();
+    assert_eq!(world.notifier.take_told().len(), 1, "a job that is lost comes due again, one that comes tells");
+}
+
+#[tokio::test]
+async fn a_channel_is_refused_when_its_receiver_refuses() {
+    let world = World::new();
+    let engine = world.engine("a");
+    let fake = Service::new("fake").unwrap();
+    world.notifier.fail_next(NotifyError::Permanent(Code::MailLogin.into()));
+    let error = engine.check_channel(&fake, &json!({ "to": "me" }), None, true).await.unwrap_err();
+    assert_eq!(error.failure().code, Code::MailLogin);
+    let error = engine.check_channel(&fake, &json!({}), None, true).await.unwrap_err();
+    assert_eq!(error.failure().code, Code::Settings);
+    let unknown = engine.check_channel(&Service::new("pigeon").unwrap(), &json!({}), None, true).await.unwrap_err();
+    assert_eq!(unknown.failure().code, Code::NoticeChannel);
+    assert!(engine.contact(&world.user).await.unwrap().is_none(), "nothing is kept of what was refused");
+}
