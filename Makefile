@@ -53,6 +53,7 @@ dev: setup ## Emulator, simulator and functions on this machine, with hot reload
 	infra/dev
 
 soak: setup ## Long proofs: 200 kills of a sync, a million records; needs about 30 minutes and 4 GiB of disk
+	FITBRIDGE_FUZZ_ROUNDS=50 FITBRIDGE_FUZZ_SEED=2 $(CARGO) test -p fitbridge-fuzz -- --nocapture
 	$(CARGO) build -p fitbridge
 	$(CARGO) test -p fitbridge-tests --features soak --test soak -- --nocapture
 	$(CARGO) bench -p fitbridge-local --bench ledger

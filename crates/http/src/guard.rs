@@ -139,6 +139,10 @@ fn public_name(name: &str) -> Result<(), GuardError> {
     if bare.is_empty() {
         return Err(GuardError::NoHost);
     }
+    // Resolvers read a name such as `printer..` each in its own way.
+    if bare.split('.').any(str::is_empty) {
+        return Err(GuardError::Invalid("an empty part in the host's name"));
+    }
     let local = !bare.contains('.')
         || LOCAL_SUFFIXES
             .iter()
@@ -192,6 +196,8 @@ mod tests {
             ("https://LOCALHOST./", "`localhost` is a name"),
             ("https://a.localhost/", "`a.localhost` is a name"),
             ("https://printer/", "`printer` is a name"),
+            ("https://printer\u{ff0e}\u{ff0e}/", "not a valid URL: an empty part"),
+            ("https://example..org/", "not a valid URL: an empty part"),
             ("https://nas.local/", "`nas.local` is a name"),
             ("https://metadata.google.internal/", "`metadata.google.internal` is a name"),
             ("https://169.254.169.254/latest/meta-data", "169.254.169.254 is not a public"),

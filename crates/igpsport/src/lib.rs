@@ -8,6 +8,8 @@ mod error;
 mod file_host;
 mod files;
 mod first_contact;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod lenient;
 mod list;
 mod login;

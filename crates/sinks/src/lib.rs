@@ -2,6 +2,8 @@
 
 mod answer;
 pub mod folder;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod intervals;
 pub mod registry;
 #[cfg(test)]

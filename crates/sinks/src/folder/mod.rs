@@ -25,6 +25,18 @@ use tokio::task::spawn_blocking;
 use tracing::instrument;
 
 pub use self::template::{DEFAULT_TEMPLATE, TemplateError};
+
+/// The names, folders first, of a file under a template, or why the template is refused.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn placed(
+    template: &str,
+    about: &fitbridge_core::domain::About,
+    content: fitbridge_core::domain::ContentId,
+) -> Result<Vec<String>, String> {
+    let place = Template::parse(template).map_err(|error| error.to_string())?.place(about, content);
+    let name = format!("{}{}", place.stem, place.extension);
+    Ok(place.folders.into_iter().chain([name]).collect())
+}
 use self::{
     template::Template,
     write::{WriteError, Written, try_out, write},

@@ -28,6 +28,15 @@ use tracing::{debug, instrument};
 use url::Url;
 
 pub use self::auth::{api_key_secret, bearer_secret};
+
+/// What an answer says when it is read as an athlete, as an upload's, and as a list.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn decoded(
+    body: &[u8],
+) -> (bool, Option<fitbridge_core::domain::RemoteId>, Option<Vec<fitbridge_core::ports::RemoteRide>>) {
+    let rides = wire::list(body).map(|(rides, _)| rides.into_iter().map(|listed| listed.ride).collect());
+    (wire::athlete(body).is_some(), wire::uploaded(body), rides)
+}
 use self::{auth::Auth, wire::Listed};
 use crate::{
     answer::{Answer, SMALL, away, lost, upload_time},

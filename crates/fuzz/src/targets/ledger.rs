@@ -1,0 +1,93 @@
+//! What lies in the ledger and in the queue: of another version, or damaged.
+
+use fitbridge_aws::queue::{decode, encode};
+use fitbridge_core::{
+    domain::{Activity, Connection, Delivery, User},
+    store::{BaselineMonth, Breaker, ContentOwner, Cursor, Document},
+};
+
+use super::{Target, text, texts};
+
+/// All of them.
+pub(super) const ALL: [Target; 2] = [
+    Target {
+        name: "queue_message",
+        seeds: || {
+            texts(&[
+                r#"{"v":1,"user":"rider","task":"fetch","activity":"a-1"}"#,
+                r#"{"v":1,"user":"rider","task":"deliver","sink":"c-1","content":"0000000000000000000000000000000000000000000000000000000000000000"}"#,
+                r#"{"v":2,"user":"rider","task":"poll","connection":"c-1"}"#,
+                r#"{"Records":[]}"#,
+            ])
+        },
+        corpus: None,
+        words: &[b"\"v\":1", b"\"task\":\"", b"poll", b"resolve", b"settle", b"../", b"\\u0000", b"null"],
+        check: message,
+    },
+    Target { name: "ledger_document", seeds: documents, corpus: None, words: DOCUMENT_WORDS, check: document },
+];
+
+const DOCUMENT_WORDS: &[&[u8]] = &[
+    b"\"schema\":1",
+    b"\"state\":\"",
+    b"\"discovered\"",
+    b"\"unavailable\"",
+    b"\"retrying\"",
+    b"9999-12-30T22:00:00Z",
+    b"-009999-01-02T01:59:59Z",
+    b"1e308",
+    b"4294967296",
+    b"null",
+    b"{}",
+    b"[]",
+];
+
+fn documents() -> Vec<Vec<u8>> {
+    texts(&[
+        r#"{"schema":1,"user":"me","connections":["igpsport-1"],"created_at":"2026-01-01T00:00:00Z"}"#,
+        r#"{"schema":1,"shard":3,"done_minute":29000000,"claimed":{"owner":"o","until":"2026-01-01T00:00:00Z"}}"#,
+        r#"{"schema":1,"user":"me","id":"igpsport-1","name":"igpsport","account":{"service":"igpsport","realm":"global","account":"1"},"label":"Rider","state":"active","role":"source","history":"all","connected_at":"2026-01-01T00:00:00Z"}"#,
+        r#"{"schema":1,"user":"me","id":"a-1","origin":{"from":"cloud","connection":"igpsport-1","ride_id":7},"ride":{},"state":"discovered","attempts":0,"first_seen_at":"2026-01-01T00:00:00Z","updated_at":"2026-01-01T00:00:00Z"}"#,
+        r#"{"schema":1,"user":"me","sink":"folder-1","content":"0000000000000000000000000000000000000000000000000000000000000000","activity":"a-1","about":{"external_id":"igpsport_7","source":"igpsport"},"state":"retrying","failure":{"code":"sink_away"},"attempts":2,"created_at":"2026-01-01T00:00:00Z","updated_at":"2026-01-01T00:00:00Z"}"#,
+    ])
+}
+
+fn message(bytes: &[u8]) -> String {
+    match decode(&text(bytes)) {
+        Ok(job) => {
+            let again = encode(&job).ok().and_then(|body| decode(&body).ok());
+            assert_eq!(again.as_ref(), Some(&job));
+            format!("{:?}", std::mem::discriminant(&job.task))
+        }
+        Err(error) => error.reason().to_owned(),
+    }
+}
+
+fn document(bytes: &[u8]) -> String {
+    let text = text(bytes);
+    let kinds = [
+        stands::<User>(&text).then_some("user"),
+        stands::<Connection>(&text).then_some("connection"),
+        stands::<Activity>(&text).then_some("activity"),
+        stands::<Delivery>(&text).then_some("delivery"),
+        stands::<ContentOwner>(&text).then_some("content"),
+        stands::<BaselineMonth>(&text).then_some("baseline"),
+        stands::<Cursor>(&text).then_some("cursor"),
+        stands::<Breaker>(&text).then_some("breaker"),
+    ];
+    let kinds: Vec<_> = kinds.into_iter().flatten().collect();
+    kinds.join(" ")
+}
+
+/// Whether the text is such a document. One that is survives being written and read again, under a key that a
+/// ledger takes.
+fn stands<T: Document>(text: &str) -> bool {
+    let Ok(read) = serde_json::from_str::<T>(text) else { return false };
+    let key = read.key();
+    assert!(!key.path.is_empty() && key.path.is_ascii() && !key.path.contains(char::is_whitespace), "{key:?}");
+    let written = serde_json::to_value(&read).ok();
+    let again = written.clone().and_then(|written| serde_json::from_value::<T>(written).ok());
+    let twice = again.and_then(|again| serde_json::to_value(again).ok());
+    assert!(written.is_some() && twice == written, "{text}");
+    true
+}
