@@ -1,11 +1,12 @@
 //! What sinks answer, and the templates that riders write.
 
+use fitbridge_core::domain::{ListedFacts, NameTemplate, Ride, template::Facts};
 use fitbridge_sinks::fuzzing;
 
 use super::{Target, text, texts};
 
 /// All of them.
-pub(super) const ALL: [Target; 3] = [
+pub(super) const ALL: [Target; 4] = [
     Target {
         name: "intervals_answer",
         seeds: || {
@@ -70,4 +71,30 @@ pub(super) const ALL: [Target; 3] = [
         ],
         check: |bytes| fuzzing::template(&text(bytes)),
     },
+    Target {
+        name: "name_template",
+        seeds: || {
+            texts(&["{title} {date} {time}", "{sport}, {distance_km} km in {duration}", "{unknown}", "{", "}}{{", ""])
+        },
+        corpus: None,
+        words: &[b"{title}", b"{date}", b"{", b"}", b"{{", b"}}", b"\0", b"\xe2\x80\xae", b"\xf0\x9f\x9a\xb4", b" "],
+        check: |bytes| named(&text(bytes)),
+    },
 ];
+
+/// A template for the names of rides, and the name of a ride with an ugly title under it.
+fn named(template: &str) -> String {
+    let template = match NameTemplate::new(template) {
+        Ok(template) => template,
+        Err(refused) => return refused.to_string().split_whitespace().take(4).collect::<Vec<_>>().join(" "),
+    };
+    assert_eq!(NameTemplate::new(template.as_str()).as_ref(), Ok(&template));
+    let listed =
+        ListedFacts { title: Some("\u{0}\u{202e}tit\nle ".into()), distance_m: Some(1e12), ..ListedFacts::default() };
+    let ride = Ride { listed: Some(listed), ..Ride::default() };
+    let name = template.render(&Facts::of_ride(&ride, "igpsport", "7"));
+    if let Some(name) = &name {
+        assert!(!name.trim().is_empty() && !name.chars().any(char::is_control), "{name:?}");
+    }
+    format!("{:?}", name.map(|name| name.len().min(40)))
+}

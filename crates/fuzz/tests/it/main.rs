@@ -18,6 +18,7 @@ static TURN: Mutex<()> = Mutex::new(());
 /// of the ZIP inlet and the thinned tracks come to.
 const MOST_BYTES_A_CHECK: usize = 12 << 20;
 
+#[expect(clippy::disallowed_methods, reason = "how long to run is for who runs it")]
 fn from_environment(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
@@ -75,6 +76,7 @@ targets! {
     intervals_answer: 20_000;
     sink_refusal: 20_000;
     folder_template: 20_000;
+    name_template: 20_000;
     queue_message: 20_000;
     ledger_document: 20_000;
 }
