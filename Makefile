@@ -21,9 +21,11 @@ setup: # What every other target needs; says what is missing and how to get it
 run: setup ## The main job, against the built-in simulator; ends by itself within a minute
 	$(CARGO) run -q -p fitbridge -- demo
 
-test: setup ## Everything: unit, conformance, property and end-to-end tests
-	$(CARGO) build -p fitbridge
-	RUST_TEST_THREADS=4 $(CARGO) test --workspace
+test: setup ## Everything: unit, conformance, property and end-to-end tests, the service on AWS over emulators among them
+	@.ci/venv >/dev/null || [ $$? = 3 ] # installs the emulator, or says what is skipped without it
+	$(CARGO) build -p fitbridge -p fitbridge-poller -p fitbridge-sink
+	RUST_TEST_THREADS=4 $(CARGO) test --workspace --features fitbridge-tests/aws
+	tests/deploy/terraform
 
 lint: setup ## Formatting, clippy, docs, dependency policy
 	$(CARGO) fmt --all --check
@@ -37,7 +39,8 @@ check: test lint ## What CI runs
 build: setup ## The release binary: target/release/fitbridge
 	$(CARGO) build --release -p fitbridge
 
-test-aws: setup ## The service on AWS over emulators, with the built functions; needs about 6 minutes
+test-aws: setup ## Of these, the service on AWS over emulators, with the built functions
+	@.ci/venv >/dev/null || [ $$? = 3 ]
 	$(CARGO) build -p fitbridge-poller -p fitbridge-sink
 	$(CARGO) test -p fitbridge-tests --features aws --test aws
 	tests/deploy/terraform
@@ -48,9 +51,9 @@ lambda: setup ## Both functions for AWS (arm64), built as they are deployed: tar
 deploy: setup ## The service on AWS (docs/DEPLOY.md); asks for everything the first time
 	infra/deploy $(DEPLOY)
 
-dev: setup ## Emulator, simulator and functions on this machine, with hot reload
-	$(CARGO) build -q -p fitbridge
-	infra/dev
+dev: setup ## The service on this machine: emulators, simulator, ticks, and the functions with hot reload; until Ctrl-C
+	$(CARGO) build -p fitbridge-poller -p fitbridge-sink
+	$(CARGO) test -p fitbridge-tests --features aws --test aws -- --ignored --exact --nocapture dev::until_ctrl_c
 
 soak: setup ## Long proofs: 200 kills of a sync, a million records; needs about 30 minutes and 4 GiB of disk
 	FITBRIDGE_FUZZ_ROUNDS=50 FITBRIDGE_FUZZ_SEED=2 $(CARGO) test -p fitbridge-fuzz -- --nocapture

@@ -57,7 +57,7 @@ async fn two_hundred_riders_over_the_keyring() {
     for keys in service.clients.keyrings("fitbridge/keyring").values() {
         keys.init().await.expect("a keyring");
     }
-    let riders = service.add_riders(200, 1).await;
+    let riders = service.add_riders(200, 2).await;
     service.run_until_quiet().await;
     service.assert_exactly_once(&riders);
 
@@ -71,6 +71,14 @@ async fn two_hundred_riders_over_the_keyring() {
     let counts = service.table.take_counts();
     assert_eq!((counts.get("PutItem"), counts.get("TransactWriteItems")), (Some(&2), None), "{counts:?}");
     assert!(all_requests(&counts) <= 2 * polled + OF_A_TICK, "{polled} polls: {counts:?}");
+
+    // New rides of some: within five minutes everybody was asked.
+    for rider in riders.iter().step_by(10) {
+        service.new_rides(rider, 1);
+    }
+    service.pass_minutes(5).await;
+    service.run_until_quiet().await;
+    service.assert_exactly_once(&riders);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,12 +6,17 @@
 //! [`service::Service::end_leases`]), since the functions have no switch that moves their clock.
 
 mod clock;
+mod dev;
 mod everyday;
+mod links;
 mod messages;
+mod neighbours;
 mod queue;
+mod refusals;
 mod riders;
 mod runtime;
 mod service;
+mod shards;
 mod starting;
 mod table;
 mod ticks;

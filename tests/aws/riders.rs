@@ -51,7 +51,8 @@ impl Service {
         self.engine.connect_source(&wish, &found[0], &secret).await.expect("it is connected")
     }
 
-    async fn connect_sink(&self, user: &UserId, service: &str, settings: Value, secret: &SecretString) {
+    /// Connects a sink, or renews it with other settings.
+    pub(crate) async fn connect_sink(&self, user: &UserId, service: &str, settings: Value, secret: &SecretString) {
         let service = fitbridge_core::domain::Service::new(service).expect("a service");
         let sink = &self.engine.ports().sinks[&service];
         let identity = sink.check(&settings, Some(secret)).await.expect("an account");
@@ -71,10 +72,14 @@ impl Service {
         all.into_iter().map(|stored| stored.doc).collect()
     }
 
-    /// Asserts that every ride of these riders is at both sinks exactly once, byte for byte, and that no
-    /// bearer went astray and no secret was printed.
+    /// So many more rides.
+    pub(crate) fn new_rides(&self, rider: &Rider, count: usize) {
+        self.world().add_rides(Region::Global, rider.member, &RideBatch::small(count)).expect("rides");
+    }
+
+    /// Asserts that every ride of these riders is at Intervals.icu exactly once, byte for byte; their hashes.
     #[track_caller]
-    pub(crate) fn assert_exactly_once(&self, riders: &[Rider]) {
+    pub(crate) fn assert_at_intervals(&self, riders: &[Rider]) -> Vec<String> {
         let world = self.world();
         let mut all = Vec::new();
         for rider in riders {
@@ -89,6 +94,15 @@ impl Service {
             assert_eq!(there, upstream, "{} at Intervals.icu", rider.user);
             all.extend(upstream);
         }
+        all
+    }
+
+    /// Asserts that every ride of these riders is at both sinks exactly once, byte for byte, and that no
+    /// bearer went astray and no secret was printed.
+    #[track_caller]
+    pub(crate) fn assert_exactly_once(&self, riders: &[Rider]) {
+        let world = self.world();
+        let mut all = self.assert_at_intervals(riders);
         let mut deliveries = world.webhook_deliveries();
         deliveries.retain(|delivery| !delivery.id.starts_with("ping_"));
         assert!(deliveries.iter().all(|delivery| delivery.same_body), "{deliveries:?}");

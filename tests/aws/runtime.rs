@@ -152,6 +152,13 @@ impl Function {
         assert!(killed.success(), "process {pid} was there");
     }
 
+    /// Ends the process between invocations; the next one starts another.
+    pub(crate) async fn stop(&self) {
+        if let Some(mut process) = self.process.lock().await.take() {
+            process.kill().await.expect("it can be killed");
+        }
+    }
+
     /// Everything that it has printed.
     pub(crate) fn said(&self) -> String {
         String::from_utf8_lossy(&self.said.lock().expect("no test panicked with it")).into_owned()

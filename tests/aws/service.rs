@@ -54,7 +54,8 @@ impl Service {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let moto = moto::endpoint()?;
         let table = Table::start().await;
-        let simulator = Simulator::start_blocking(Config::seeded(7)).expect("the simulator starts");
+        let simulator =
+            Simulator::start_blocking(Config { keep_bodies: true, ..Config::seeded(7) }).expect("the simulator starts");
         simulator.world().set_webhook_secrets(&[WEBHOOK_SECRET.to_owned()]).expect("a webhook secret");
 
         let mut clients = Clients::new(moto::config(moto));
@@ -108,6 +109,14 @@ impl Service {
     /// The simulated world.
     pub(crate) fn world(&self) -> &World {
         self.simulator.world()
+    }
+
+    /// The functions' environment with another value.
+    pub(crate) fn with(&self, name: &str, value: &str) -> Vec<(String, String)> {
+        let mut environment = self.environment.clone();
+        environment.retain(|(its, _)| its != name);
+        environment.push((name.to_owned(), value.to_owned()));
+        environment
     }
 
     /// All shards.

@@ -1,8 +1,9 @@
-//! DynamoDB in this process, behind a wire on which the requests are counted.
+//! DynamoDB in this process, behind a wire on which requests are counted, and refused where a test says so.
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    io::{Error, ErrorKind},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use tokio::{
@@ -11,16 +12,32 @@ use tokio::{
 };
 
 /// What stands before the operation's name in a request's `x-amz-target`.
-const TARGET: &[u8] = b"DynamoDB_20120810.";
-/// The longest name of an operation is shorter.
-const NAME: usize = 40;
+const TARGET: &str = "dynamodb_20120810.";
+
+/// An error that requests get in place of an answer, as no emulator gives it.
+#[derive(Debug, Clone)]
+struct Refusal {
+    /// The error's name.
+    error: &'static str,
+    /// Which operations; all where none is named.
+    operations: &'static [&'static str],
+    /// How many more.
+    times: usize,
+}
+
+#[derive(Debug, Default)]
+struct Wire {
+    counts: BTreeMap<String, usize>,
+    refusals: Vec<Refusal>,
+    refused: usize,
+}
 
 /// An emulator with nothing in it. It ends with the test's runtime.
 #[derive(Debug, Clone)]
 pub(crate) struct Table {
     /// Where it answers.
     pub(crate) endpoint: String,
-    counts: Arc<Mutex<BTreeMap<String, usize>>>,
+    wire: Arc<Mutex<Wire>>,
 }
 
 impl Table {
@@ -29,71 +46,112 @@ impl Table {
         let emulator = listener.local_addr().expect("an address");
         let database = dynoxide::Database::memory().expect("an empty database");
         tokio::spawn(dynoxide::server::serve_on(listener, database));
-        let wire = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let endpoint = format!("http://{}", wire.local_addr().expect("an address"));
-        let counts = Arc::<Mutex<_>>::default();
-        let counting = Arc::clone(&counts);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+        let table = Self { endpoint, wire: Arc::default() };
+        let serving = table.clone();
         tokio::spawn(async move {
-            while let Ok((client, _)) = wire.accept().await {
-                let counting = Arc::clone(&counting);
+            while let Ok((client, _)) = listener.accept().await {
+                let table = serving.clone();
                 tokio::spawn(async move {
                     if let Ok(server) = TcpStream::connect(emulator).await {
                         // Whoever hangs up ends the connection; there is nobody to tell.
-                        drop(pass_on(client, server, &counting).await);
+                        drop(table.pass_on(client, server).await);
                     }
                 });
             }
         });
-        Self { endpoint, counts }
+        table
+    }
+
+    fn wire(&self) -> MutexGuard<'_, Wire> {
+        self.wire.lock().expect("no test panicked with it")
     }
 
     /// The requests by operation since the last call.
     pub(crate) fn take_counts(&self) -> BTreeMap<String, usize> {
-        std::mem::take(&mut *self.counts.lock().expect("no test panicked with it"))
+        std::mem::take(&mut self.wire().counts)
     }
-}
 
-async fn pass_on(
-    mut client: TcpStream,
-    mut server: TcpStream,
-    counts: &Mutex<BTreeMap<String, usize>>,
-) -> std::io::Result<()> {
-    client.set_nodelay(true)?;
-    server.set_nodelay(true)?;
-    let (mut from_client, mut to_client) = client.split();
-    let (mut from_server, mut to_server) = server.split();
-    let requests = async {
-        let (mut piece, mut seen) = (vec![0; 64 * 1024], Vec::new());
-        loop {
-            let read = from_client.read(&mut piece).await?;
-            if read == 0 {
-                return to_server.shutdown().await;
+    /// Answers the next requests with this error of DynamoDB's; only these operations, where any are named.
+    pub(crate) fn refuse(&self, error: &'static str, operations: &'static [&'static str], times: usize) {
+        self.wire().refusals.push(Refusal { error, operations, times });
+    }
+
+    /// Refuses nothing any longer; how many requests were refused since the last call.
+    pub(crate) fn take_refused(&self) -> usize {
+        let mut wire = self.wire();
+        wire.refusals.clear();
+        std::mem::take(&mut wire.refused)
+    }
+
+    async fn pass_on(&self, mut client: TcpStream, mut server: TcpStream) -> std::io::Result<()> {
+        client.set_nodelay(true)?;
+        server.set_nodelay(true)?;
+        let (mut asked, mut answered) = (Vec::new(), Vec::new());
+        while let Some(request) = whole(&mut client, &mut asked).await? {
+            let refused = self.wire().refusal_of(&operation(&request));
+            match refused {
+                Some(error) => client.write_all(refusal(error).as_bytes()).await?,
+                None => {
+                    server.write_all(&request).await?;
+                    let answer = whole(&mut server, &mut answered).await?;
+                    client.write_all(&answer.ok_or(ErrorKind::UnexpectedEof)?).await?;
+                }
             }
-            seen.extend_from_slice(&piece[..read]);
-            count(&mut seen, counts);
-            to_server.write_all(&piece[..read]).await?;
         }
-    };
-    let answers = async {
-        tokio::io::copy(&mut from_server, &mut to_client).await?;
-        to_client.shutdown().await
-    };
-    tokio::try_join!(requests, answers).map(drop)
+        Ok(())
+    }
 }
 
-/// Counts the operations that are whole in what was seen, and keeps what may be the beginning of another.
-fn count(seen: &mut Vec<u8>, counts: &Mutex<BTreeMap<String, usize>>) {
-    while let Some(at) = seen.windows(TARGET.len()).position(|window| window == TARGET) {
-        let name: Vec<u8> = seen[at + TARGET.len()..].iter().copied().take_while(u8::is_ascii_alphanumeric).collect();
-        if at + TARGET.len() + name.len() == seen.len() {
-            return;
-        }
-        *counts
-            .lock()
-            .expect("no test panicked with it")
-            .entry(String::from_utf8_lossy(&name).into_owned())
-            .or_default() += 1;
-        seen.drain(..at + TARGET.len() + name.len());
+impl Wire {
+    /// Counts a request; with what it is refused, if it is.
+    fn refusal_of(&mut self, operation: &str) -> Option<&'static str> {
+        *self.counts.entry(operation.to_owned()).or_default() += 1;
+        let meant = |its: &&mut Refusal| its.operations.is_empty() || its.operations.contains(&operation);
+        let refusal = self.refusals.iter_mut().filter(|its| its.times > 0).find(meant)?;
+        refusal.times -= 1;
+        self.refused += 1;
+        Some(refusal.error)
     }
-    seen.drain(..seen.len().saturating_sub(TARGET.len() + NAME));
+}
+
+/// The next request or answer of a connection, head and body; `None` where it ends.
+async fn whole(socket: &mut TcpStream, seen: &mut Vec<u8>) -> std::io::Result<Option<Vec<u8>>> {
+    loop {
+        if let Some(end) = seen.windows(4).position(|part| part == b"\r\n\r\n") {
+            let length = header(&seen[..end], "content-length").and_then(|text| text.parse::<usize>().ok());
+            let length = end + 4 + length.ok_or_else(|| Error::other("a message without a length"))?;
+            if seen.len() >= length {
+                return Ok(Some(seen.drain(..length).collect()));
+            }
+        }
+        let mut piece = [0; 16 * 1024];
+        match socket.read(&mut piece).await? {
+            0 => return Ok(None),
+            read => seen.extend_from_slice(&piece[..read]),
+        }
+    }
+}
+
+/// A header of a head, by its name in lower case.
+fn header(head: &[u8], name: &str) -> Option<String> {
+    let head = String::from_utf8_lossy(head).into_owned();
+    let mut fields = head.lines().filter_map(|line| line.split_once(':'));
+    fields.find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_owned())
+}
+
+/// The operation that a request asks for.
+fn operation(request: &[u8]) -> String {
+    let target = header(request, "x-amz-target").unwrap_or_default();
+    if target.to_ascii_lowercase().starts_with(TARGET) { target[TARGET.len()..].to_owned() } else { target }
+}
+
+/// An error of DynamoDB's as it is sent.
+fn refusal(error: &str) -> String {
+    let body = format!(r#"{{"__type":"com.amazonaws.dynamodb.v20120810#{error}","message":"refused by the test"}}"#);
+    format!(
+        "HTTP/1.1 400 Bad Request\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
 }

@@ -320,7 +320,7 @@ pub(crate) struct WebhookArgs {
     /// Sign with the old secret as well, until the next connect without this: for changing it unnoticed
     #[arg(long)]
     pub rotate: bool,
-    /// Post the FIT file itself, or a notice without it
+    /// Post the FIT file itself, a notice without it, or a notice with a link to it
     #[arg(long, value_enum, default_value_t = WebhookMode::Raw)]
     pub mode: WebhookMode,
     #[command(flatten)]
@@ -355,6 +355,9 @@ pub(crate) enum WebhookMode {
     Raw,
     /// A JSON notice
     Notify,
+    /// A JSON notice with a link to download the file, good for an hour; the service on AWS makes links, one
+    /// machine does not
+    Link,
 }
 
 /// The rider's word for held rides.

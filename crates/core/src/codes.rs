@@ -124,6 +124,7 @@ catalogue! {
     WebhookRedirect "webhook_redirect" "the webhook answered with a redirect, which is not followed" "connect the final URL instead";
     WebhookGone "webhook_gone" "the webhook says it is gone (410)" "connect it again when it is back";
     WebhookStatus "webhook_status" "the webhook did not answer with success" "look at the receiver's log; it is sent again";
+    LinkUnsupported "link_unsupported" "this archive cannot make download links" "connect with `--mode raw` or `--mode notify`; links need the service on AWS";
     HeldElsewhere "held_elsewhere" "the ride is already there by another route" "say `fitbridge held send RIDE` or `fitbridge held skip RIDE`";
     // notices
     MailLogin "mail_login" "the mail server refuses the user name or password" "set it anew: `fitbridge notify email ADDRESS --smtp URL`";

@@ -159,7 +159,7 @@ pub(crate) async fn closed_port() -> SocketAddr {
 }
 
 pub(crate) fn file(bytes: &[u8]) -> SinkFile {
-    SinkFile { content: ContentId::of(bytes), bytes: Bytes::copy_from_slice(bytes) }
+    SinkFile { content: ContentId::of(bytes), bytes: Bytes::copy_from_slice(bytes), link: None }
 }
 
 pub(crate) fn about() -> About {

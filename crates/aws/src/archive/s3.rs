@@ -16,6 +16,7 @@ use object_store::{
     path,
     signer::{Method, Signer},
 };
+use secrecy::SecretString;
 use url::Url;
 
 use super::credentials::SdkCredentials;
@@ -76,7 +77,7 @@ impl S3Archive {
     /// A link by which anybody can read a file for so long, a second to seven days. It ends earlier with
     /// the credentials that signed it: in a function, after some hours at most. Whether the file is there
     /// is not asked.
-    pub async fn link(&self, user: &UserId, content: ContentId, life: Duration) -> Result<Url, LinkError> {
+    pub async fn signed_url(&self, user: &UserId, content: ContentId, life: Duration) -> Result<Url, LinkError> {
         let signer = self.signer.as_ref().ok_or(LinkError::Unsupported)?;
         if life < Duration::from_secs(1) || life > MAX_LINK_LIFE {
             return Err(LinkError::Life);
@@ -190,6 +191,15 @@ impl Archive for S3Archive {
             Err(error) => Err(unavailable(&error)),
         }
     }
+
+    fn makes_links(&self) -> bool {
+        self.signer.is_some()
+    }
+
+    async fn link(&self, user: &UserId, content: ContentId, life: Duration) -> Result<SecretString, ArchiveError> {
+        let url = self.signed_url(user, content, life).await;
+        url.map(|url| String::from(url).into()).map_err(|error| ArchiveError::Unavailable(error.to_string()))
+    }
 }
 
 #[cfg(test)]
@@ -215,7 +225,7 @@ mod tests {
     async fn a_store_in_memory_has_no_links() {
         let archive = S3Archive::over(Arc::new(InMemory::new()));
         let user = UserId::new("rider").unwrap();
-        let link = archive.link(&user, ContentId::of(b""), Duration::from_secs(60)).await;
+        let link = archive.signed_url(&user, ContentId::of(b""), Duration::from_secs(60)).await;
         assert_eq!(link, Err(LinkError::Unsupported));
     }
 

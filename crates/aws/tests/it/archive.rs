@@ -61,7 +61,7 @@ async fn a_link_reads_one_file_without_credentials() {
     let (user, bytes) = (UserId::new("rider").unwrap(), Bytes::from_static(b"the whole ride"));
     let content = ContentId::of(&bytes);
     assert_eq!(archive.put(&user, content, bytes).await, Ok(Put::Created));
-    let link = archive.link(&user, content, Duration::from_secs(600)).await.unwrap();
+    let link = archive.signed_url(&user, content, Duration::from_secs(600)).await.unwrap();
     let signed: Vec<_> = link.query_pairs().map(|(name, _)| name.into_owned()).collect();
     for name in ["X-Amz-Expires", "X-Amz-Signature", "X-Amz-SignedHeaders"] {
         assert!(signed.iter().any(|have| have == name), "{name} in {signed:?}");
@@ -75,7 +75,7 @@ async fn a_link_reads_one_file_without_credentials() {
     let answer = raw(endpoint, get.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("the whole ride"), "{answer}");
     for life in [Duration::ZERO, Duration::from_secs(8 * 24 * 3600)] {
-        assert_eq!(archive.link(&user, content, life).await, Err(LinkError::Life));
+        assert_eq!(archive.signed_url(&user, content, life).await, Err(LinkError::Life));
     }
 }
 

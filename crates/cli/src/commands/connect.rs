@@ -164,6 +164,7 @@ pub(crate) async fn webhook(context: &Context, args: WebhookArgs) -> Result<Exit
     let mode = match args.mode {
         WebhookMode::Raw => "raw",
         WebhookMode::Notify => "notify",
+        WebhookMode::Link => "link",
     };
     let settings = json!({ "url": args.url, "mode": mode });
     let made = !args.secret_stdin;

@@ -98,6 +98,7 @@ const CAUSES: &[(Code, &str)] = &[
     (Code::WebhookRedirect, "the receiver moved, or adds a slash to its address"),
     (Code::WebhookGone, "the receiver was switched off for good"),
     (Code::WebhookStatus, "the receiver refuses the signature or the body, or fails itself"),
+    (Code::LinkUnsupported, "the archive is a folder, whose files no URL reaches"),
     (Code::HeldElsewhere, "the ride came there by another service, which makes another file of it"),
     (Code::MailLogin, "the password was changed, or the provider wants an app password"),
     (Code::MailRefused, "the sender is not allowed, the recipient does not exist, or the mail is taken for spam"),

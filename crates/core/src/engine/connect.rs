@@ -73,7 +73,8 @@ impl Engine {
         self.connect(wish, &identity.account, label, serde_json::Value::Null, Some(&sealed), role).await
     }
 
-    /// Connects a sink, or renews the connection of the same account.
+    /// Connects a sink, or renews the connection of the same account. One that wants links is refused where
+    /// the archive makes none.
     pub async fn connect_sink(
         &self,
         wish: &Wish,
@@ -98,6 +99,10 @@ impl Engine {
         };
         let old = self.store.connection(&wish.user, &identity.account.connection_id()).await?;
         checked(rules(old.as_ref().map(|old| &old.doc)))?;
+        let sink = self.ports.sinks.get(&identity.account.service);
+        if sink.is_some_and(|sink| sink.wants_link(&identity.settings)) && !self.ports.archive.makes_links() {
+            return Err(Failure::from(Code::LinkUnsupported).into());
+        }
         let role = |old: Option<&Connection>| {
             // What the old key could not list, the new one may.
             let baseline = old.and_then(|old| old.sink()).map(|old| old.baseline.clone()).unwrap_or_default();

@@ -1,8 +1,12 @@
 //! One delivery, one state on.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use super::{Engine, EngineError, archive_failure, outcome::Wait, policy::later};
+use super::{
+    Engine, EngineError, archive_failure,
+    outcome::Wait,
+    policy::{later, later_asked},
+};
 use crate::{
     Code, Failure,
     domain::{
@@ -10,10 +14,15 @@ use crate::{
         UserId,
     },
     ports::{
-        ArchiveError, Attempt, Found, Job, Outcome, Resend, SealedKey, Sink, SinkFile, SinkTarget, Task, VaultError,
+        ArchiveError, Attempt, FileLink, Found, Job, Outcome, Resend, SealedKey, Sink, SinkFile, SinkTarget, Task,
+        VaultError,
     },
     store::Stored,
 };
+
+/// How long a link to a file lives: as long as a receiver that fetches it from a queue of its own may need,
+/// and well below the life of a function's credentials, with which it would end.
+const LINK_LIFE: Duration = Duration::from_secs(60 * 60);
 
 /// What an attempt led to.
 #[derive(Debug, Clone, PartialEq)]
@@ -92,9 +101,35 @@ impl Engine {
                 Found::CannotTell(failure) => return Outcome::Unknown(failure),
             }
         }
-        let file = SinkFile { content: delivery.content, bytes };
+        let link = match self.link_for(adapter, target, delivery).await {
+            Ok(link) => link,
+            Err(outcome) => return outcome,
+        };
+        let file = SinkFile { content: delivery.content, bytes, link };
         let attempt = Attempt { id: delivery.idempotency_id(), number: delivery.attempts, now: self.now() };
         adapter.deliver(target, &file, &delivery.about, &attempt).await
+    }
+
+    /// A link for this attempt where the sink wants one, else what the attempt led to. Each attempt has its
+    /// own, so that a late one does not come with a link that has ended.
+    async fn link_for(
+        &self,
+        adapter: &dyn Sink,
+        target: &SinkTarget,
+        delivery: &Delivery,
+    ) -> Result<Option<FileLink>, Outcome> {
+        if !adapter.wants_link(&target.settings) {
+            return Ok(None);
+        }
+        if !self.ports.archive.makes_links() {
+            return Err(Outcome::NeedsReauth(Code::LinkUnsupported.into()));
+        }
+        // Before it is signed, so that it lives at least until then.
+        let expires_at = later_asked(self.now(), LINK_LIFE);
+        match self.ports.archive.link(&delivery.user, delivery.content, LINK_LIFE).await {
+            Ok(url) => Ok(Some(FileLink { url, expires_at })),
+            Err(error) => Err(Outcome::Transient { failure: archive_failure(&error), retry_after: None }),
+        }
     }
 
     /// Whether so much of the claim has passed in waiting that the upload might not end before it does, and

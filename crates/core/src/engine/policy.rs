@@ -126,7 +126,7 @@ pub(super) fn later(now: Timestamp, wait: SignedDuration) -> Timestamp {
     now.checked_add(wait).unwrap_or(Timestamp::MAX)
 }
 
-/// The same for a wait that a server asked for; a day at most, whatever it says.
+/// The same for a duration from outside, such as a wait that a server asked for; a day at most.
 pub(super) fn later_asked(now: Timestamp, wait: std::time::Duration) -> Timestamp {
     const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
     later(now, SignedDuration::try_from(wait.min(DAY)).unwrap_or(SignedDuration::from_hours(24)))

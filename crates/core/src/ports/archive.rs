@@ -1,7 +1,10 @@
 //! Where original files are kept, by what they are.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
+use secrecy::SecretString;
 
 use crate::domain::{ContentId, UserId};
 
@@ -57,5 +60,17 @@ pub trait Archive: Send + Sync + std::fmt::Debug {
     /// archive that cannot list its files leaves them to the rules of its storage.
     async fn forget_user(&self, _user: &UserId) -> Result<u64, ArchiveError> {
         Ok(0)
+    }
+
+    /// Whether it can make links; the same for its whole life.
+    fn makes_links(&self) -> bool {
+        false
+    }
+
+    /// A URL by which anybody can read a file for so long, a second to seven days. Whoever has it needs no
+    /// key, so it is kept like one. Whether the file is there is not asked. Only where
+    /// [`Archive::makes_links`]; elsewhere it is always unavailable.
+    async fn link(&self, _user: &UserId, _content: ContentId, _life: Duration) -> Result<SecretString, ArchiveError> {
+        Err(ArchiveError::Unavailable("it makes no links".into()))
     }
 }

@@ -23,7 +23,9 @@ pub use ledger::{
 pub use notifier::{Checked, NoticeTarget, NoticeText, Notifier, NotifyError};
 pub use queue::{Job, QueueError, Task, WorkQueue};
 pub use scanner::{ScanReport, Scanner, Verdict};
-pub use sink::{Attempt, Found, Identity, Outcome, RemoteRide, Resend, Sink, SinkError, SinkFile, SinkTarget};
+pub use sink::{
+    Attempt, FileLink, Found, Identity, Outcome, RemoteRide, Resend, Sink, SinkError, SinkFile, SinkTarget,
+};
 pub use source::{
     Access, FileError, Files, ListPage, ListedRow, Login, Resolution, Source, SourceError, SourceIdentity, TokenFacts,
 };

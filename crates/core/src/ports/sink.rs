@@ -159,6 +159,11 @@ pub trait Sink: Send + Sync + std::fmt::Debug {
     /// What may be done after a lost answer.
     fn resend(&self) -> Resend;
 
+    /// Whether a connection with these settings is sent a link to the file ([`SinkFile::link`]).
+    fn wants_link(&self, _settings: &serde_json::Value) -> bool {
+        false
+    }
+
     /// Whether what is there can be listed.
     fn is_readable(&self) -> bool {
         false
@@ -195,6 +200,17 @@ pub struct SinkFile {
     pub content: ContentId,
     /// Its bytes.
     pub bytes: Bytes,
+    /// A link to it, made for this attempt, where the sink wants one.
+    pub link: Option<FileLink>,
+}
+
+/// Where anybody who has the URL can read a file for a while.
+#[derive(Debug, Clone)]
+pub struct FileLink {
+    /// The URL; as good as a key while it lives.
+    pub url: SecretString,
+    /// When it ends.
+    pub expires_at: Timestamp,
 }
 
 /// One attempt of a delivery.

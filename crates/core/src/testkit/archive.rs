@@ -3,10 +3,12 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use secrecy::SecretString;
 
 use crate::{
     domain::{ContentId, UserId},
@@ -16,6 +18,7 @@ use crate::{
 #[derive(Debug, Default)]
 struct State {
     files: BTreeMap<(UserId, ContentId), Bytes>,
+    makes_links: bool,
     refuse: Option<ArchiveError>,
 }
 
@@ -36,6 +39,11 @@ impl MemoryArchive {
     /// Makes every call fail with this error, or none any longer.
     pub fn refuse(&self, error: Option<ArchiveError>) {
         self.state().refuse = error;
+    }
+
+    /// Makes links from now on: `memory://{user}/{sha256}?life={seconds}`.
+    pub fn make_links(&self) {
+        self.state().makes_links = true;
     }
 
     /// Writes other bytes over a stored file, as a bad disk does.
@@ -75,6 +83,17 @@ impl Archive for MemoryArchive {
         let before = state.files.len();
         state.files.retain(|(owner, _), _| owner != user);
         Ok(u64::try_from(before - state.files.len()).unwrap_or(u64::MAX))
+    }
+
+    fn makes_links(&self) -> bool {
+        self.state().makes_links
+    }
+
+    async fn link(&self, user: &UserId, content: ContentId, life: Duration) -> Result<SecretString, ArchiveError> {
+        if !self.here()?.makes_links {
+            return Err(ArchiveError::Unavailable("it makes no links".into()));
+        }
+        Ok(format!("memory://{user}/{content}?life={}", life.as_secs()).into())
     }
 }
 

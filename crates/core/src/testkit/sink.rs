@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use crate::{
     Code, Failure,
     domain::{About, ContentId, RemoteAccount, RemoteId, Service},
-    ports::{Attempt, Found, Identity, Outcome, RemoteRide, Resend, Sink, SinkError, SinkFile, SinkTarget},
+    ports::{Attempt, FileLink, Found, Identity, Outcome, RemoteRide, Resend, Sink, SinkError, SinkFile, SinkTarget},
 };
 
 /// What the sink does with one attempt, where a test says so.
@@ -74,9 +74,11 @@ struct State {
     stored: Vec<StoredRide>,
     accepted: Vec<(RemoteAccount, ContentId, About, Option<Outcome>)>,
     calls: Vec<SinkCall>,
+    links: Vec<FileLink>,
 }
 
-/// A sink in memory. As made by `default`, it knows repeats by their hash and cannot be listed. Clones
+/// A sink in memory. As made by `default`, it knows repeats by their hash and cannot be listed; a connection
+/// with the setting `"link": true` wants links. Clones
 /// share everything.
 #[derive(Debug, Clone)]
 pub struct FakeSink(Arc<Mutex<State>>);
@@ -94,6 +96,7 @@ impl Default for FakeSink {
             stored: Vec::new(),
             accepted: Vec::new(),
             calls: Vec::new(),
+            links: Vec::new(),
         })))
     }
 }
@@ -153,6 +156,11 @@ impl FakeSink {
         self.state().stored.clone()
     }
 
+    /// The links that came with attempts.
+    pub fn links(&self) -> Vec<FileLink> {
+        self.state().links.clone()
+    }
+
     /// Every call since the last time this was asked, in order.
     pub fn take_calls(&self) -> Vec<SinkCall> {
         std::mem::take(&mut self.state().calls)
@@ -168,6 +176,10 @@ impl FakeSink {
 impl Sink for FakeSink {
     fn resend(&self) -> Resend {
         self.state().resend
+    }
+
+    fn wants_link(&self, settings: &serde_json::Value) -> bool {
+        settings["link"] == true
     }
 
     fn is_readable(&self) -> bool {
@@ -190,6 +202,7 @@ impl Sink for FakeSink {
         let account = &target.account;
         let call = SinkCall::Deliver { account: account.clone(), content: file.content, attempt: attempt.clone() };
         state.calls.push(call);
+        state.links.extend(file.link.clone());
         let scripted = state.script.pop_front().or_else(|| state.always.clone().map(Reply::Say));
         match scripted {
             Some(Reply::Say(outcome)) => outcome,

@@ -9,7 +9,7 @@ fn about(id: &str) -> About {
 
 async fn send(sink: &FakeSink, bytes: &'static [u8]) -> Outcome {
     let target = SinkTarget { account: FakeSink::account("me"), settings: serde_json::Value::Null, secret: None };
-    let file = SinkFile { content: ContentId::of(bytes), bytes: Bytes::from_static(bytes) };
+    let file = SinkFile { content: ContentId::of(bytes), bytes: Bytes::from_static(bytes), link: None };
     let attempt = Attempt { id: "msg_1".into(), number: 1, now: Timestamp::UNIX_EPOCH };
     sink.deliver(&target, &file, &about("igpsport_1"), &attempt).await
 }

@@ -8,6 +8,7 @@ mod dedupe;
 mod deliveries;
 mod files;
 mod history;
+mod links;
 mod notices;
 mod outages;
 mod polling;

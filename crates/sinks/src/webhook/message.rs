@@ -4,6 +4,7 @@ use bytes::Bytes;
 use fitbridge_core::{domain::About, ports::SinkFile};
 use jiff::Timestamp;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use secrecy::ExposeSecret;
 use serde_json::json;
 
 use crate::text::{one_line, percent_encode};
@@ -50,8 +51,18 @@ impl Message {
         Self { headers, body: file.bytes.clone() }
     }
 
-    /// The news that there is a file, without it.
+    /// The news that there is a file, with a link to it where one was made.
     pub(super) fn notify(file: &SinkFile, about: &About, now: Timestamp) -> Self {
+        let mut there = json!({
+            "sha256": file.content.to_string(),
+            "size": file.bytes.len(),
+            "content_type": FIT,
+        });
+        if let Some(link) = &file.link {
+            // The receiver is who it was made for.
+            there["url"] = link.url.expose_secret().into();
+            there["expires_at"] = link.expires_at.to_string().into();
+        }
         Self::json(&json!({
             "type": FILE_CREATED,
             "timestamp": now.to_string(),
@@ -65,11 +76,7 @@ impl Message {
                 "device": about.device.as_deref().map(|device| one_line(device, 200)),
                 "distance_m": about.distance_m,
                 "elapsed_s": about.elapsed_s,
-                "file": {
-                    "sha256": file.content.to_string(),
-                    "size": file.bytes.len(),
-                    "content_type": FIT,
-                },
+                "file": there,
             },
         }))
     }

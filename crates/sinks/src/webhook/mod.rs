@@ -54,6 +54,8 @@ enum Mode {
     Raw,
     /// A JSON message about the file.
     Notify,
+    /// The same with a link to download the file.
+    Link,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -153,6 +155,10 @@ impl Sink for Webhook {
         Resend::Repeat
     }
 
+    fn wants_link(&self, settings: &Value) -> bool {
+        Settings::deserialize(settings).is_ok_and(|settings| settings.mode == Mode::Link)
+    }
+
     /// Sends a signed ping and asks for a 2xx.
     #[instrument(skip_all)]
     async fn check(&self, settings: &Value, secret: Option<&SecretString>) -> Result<Identity, SinkError> {
@@ -201,7 +207,8 @@ impl Sink for Webhook {
         };
         let message = match opened.mode {
             Mode::Raw => Message::raw(file, about),
-            Mode::Notify => Message::notify(file, about, attempt.now),
+            Mode::Link if file.link.is_none() => return Outcome::NeedsReauth(Code::LinkUnsupported.into()),
+            Mode::Notify | Mode::Link => Message::notify(file, about, attempt.now),
         };
         let request = match self.request(&opened, &attempt.id, attempt.now, message) {
             Ok(request) => request,

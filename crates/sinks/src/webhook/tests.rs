@@ -1,4 +1,5 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use fitbridge_core::ports::FileLink;
 use fitbridge_http::{GuardedOptions, UrlGuard, guarded_client};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde_json::json;
@@ -103,6 +104,37 @@ async fn notify_mode_tells_of_the_file_without_sending_it() {
     assert_eq!(data["started_at"], "2025-06-01T17:30:05Z");
     let content = ContentId::of(b"\x0e\x00.FIT\xff\xfe").to_string();
     assert_eq!(data["file"], json!({"sha256": content, "size": 8, "content_type": "application/vnd.ant.fit"}));
+}
+
+#[tokio::test]
+async fn link_mode_adds_the_link_of_the_attempt_and_its_end_to_the_notice() {
+    let server = Server::start([Reply::new(200, "ok")]).await;
+    let (sink, target) = (sink_for(&server), target(server.url().as_str(), "link"));
+    assert!(sink.wants_link(&target.settings) && !sink.wants_link(&json!({"url": "https://a.example", "mode": "raw"})));
+    let url = "https://bucket.example/fit/me/ab/abc.fit?X-Amz-Signature=s3cret";
+    let link = FileLink { url: SecretString::from(url), expires_at: "1994-11-06T09:48:37Z".parse().unwrap() };
+    let file = SinkFile { link: Some(link), ..file(b"x") };
+    assert!(!format!("{file:?}").contains("s3cret"));
+    let outcome = sink.deliver(&target, &file, &about(), &attempt(1)).await;
+    assert_eq!(outcome, Outcome::Created { remote_id: None });
+    let request = &server.received()[0];
+    assert_eq!(request.header("content-type"), Some("application/json"));
+    assert_eq!(request.header("webhook-signature"), Some(expected_signature(request, &KEY).as_str()));
+    let message: Value = serde_json::from_slice(&request.body).unwrap();
+    let there = json!({
+        "sha256": ContentId::of(b"x").to_string(),
+        "size": 1,
+        "content_type": "application/vnd.ant.fit",
+        "url": url,
+        "expires_at": "1994-11-06T09:48:37Z",
+    });
+    assert_eq!(message["data"]["file"], there);
+    assert_eq!(message["data"]["activity_id"], "igpsport_31827705");
+
+    let without = SinkFile { link: None, ..file };
+    let outcome = sink.deliver(&target, &without, &about(), &attempt(2)).await;
+    assert_eq!(outcome, Outcome::NeedsReauth(Code::LinkUnsupported.into()));
+    assert_eq!(server.received().len(), 1);
 }
 
 #[tokio::test]
@@ -216,7 +248,7 @@ async fn a_connection_that_cannot_be_opened_makes_no_call() {
     for bad in [
         SinkTarget { secret: None, ..good.clone() },
         SinkTarget { secret: short, ..good.clone() },
-        SinkTarget { settings: json!({"url": server.url().as_str(), "mode": "link"}), ..good.clone() },
+        SinkTarget { settings: json!({"url": server.url().as_str(), "mode": "mail"}), ..good.clone() },
         SinkTarget { settings: Value::Null, ..good.clone() },
     ] {
         let outcome = deliver(&sink, &bad).await;
