@@ -16,6 +16,7 @@ mod outage;
 mod read_only;
 mod regions;
 mod rows;
+mod rules;
 mod secrets;
 mod serve;
 mod settings;

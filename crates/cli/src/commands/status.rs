@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anstyle::AnsiColor;
 use fitbridge_core::{
+    Code,
     domain::{Activity, Connection, Delivery, Shard},
     ports::Key,
     store::Cursor,
@@ -57,6 +58,23 @@ pub(crate) async fn run(context: &Context) -> Result<Exit, Stop> {
     Ok(exit)
 }
 
+/// When the token ends, and what happens then.
+fn token_end(connection: &Connection, end: jiff::Timestamp, now: jiff::Timestamp) -> String {
+    let hours = end.duration_since(now).as_hours();
+    let left = match hours {
+        ..0 => String::new(),
+        0..48 => format!(", in {hours} h"),
+        _ => format!(", in {} days", hours / 24),
+    };
+    if end <= now {
+        return format!("the token ended {end:.0}");
+    }
+    match connection.source().is_some_and(|source| source.stay_signed_in) {
+        true => format!("the token ends {end:.0}{left}; it is renewed by signing in"),
+        false => format!("the token ends {end:.0}{left}; paste a fresh one before"),
+    }
+}
+
 async fn show_connection(context: &Context, app: &App, connection: &Connection) -> Result<Exit, Stop> {
     let out = context.out;
     let phase = connection.phase(app.engine.now());
@@ -92,13 +110,17 @@ async fn show_connection(context: &Context, app: &App, connection: &Connection) 
             out.line(format!("  {} rides upstream, list read {:.0}", mark.total_rows, mark.walked_at));
         }
         if let Some(end) = source.token_ends_at {
-            out.line(format!("  the token ends {end:.0}"));
+            out.line(format!("  {}", token_end(connection, end, app.engine.now())));
+            if phase == "expiring" {
+                out.line(format!("  next: {}", Code::TokenExpired.next_step()));
+            }
         }
         for problem in &source.problems {
             out.line(format!("  a row that cannot be read: {}", plain(&problem.reason)));
         }
         record["upstream_rides"] = source.mark.as_ref().map(|mark| mark.total_rows).into();
         record["token_ends_at"] = source.token_ends_at.map(|end| end.to_string()).into();
+        record["stay_signed_in"] = source.stay_signed_in.into();
         record["undecodable_rows"] = source.problems.len().into();
     } else {
         let prefix = format!("delivery/{}/", connection.id);

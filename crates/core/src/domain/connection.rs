@@ -134,6 +134,12 @@ pub struct SourceProgress {
     /// Rides that wait for the token are to be put back to work, from this one on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume: Option<Resume>,
+    /// The end of the token that the rider was warned of: once per token's life.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warned_of: Option<Timestamp>,
+    /// The beginning of the provider's incident after which this paused token was tried: once per incident.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probed_for: Option<Timestamp>,
 }
 
 /// What was at a sink before the first delivery.
@@ -252,18 +258,31 @@ impl Connection {
         }
     }
 
-    /// The state's name as it is shown: `active`, `expiring` (the token ends within 48 h), `paused`,
-    /// `removed`. Expiring follows from the time, so no record has to be written for it.
+    /// The state's name as it is shown: `active`, `expiring` (the token ends within 48 h and the rider has to
+    /// bring another), `paused`, `removed`. Expiring follows from the time, so no record has to be written
+    /// for it.
     pub fn phase(&self, now: Timestamp) -> &'static str {
-        const WARNING: jiff::SignedDuration = jiff::SignedDuration::from_hours(48);
         match &self.state {
             ConnectionState::Paused { .. } => "paused",
             ConnectionState::Removed { .. } => "removed",
-            ConnectionState::Active => match self.source().and_then(|source| source.token_ends_at) {
-                Some(end) if now.saturating_add(WARNING).is_ok_and(|soon| soon >= end) => "expiring",
-                _ => "active",
-            },
+            ConnectionState::Active if self.expiring_from().is_some_and(|(from, _)| from <= now) => "expiring",
+            ConnectionState::Active => "active",
         }
+    }
+
+    /// From when on the token ends soon, and when it ends; `None` where that is not known, or where signing in
+    /// renews it without the rider.
+    fn expiring_from(&self) -> Option<(Timestamp, Timestamp)> {
+        const WARNING: jiff::SignedDuration = jiff::SignedDuration::from_hours(48);
+        let source = self.source().filter(|source| !source.stay_signed_in)?;
+        let end = source.token_ends_at?;
+        Some((end.saturating_sub(WARNING).unwrap_or(end), end))
+    }
+
+    /// When the rider is to be warned, and of which end of the token; `None` once that was done.
+    pub fn warning(&self) -> Option<(Timestamp, Timestamp)> {
+        let due = self.expiring_from().filter(|_| self.is_active());
+        due.filter(|(_, end)| self.source().and_then(|source| source.warned_of) != Some(*end))
     }
 
     /// Which rule keeps a listed ride of this source out, if one does. A row without a date is never kept

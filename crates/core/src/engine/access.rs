@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Engine, EngineError, Poll, policy::later, secrets::SourceSecret};
+use super::{Engine, EngineError, Poll, policy::later, secrets::SourceSecret, settle::resume_of};
 use crate::{
     Code, Failure,
     domain::{Connection, ConnectionState, LoginIntent, Refusals, Role, SourceProgress},
@@ -13,7 +13,7 @@ use crate::{
 /// How often a change to a connection's record is tried again when somebody else was faster.
 const TRIES: usize = 5;
 
-fn sealed_key(connection: &Connection) -> SealedKey {
+pub(super) fn sealed_key(connection: &Connection) -> SealedKey {
     SealedKey { user: connection.user.clone(), connection: connection.id.clone() }
 }
 
@@ -235,16 +235,22 @@ impl Engine {
         Ok(())
     }
 
-    /// Replaces a connection's record, keeping its due time; `false` when it was changed meanwhile.
+    /// Replaces a connection's record, keeping its due time unless the token's end is another now; `false`
+    /// when it was changed meanwhile.
     pub(super) async fn save_connection(
         &self,
         stored: &mut Stored<Connection>,
         changed: Connection,
     ) -> Result<bool, EngineError> {
-        let due = stored.due.clone();
-        if !self.save(stored, &changed, due).await? {
+        let end = |connection: &Connection| connection.source().and_then(|source| source.token_ends_at);
+        let due = match end(&changed) != end(&stored.doc) && resume_of(&changed).is_none() {
+            true => self.due_at_token_end(&changed),
+            false => stored.due.clone(),
+        };
+        if !self.save(stored, &changed, due.clone()).await? {
             return Ok(false);
         }
+        stored.due = due;
         stored.version += 1;
         stored.doc = changed;
         self.ports.observer.connection(&stored.doc);

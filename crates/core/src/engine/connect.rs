@@ -63,6 +63,8 @@ impl Engine {
             problems: old.map(|old| old.problems.clone()).unwrap_or_default(),
             newest_at_connect: old.filter(|_| !removed).map_or(Some(newest), |old| old.newest_at_connect),
             resume: Some(Resume::default()),
+            warned_of: old.and_then(|old| old.warned_of),
+            probed_for: None,
         };
         let role = |old: Option<&Connection>| {
             let strangers = old.and_then(|old| old.paused()).is_some_and(|why| why.code == Code::StrangerRides);

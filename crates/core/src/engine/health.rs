@@ -28,8 +28,18 @@ struct Provider {
     swept_at: Option<Timestamp>,
     failures_in_a_row: u32,
     breaker: Option<Breaker>,
+    /// The last incident that is over.
+    past: Option<Breaker>,
     /// After an open breaker's time one call tries whether the provider is back; until then the others wait.
     probe_until: Option<Timestamp>,
+}
+
+impl Provider {
+    /// Takes over what the ledger says.
+    fn take(&mut self, persisted: Option<Breaker>) {
+        let is_over = persisted.as_ref().is_some_and(|breaker| breaker.closed_at.is_some());
+        (self.breaker, self.past) = if is_over { (None, persisted) } else { (persisted, self.past.take()) };
+    }
 }
 
 /// What is known of the providers.
@@ -112,10 +122,10 @@ impl Engine {
             stored.into_iter().flatten().map(|stored| (stored.doc.provider.clone(), stored.doc)).collect();
         let mut providers = self.health.providers();
         for (provider, known) in providers.iter_mut() {
-            known.breaker = persisted.remove(provider);
+            known.take(persisted.remove(provider));
         }
         for (provider, breaker) in persisted {
-            providers.entry(provider).or_default().breaker = Some(breaker);
+            providers.entry(provider).or_default().take(Some(breaker));
         }
         Ok(())
     }
@@ -144,11 +154,12 @@ impl Engine {
             known.breaker.take().is_some()
         };
         if was_open {
-            let key = Key::breaker(&provider);
-            if let Some(stored) = self.store.read::<Breaker>(&key).await? {
-                let expect = crate::ports::Expect::Version(stored.version);
-                let write = crate::ports::Write { key, expect, change: crate::ports::Change::Delete };
-                self.store.commit(vec![write]).await?;
+            if let Some(stored) = self.store.read::<Breaker>(&Key::breaker(&provider)).await?
+                && stored.doc.closed_at.is_none()
+            {
+                let closed = Breaker { closed_at: Some(now), ..stored.doc.clone() };
+                self.save(&stored, &closed, None).await?;
+                self.health.providers().entry(provider.clone()).or_default().past = Some(closed);
             }
             tracing::info!(provider, "{provider} answers again");
         }
@@ -179,6 +190,19 @@ impl Engine {
         breaker.is_some_and(|breaker| breaker.opened_at >= at)
     }
 
+    /// The beginning of the provider's incident in which a connection was paused then, if that incident is
+    /// over, or if it is time to find out whether it is.
+    pub(super) fn incident_at(&self, account: &RemoteAccount, paused_at: Timestamp) -> Option<Timestamp> {
+        let providers = self.health.providers();
+        let known = providers.get(&provider_of(account))?;
+        let within = |incident: &&Breaker| {
+            // Before it was seen to be an incident, some were refused already.
+            let begun = later(paused_at, self.policy.incident_window) >= incident.since;
+            begun && incident.closed_at.is_none_or(|closed| paused_at <= closed)
+        };
+        known.breaker.iter().chain(&known.past).find(within).map(|incident| incident.since)
+    }
+
     /// Notes a failed call. `true` when there were so many in a row that the breaker should open, or when
     /// this was the one that tried whether the provider is back.
     pub(super) fn failed_too_often(&self, account: &RemoteAccount) -> bool {
@@ -199,14 +223,23 @@ impl Engine {
         let (now, provider) = (self.now(), provider_of(account));
         let stored: Option<Stored<Breaker>> = self.store.read(&Key::breaker(&provider)).await?;
         // Calls that were under way when it opened are no strikes of their own.
-        let before = stored.as_ref().map_or(0, |stored| stored.doc.strikes);
-        let is_open = stored.as_ref().is_some_and(|stored| stored.doc.open_until > now);
+        let going_on = stored.as_ref().map(|stored| &stored.doc).filter(|breaker| breaker.closed_at.is_none());
+        let before = going_on.map_or(0, |breaker| breaker.strikes);
+        let is_open = going_on.is_some_and(|breaker| breaker.open_until > now);
+        let since = going_on.map_or(now, |breaker| breaker.since);
         let strikes = if is_open { before } else { before.saturating_add(1) };
         let wait = self.policy.breaker_wait.saturating_mul(1 << strikes.saturating_sub(1).min(6)).min(LONGEST);
         let open_until = asked.map_or_else(|| later(now, wait), |asked| later_asked(now, asked));
-        let open_until = stored.as_ref().map_or(open_until, |stored| stored.doc.open_until.max(open_until));
-        let since = stored.as_ref().map_or(now, |stored| stored.doc.since);
-        let breaker = Breaker { provider: provider.clone(), open_until, since, opened_at: now, strikes, failure };
+        let open_until = going_on.map_or(open_until, |breaker| breaker.open_until.max(open_until));
+        let breaker = Breaker {
+            provider: provider.clone(),
+            open_until,
+            opened_at: now,
+            since,
+            closed_at: None,
+            strikes,
+            failure,
+        };
         let write = match &stored {
             Some(stored) => stored.replace(&breaker, None)?,
             None => self.store.create(&breaker, None, None)?,

@@ -28,6 +28,7 @@ mod observer;
 mod outcome;
 mod policy;
 mod poll;
+mod probe;
 mod redrive;
 mod resolve;
 pub mod rules;

@@ -45,7 +45,8 @@ impl Engine {
             return Ok(Poll::Skipped(Code::NoSuchConnection.into()));
         }
         let result = if let Some(reason) = stored.doc.paused() {
-            Poll::Paused(reason.clone())
+            let reason = reason.clone();
+            self.poll_paused(&mut stored, reason).await?
         } else if let Some(breaker) = self.open_breaker(&stored.doc.account, self.now()) {
             self.note_long_outage(&mut stored, breaker.since).await?;
             Poll::Away(breaker.failure)
@@ -56,7 +57,7 @@ impl Engine {
         Ok(result)
     }
 
-    async fn poll_active(
+    pub(super) async fn poll_active(
         &self,
         stored: &mut crate::store::Stored<crate::domain::Connection>,
     ) -> Result<Poll, EngineError> {

@@ -21,7 +21,10 @@ impl Engine {
     pub async fn settle(&self, user: &UserId, connection: &ConnectionId) -> Result<bool, EngineError> {
         let mut worked = false;
         while let Some(mut stored) = self.store.connection(user, connection).await? {
-            let Some(resume) = resume_of(&stored.doc).cloned() else { break };
+            let Some(resume) = resume_of(&stored.doc).cloned() else {
+                worked |= self.look_at_token_end(&mut stored).await?;
+                break;
+            };
             if !stored.doc.is_active() {
                 self.resume_at(&mut stored, None).await?;
                 break;
@@ -39,15 +42,45 @@ impl Engine {
     /// Keeps the place; `None` is the end. Where another worker was faster, its place counts.
     async fn resume_at(&self, stored: &mut Stored<Connection>, next: Option<Resume>) -> Result<(), EngineError> {
         let mut moved = stored.doc.clone();
-        let due = next.is_some().then(|| self.handed_over(&moved.user, self.now()));
+        let ended = next.is_none();
         match &mut moved.role {
             Role::Source(source) => source.resume = next,
             Role::Sink(sink) => sink.resume = next,
         }
+        let due = match ended {
+            true => self.due_at_token_end(&moved),
+            false => Some(self.handed_over(&moved.user, self.now())),
+        };
         if self.save(stored, &moved, due).await? {
             self.ports.observer.connection(&moved);
         }
         Ok(())
+    }
+
+    /// When a connection is due that has no rides to wake: to warn its rider of the token's end.
+    pub(super) fn due_at_token_end(&self, connection: &Connection) -> Option<Due> {
+        connection.warning().map(|(at, _)| Due::at(self.shard(&connection.user), at))
+    }
+
+    /// Warns the rider when the token ends soon, once per token's life: that it was done is written first.
+    async fn look_at_token_end(&self, stored: &mut Stored<Connection>) -> Result<bool, EngineError> {
+        let warning = stored.doc.warning().filter(|(at, _)| *at <= self.now());
+        let mut warned = stored.doc.clone();
+        if let (Role::Source(source), Some((_, end))) = (&mut warned.role, warning) {
+            source.warned_of = Some(end);
+        }
+        let due = self.due_at_token_end(&warned);
+        if warned == stored.doc && due == stored.due {
+            return Ok(false);
+        }
+        if !self.save(stored, &warned, due).await? {
+            return Ok(false);
+        }
+        if let Some((_, end)) = warning {
+            tracing::info!(connection = %warned.id, "the token of connection {} ends {end:.0}", warned.id);
+            self.ports.observer.expiring(&warned, end);
+        }
+        Ok(warning.is_some())
     }
 
     /// A page of a source's rides: those that waited for the token, and those that a wider history lets in.

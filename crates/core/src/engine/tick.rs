@@ -217,6 +217,8 @@ impl Engine {
             Some(_) => due.at <= now,
             // Notices gather what a pass brings; they are told at its end.
             None if record.key.path.starts_with("notice/") => due.at <= now,
+            // What a connection waits for is a moment, such as the warning before its token's end.
+            None if record.key.path.starts_with("connection/") => due.at <= now,
             None => due.at <= now || (eagerness == Eagerness::Eager && !is_asked(record, now)),
         }
     }

@@ -209,6 +209,9 @@ pub struct Breaker {
     pub since: Timestamp,
     /// When it opened last; refusals from before are forgotten.
     pub opened_at: Timestamp,
+    /// When the provider answered again: the breaker is closed, and the record tells of the last incident.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed_at: Option<Timestamp>,
     /// How often it opened in a row.
     pub strikes: u32,
     /// Why.

@@ -6,7 +6,8 @@ use fitbridge_core::{
     Code, Engine, Failure,
     domain::{Connection, UserId},
     engine::{Poll, connect::Wish, secrets::SourceSecret},
-    ports::{Key, Ledger, Source, SourceError},
+    ports::{Key, Source, SourceError},
+    store::Breaker,
     testkit::SourceVerb,
 };
 
@@ -68,7 +69,8 @@ async fn an_outage_that_refuses_everybody_pauses_nobody_however_long_it_lasts() 
     for source in &sources {
         assert!(matches!(engine.poll(&source.user, &source.id).await.unwrap(), Poll::Walked { .. }));
     }
-    assert!(world.ledger.get(&Key::breaker("igpsport-global")).await.unwrap().is_none(), "the breaker is closed");
+    let breaker = engine.store().read::<Breaker>(&Key::breaker("igpsport-global")).await.unwrap().unwrap().doc;
+    assert!(breaker.closed_at.is_some(), "the breaker is closed");
 }
 
 #[tokio::test]

@@ -178,3 +178,41 @@ async fn a_login_whose_answer_was_lost_is_the_one() {
     assert!(matches!(&poll, Poll::Paused(why) if why.code == Code::LoginUsed), "{poll:?}");
     assert_eq!(logins(&world), 1);
 }
+
+/// Wherever a worker dies while it signs in: at most one login for the token's end, and what comes is either a
+/// new token or a pause that says so.
+#[tokio::test]
+async fn wherever_it_dies_there_is_at_most_one_login_for_a_tokens_end() {
+    let mut outcomes = (0, 0);
+    for moment in [None, Some(Moment::Before), Some(Moment::After)] {
+        for n in 1..40 {
+            let world = World::new();
+            let source = connect(&world, &world.engine("setup")).await;
+            to_the_end(&world);
+            let ledger = FailingLedger::new(Arc::new(world.ledger.clone()));
+            let crashing = world.engine_over(Arc::new(ledger.clone()), "a");
+            match moment {
+                None => ledger.crash_at_call(n),
+                Some(moment) => ledger.fail_commit(n, moment),
+            }
+            let died = crashing.poll(&world.user, &source.id).await.is_err();
+            let engine = world.engine("b");
+            for _ in 0..4 {
+                world.poll(&engine, &source).await;
+                world.pass_minutes(6);
+            }
+            assert!(logins(&world) <= 1, "{moment:?} {n}");
+            match world.connection(&engine, &source.id).await.doc.paused() {
+                None => outcomes.0 += 1,
+                Some(why) => {
+                    assert_eq!(why.code, Code::LoginUsed, "{moment:?} {n}");
+                    outcomes.1 += 1;
+                }
+            }
+            if !died {
+                break;
+            }
+        }
+    }
+    assert!(outcomes.0 > 0 && outcomes.1 > 0, "{outcomes:?}");
+}

@@ -1,0 +1,82 @@
+//! Trying a paused token once, after the provider's incident in which it was refused.
+
+use jiff::Timestamp;
+
+use super::{
+    Engine, EngineError, Poll,
+    access::{access, sealed_key},
+    secrets::SourceSecret,
+};
+use crate::{
+    Code, Failure,
+    domain::{Connection, ConnectionState, Role, connection::Resume},
+    ports::{Due, SourceError},
+    store::Stored,
+};
+
+impl Engine {
+    /// A poll of a paused connection: no call is made, except one for a token that was refused while the
+    /// provider refused everybody and has not ended. At most one per incident and connection: that it is made
+    /// is written first. The polls of the plan bring them, so they are as spread out as polls are.
+    pub(super) async fn poll_paused(
+        &self,
+        stored: &mut Stored<Connection>,
+        reason: Failure,
+    ) -> Result<Poll, EngineError> {
+        let now = self.now();
+        let Some(incident) = self.incident_to_probe(&stored.doc, now) else { return Ok(Poll::Paused(reason)) };
+        let account = stored.doc.account.clone();
+        if self.open_breaker(&account, now).is_some() {
+            return Ok(Poll::Paused(reason));
+        }
+        let mut probed = stored.doc.clone();
+        if let Role::Source(source) = &mut probed.role {
+            source.probed_for = Some(incident);
+        }
+        if !self.save_connection(stored, probed).await? {
+            return Ok(Poll::Paused(reason));
+        }
+        let sealed = self.ports.vault.open(&sealed_key(&stored.doc)).await.ok();
+        let Some(secret) = sealed.as_ref().and_then(SourceSecret::from_sealed) else { return Ok(Poll::Paused(reason)) };
+        match self.ports.source.list_page(access(&stored.doc, &secret), 1).await {
+            Ok(_) => self.resume_after_probe(stored, reason).await,
+            Err(SourceError::Refused(_)) => {
+                self.let_another_probe(&account);
+                Ok(Poll::Paused(reason))
+            }
+            Err(error) => {
+                // A breaker may open; the connection is paused already and stays so.
+                self.source_failed(stored, error).await?;
+                Ok(Poll::Paused(reason))
+            }
+        }
+    }
+
+    /// The incident after which this connection is to be tried, if there is one and it was not tried yet.
+    fn incident_to_probe(&self, connection: &Connection, now: Timestamp) -> Option<Timestamp> {
+        let ConnectionState::Paused { reason, since } = &connection.state else { return None };
+        let source = connection.source()?;
+        if reason.code != Code::TokenRefused || source.token_ends_at.is_some_and(|end| end <= now) {
+            return None;
+        }
+        self.incident_at(&connection.account, *since).filter(|incident| source.probed_for != Some(*incident))
+    }
+
+    async fn resume_after_probe(&self, stored: &mut Stored<Connection>, reason: Failure) -> Result<Poll, EngineError> {
+        let now = self.now();
+        let (account, id) = (stored.doc.account.clone(), stored.doc.id.clone());
+        self.provider_answered(&account, &id, now).await?;
+        let mut resumed = stored.doc.clone();
+        resumed.state = ConnectionState::Active;
+        if let Role::Source(source) = &mut resumed.role {
+            source.refusals = None;
+            source.resume = Some(Resume::default());
+        }
+        stored.due = Some(Due::at(self.shard(&resumed.user), now));
+        if !self.save_connection(stored, resumed).await? {
+            return Ok(Poll::Paused(reason));
+        }
+        tracing::info!(connection = %id, "connection {id} goes on: its token is accepted again after the incident");
+        self.poll_active(stored).await
+    }
+}

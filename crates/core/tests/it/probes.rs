@@ -1,0 +1,172 @@
+//! After a provider's incident: tokens that were paused in it and have not ended are tried once.
+
+use fitbridge_core::{
+    Code, Engine, Failure,
+    domain::{Connection, UserId},
+    engine::{Poll, connect::Wish, secrets::SourceSecret},
+    ports::{Source, SourceError},
+    testkit::SourceVerb,
+};
+
+use crate::world::{SHARD, World};
+
+/// Sources of `count` riders with tokens of a week.
+async fn riders(world: &World, engine: &Engine, count: u64) -> Vec<Connection> {
+    let mut sources = Vec::new();
+    for number in 0..count {
+        let account = world.source.account("global", &format!("{}", 100 + number));
+        world.source.upload_many(&account, 1..3);
+        let token = world.source.token(&account, world.in_days(7));
+        let identity = world.source.identify(&token, None).await.unwrap().remove(0);
+        let wish = Wish { user: UserId::new(format!("r{number}")).unwrap(), name: "igpsport".into(), history: None };
+        sources.push(engine.connect_source(&wish, &identity, &SourceSecret { token, login: None }).await.unwrap());
+    }
+    sources
+}
+
+async fn is_paused(engine: &Engine, source: &Connection) -> bool {
+    let stored = engine.store().connection(&source.user, &source.id).await.unwrap().unwrap();
+    stored.doc.paused().is_some()
+}
+
+async fn poll(engine: &Engine, source: &Connection) -> Poll {
+    engine.poll(&source.user, &source.id).await.unwrap()
+}
+
+fn refuse(world: &World, refuses: bool) {
+    world.source.fail_always(SourceVerb::List, refuses.then(|| SourceError::Refused("401".into())));
+}
+
+fn lists(world: &World) -> usize {
+    world.source.take_calls().iter().filter(|call| call.verb() == SourceVerb::List).count()
+}
+
+/// One rider was refused twice before it was seen that everybody is.
+async fn an_incident(world: &World, engine: &Engine, sources: &[Connection]) {
+    refuse(world, true);
+    poll(engine, &sources[0]).await;
+    world.pass_minutes(3);
+    assert!(matches!(poll(engine, &sources[0]).await, Poll::Paused(_)));
+    for source in &sources[1..] {
+        poll(engine, source).await;
+    }
+    let away = poll(engine, &sources[1]).await;
+    assert!(matches!(&away, Poll::Away(why) if why.code == Code::ProviderAway), "{away:?}");
+    world.source.take_calls();
+}
+
+#[tokio::test]
+async fn a_token_that_was_paused_in_an_incident_is_tried_once_afterwards_and_goes_on() {
+    let world = World::new();
+    let engine = world.engine("a");
+    let sources = riders(&world, &engine, 4).await;
+    an_incident(&world, &engine, &sources).await;
+    assert!(matches!(poll(&engine, &sources[0]).await, Poll::Paused(_)));
+    assert_eq!(lists(&world), 0, "no call while the provider is left alone");
+    refuse(&world, false);
+    world.pass_minutes(61);
+    assert!(matches!(poll(&engine, &sources[1]).await, Poll::Walked { .. }));
+    world.source.take_calls();
+    // Another process, which knows the incident from the ledger only.
+    let other = world.engine("b");
+    other.load_breakers().await.unwrap();
+    assert!(matches!(poll(&other, &sources[0]).await, Poll::Walked { .. }));
+    assert!(!is_paused(&other, &sources[0]).await);
+    world.drain(&other).await;
+    other.sweep(SHARD, fitbridge_core::engine::Eagerness::Due).await.unwrap();
+    world.drain(&other).await;
+    let stored = other.store().connection(&sources[0].user, &sources[0].id).await.unwrap().unwrap();
+    assert_eq!(stored.doc.source().unwrap().resume, None, "what waited was woken");
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_again_is_not_tried_a_third_time() {
+    let world = World::new();
+    let engine = world.engine("a");
+    let sources = riders(&world, &engine, 4).await;
+    an_incident(&world, &engine, &sources).await;
+    refuse(&world, false);
+    world.pass_minutes(61);
+    poll(&engine, &sources[1]).await;
+    world.source.take_calls();
+    refuse(&world, true);
+    for _ in 0..5 {
+        assert!(matches!(poll(&engine, &sources[0]).await, Poll::Paused(_)));
+        world.pass_minutes(5);
+    }
+    assert_eq!(lists(&world), 1);
+    refuse(&world, false);
+    assert!(matches!(poll(&engine, &sources[0]).await, Poll::Paused(_)));
+    assert_eq!(lists(&world), 0, "one per incident");
+}
+
+#[tokio::test]
+async fn when_nobody_else_is_left_the_paused_one_finds_out_whether_it_is_over() {
+    let world = World::new();
+    let engine = world.engine("a");
+    let sources = riders(&world, &engine, 2).await;
+    refuse(&world, true);
+    poll(&engine, &sources[0]).await;
+    world.pass_minutes(3);
+    assert!(matches!(poll(&engine, &sources[0]).await, Poll::Paused(_)));
+    let away = SourceError::Away(Failure::new(Code::ProviderError, "500"));
+    world.source.fail_always(SourceVerb::List, Some(away));
+    for _ in 0..6 {
+        poll(&engine, &sources[1]).await;
+    }
+    refuse(&world, false);
+    engine.disconnect(&sources[1].user, "igpsport").await.unwrap();
+    world.source.take_calls();
+    assert!(matches!(poll(&engine, &sources[0]).await, Poll::Paused(_)));
+    assert_eq!(lists(&world), 0);
+    world.pass_minutes(61);
+    assert!(matches!(poll(&engine, &sources[0]).await, Poll::Walked { .. }));
+}
+
+#[tokio::test]
+async fn ended_tokens_and_pauses_of_their_own_are_left_alone() {
+    let world = World::new();
+    let engine = world.engine("a");
+    let sources = riders(&world, &engine, 4).await;
+    an_incident(&world, &engine, &sources).await;
+    refuse(&world, false);
+    world.pass_minutes(61);
+    poll(&engine, &sources[1]).await;
+    // Refused by itself, a day after the incident.
+    world.pass_minutes(24 * 60);
+    for source in &sources[2..] {
+        poll(&engine, source).await;
+    }
+    world.source.fail_next(SourceVerb::List, SourceError::Refused("401".into()));
+    poll(&engine, &sources[1]).await;
+    world.pass_minutes(3);
+    world.source.fail_next(SourceVerb::List, SourceError::Refused("401".into()));
+    assert!(matches!(poll(&engine, &sources[1]).await, Poll::Paused(_)));
+    world.source.take_calls();
+    assert!(matches!(poll(&engine, &sources[1]).await, Poll::Paused(_)));
+    assert_eq!(lists(&world), 0, "no incident was to blame");
+    world.pass_minutes(7 * 24 * 60);
+    assert!(matches!(poll(&engine, &sources[0]).await, Poll::Paused(_)));
+    assert_eq!(lists(&world), 0, "it has ended");
+}
+
+#[tokio::test]
+async fn a_crash_after_the_mark_makes_no_second_probe() {
+    let world = World::new();
+    let engine = world.engine("a");
+    let sources = riders(&world, &engine, 4).await;
+    an_incident(&world, &engine, &sources).await;
+    refuse(&world, false);
+    world.pass_minutes(61);
+    poll(&engine, &sources[1]).await;
+    world.source.take_calls();
+    let ledger = fitbridge_core::testkit::FailingLedger::new(std::sync::Arc::new(world.ledger.clone()));
+    let crashing = world.engine_over(std::sync::Arc::new(ledger.clone()), "b");
+    crashing.load_breakers().await.unwrap();
+    ledger.fail_commit(1, fitbridge_core::testkit::Moment::After);
+    assert!(crashing.poll(&sources[0].user, &sources[0].id).await.is_err());
+    for _ in 0..3 {
+        assert!(matches!(poll(&engine, &sources[0]).await, Poll::Paused(_)));
+    }
+    assert_eq!(lists(&world), 0, "the one probe may have been made");
+}
