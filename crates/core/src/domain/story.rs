@@ -11,6 +11,8 @@ pub enum News {
     Fails(Failure),
     /// It works again.
     Recovers,
+    /// It is of no interest any more: nobody is told.
+    Ends,
 }
 
 /// What a change means to people.
@@ -40,6 +42,10 @@ impl Story {
     fn recovers(&mut self, cause: Cause) {
         self.news.push((cause, News::Recovers));
     }
+
+    fn ends(&mut self, cause: Cause) {
+        self.news.push((cause, News::Ends));
+    }
 }
 
 /// What a connection's change means; `before` is `None` for one that is new.
@@ -68,6 +74,11 @@ pub fn of_connection(before: Option<&Connection>, after: &Connection) -> Story {
         }
         (ConnectionState::Removed { .. }, _) if !was_removed => {
             story.events.push(EventKind::Disconnected { connection, name });
+            let reason = paused.map(|reason| reason.code);
+            for code in [Code::ProviderAway, Code::AttemptsUsedUp].into_iter().chain(reason) {
+                story.ends(Cause::of(code, id));
+            }
+            return story;
         }
         _ => {}
     }
@@ -108,6 +119,15 @@ pub fn of_activity(before: &Activity, after: &Activity) -> Story {
         }
         ActivityState::Forgotten => story.events.push(EventKind::Forgotten { activity: after.id.clone() }),
         _ => {}
+    }
+    // The rider, or the operator, has begun anew with what was given up.
+    let was_given_up = match &before.state {
+        ActivityState::DeadLetter { .. } => Some(Code::AttemptsUsedUp),
+        ActivityState::Rejected { failure } => Some(failure.code),
+        _ => None,
+    };
+    if let (Some(code), Some(_)) = (was_given_up, after.state.stage()) {
+        story.ends(Cause { code, connection: after.source().cloned() });
     }
     let disk_full = |state: &ActivityState| state.failure().is_some_and(|failure| failure.code == Code::DiskFull);
     let no_room = Cause { code: Code::DiskFull, connection: None };

@@ -77,7 +77,7 @@ impl Engine {
         let stored: Option<Stored<Notice>> = self.store.read(&Key::notice(user, &cause.id())).await?;
         let now = self.now();
         match (stored, news) {
-            (None, News::Recovers) => Ok(None),
+            (None, News::Recovers | News::Ends) => Ok(None),
             (None, News::Fails(failure)) => {
                 if !self.is_room_for_a_notice(user).await? {
                     return self.count_only(user, failure).await;
@@ -90,6 +90,8 @@ impl Engine {
                 match news {
                     News::Fails(failure) => notice.fails(failure.clone(), 1, now),
                     News::Recovers => notice.recovers(now),
+                    News::Ends if notice.state == NoticeState::Closed => {}
+                    News::Ends => notice.close(now),
                 }
                 if notice == stored.doc {
                     return Ok(None);

@@ -262,3 +262,40 @@ async fn a_channel_is_refused_when_its_receiver_refuses() {
     assert_eq!(unknown.failure().code, Code::NoticeChannel);
     assert!(engine.contact(&world.user).await.unwrap().is_none(), "nothing is kept of what was refused");
 }
+
+#[tokio::test]
+async fn closed_notices_are_dropped_by_a_walk_once_nobody_could_be_told_twice_in_a_day() {
+    let world = World::new();
+    let engine = world.engine("a");
+    with_contact(&world, &engine).await;
+    paused(&world, &engine).await;
+    let source = world.connect(&engine, None).await;
+    world.quiet(&engine).await;
+    world.poll(&engine, &source).await;
+    let closed = |notices: &[fitbridge_core::store::Stored<fitbridge_core::domain::Notice>]| {
+        notices.iter().filter(|notice| notice.doc.state == NoticeState::Closed).count()
+    };
+    assert_eq!(closed(&engine.notices(&world.user).await.unwrap()), 1);
+    world.clock.advance(SignedDuration::from_hours(25));
+    world.poll(&engine, &source).await;
+    assert_eq!(closed(&engine.notices(&world.user).await.unwrap()), 1, "a day is not enough");
+    world.clock.advance(SignedDuration::from_hours(25));
+    world.poll(&engine, &source).await;
+    assert!(engine.notices(&world.user).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_trouble_of_a_place_that_is_disconnected_is_told_to_nobody() {
+    let world = World::new();
+    let engine = world.engine("a");
+    with_contact(&world, &engine).await;
+    paused(&world, &engine).await;
+    world.clock.advance(world.policy.notice_gather);
+    assert_eq!(told(&world, &engine).await.len(), 1);
+    engine.disconnect(&world.user, "igpsport").await.unwrap();
+    world.pass_minutes(10);
+    assert_eq!(told(&world, &engine).await, []);
+    let states: Vec<_> =
+        engine.notices(&world.user).await.unwrap().into_iter().map(|notice| notice.doc.state).collect();
+    assert_eq!(states, [NoticeState::Closed]);
+}
