@@ -106,7 +106,8 @@ pub fn of_activity(before: &Activity, after: &Activity) -> Story {
                 story.fails(Cause { code, connection: source }, failure);
             }
         }
-        ActivityState::Forgotten => story.events.push(EventKind::Forgotten { activity: after.id.clone() }),
+        ActivityState::Forgotten { .. } if matches!(before.state, ActivityState::Forgotten { .. }) => {}
+        ActivityState::Forgotten { .. } => story.events.push(EventKind::Forgotten { activity: after.id.clone() }),
         _ => {}
     }
     let disk_full = |state: &ActivityState| state.failure().is_some_and(|failure| failure.code == Code::DiskFull);
