@@ -5,7 +5,7 @@ use fitbridge_core::{
     ports::{self, ScanReport, Scanner},
 };
 
-use crate::{Scan, Verdict, scan};
+use crate::{FILE_TYPE_ACTIVITY, Scan, Segment, Verdict, apart_m, scan};
 
 /// This crate's scanner behind the engine's port.
 #[derive(Debug, Clone, Copy, Default)]
@@ -14,6 +14,10 @@ pub struct FitScanner;
 impl Scanner for FitScanner {
     fn scan(&self, bytes: &[u8]) -> ScanReport {
         report(&scan(bytes))
+    }
+
+    fn apart_m(&self, a: &[u8], b: &[u8]) -> Option<f64> {
+        apart_m(a, b)
     }
 }
 
@@ -25,6 +29,8 @@ pub fn report(scan: &Scan) -> ScanReport {
         Verdict::Salvageable(code) => ports::Verdict::Salvageable(code.entry()),
         Verdict::Rejected(code) => ports::Verdict::Rejected(code.entry()),
     };
+    let is_activity = |segment: &&Segment| segment.file_type == Some(FILE_TYPE_ACTIVITY);
+    let activities = scan.segments.iter().filter(is_activity).count();
     let facts = RecordedFacts {
         start: summary.start,
         utc_offset_s: summary.local_offset_s,
@@ -41,6 +47,9 @@ pub fn report(scan: &Scan) -> ScanReport {
         product: summary.product,
         serial: summary.serial.clone(),
         time_created: summary.time_created,
+        has_gps: summary.has_gps,
+        records: summary.records,
+        activities: u32::try_from(activities).unwrap_or(u32::MAX),
     };
     ScanReport { verdict, is_activity: summary.is_activity, facts }
 }
