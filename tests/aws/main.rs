@@ -5,6 +5,7 @@
 //! Time that has to pass is taken out of the ledger instead ([`service::Service::pass_minutes`],
 //! [`service::Service::end_leases`]), since the functions have no switch that moves their clock.
 
+mod admin;
 mod clock;
 mod dev;
 mod everyday;

@@ -1,6 +1,7 @@
 //! End-to-end tests on one machine: the built binary against the simulator, over real sockets.
 
 mod account;
+mod admin;
 mod commands;
 mod delivery;
 mod disk;

@@ -12,7 +12,8 @@ const GIVEN: &str = "FITBRIDGE_TEST_BINARY";
 ///
 /// # Panics
 /// When it cannot be built.
-pub(crate) fn path() -> &'static Path {
+#[must_use]
+pub fn path() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| given().unwrap_or_else(build))
 }

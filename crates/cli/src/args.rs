@@ -1,5 +1,7 @@
 //! What can be typed.
 
+pub(crate) mod admin;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -211,6 +213,11 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE", default_value = "fitbridge-probe.json")]
         output: PathBuf,
     },
+    /// Operate the service: on AWS with --aws, else with this machine's data
+    #[command(
+        after_help = "Examples:\n  fitbridge admin --aws users add ada\n  fitbridge admin --aws stop --note 'iGPSport asked us to'\n  fitbridge admin users list"
+    )]
+    Admin(admin::AdminArgs),
     /// Print a completion script for a shell
     #[command(
         after_help = "Example:\n  fitbridge completions bash > ~/.local/share/bash-completion/completions/fitbridge"

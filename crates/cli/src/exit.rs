@@ -44,10 +44,12 @@ impl Stop {
             | Code::BadPassword
             | Code::LoginUsed
             | Code::NameTaken
+            | Code::RiderPaused
             | Code::SinkReconnect
             | Code::SinkForbidden
             | Code::WebhookGone => Exit::NeedsRider,
             Code::SignatureRequired
+            | Code::Stopped
             | Code::ProviderAway
             | Code::ProviderThrottled
             | Code::ProviderTimeout

@@ -14,7 +14,7 @@ pub(crate) fn start(settings: Option<&Settings>, verbose: u8, usual: Level) {
     };
     // Libraries speak only when something is wrong: their lines may quote what we keep out of logs.
     let targets = Targets::new().with_default(Level::WARN).with_targets(
-        ["core", "http", "igpsport", "sinks", "local", "simulator", "fit"]
+        ["aws", "core", "host", "http", "igpsport", "sinks", "local", "simulator", "fit"]
             .map(|part| (format!("fitbridge_{part}"), asked)),
     );
     let targets = targets.with_target("fitbridge", asked);

@@ -103,6 +103,22 @@ fn environment() -> Vec<(String, String)> {
         .collect()
 }
 
+/// The variables of the functions on AWS, for whoever operates them: those of ours, except what only this
+/// program knows, and where AWS is asked.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+pub(crate) fn of_functions() -> BTreeMap<String, String> {
+    let known = fitbridge_aws::context::Environment::names();
+    let only_here = |name: &str| {
+        let short = name.trim_start_matches(PREFIX).to_ascii_lowercase();
+        name == HOME || (KNOWN.iter().any(|(known, _)| *known == short) && !known.contains(&name))
+    };
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.to_string_lossy().into_owned())))
+        .filter(|(name, _)| name.starts_with(PREFIX) || name.starts_with("AWS_ENDPOINT_URL"))
+        .filter(|(name, _)| !only_here(name))
+        .collect()
+}
+
 /// The data folder: as given, else the platform's.
 pub(crate) fn home(given: Option<&Path>) -> Result<PathBuf, SettingsError> {
     if let Some(given) = given {

@@ -160,6 +160,15 @@ catalogue! {
     FileErased "file_erased" "the file of this ride was deleted, and no source has it" "import it again: `fitbridge import --again FILE`";
     MaySendTwice "may_send_twice" "a place that has this ride may get it a second time" "say that you want that: the same command with `--yes`";
     NoHeadUnit "no_head_unit" "there is not exactly one head unit to import from" "plug one in and wait until it shows up as a disk, or give its folder: `fitbridge import FOLDER`";
+    // the operator
+    RiderPaused "rider_paused" "the operator has paused this rider" "when that is over: `fitbridge admin users resume RIDER`";
+    RiderRemoved "rider_removed" "this rider has been removed" "add the rider again: `fitbridge admin users add RIDER`";
+    NoSuchRider "no_such_rider" "there is no rider of that name" "see `fitbridge admin users list` for the names";
+    Stopped "stopped" "the operator has stopped everything: no provider is asked anything" "go on with `fitbridge admin go`";
+    StackUnreadable "stack_unreadable" "what the deployment consists of cannot be read" "sign in to AWS and check `--stack`, or name a file of outputs with `--outputs FILE`";
+    QueueUnavailable "queue_unavailable" "the queue cannot be read or written" "check your rights and the queue's URL, then run this again";
+    NoSuchMessage "no_such_message" "no dead letter has that id" "see `fitbridge admin --aws dead-letters list` for the ids";
+    SecretChanging "secret_changing" "a secret keeps changing while it is moved" "stop the service first: `fitbridge admin --aws stop`";
     ServeRunning "serve_running" "`serve` already runs on this data" "stop it first, or use another `--home`";
     Settings "settings" "a setting or argument does not do" "correct it as the message says; docs/SETTINGS.md lists all settings";
     // limits of trying

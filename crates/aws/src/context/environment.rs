@@ -112,6 +112,11 @@ pub struct Environment {
 }
 
 impl Environment {
+    /// The variables of ours that are understood.
+    pub fn names() -> &'static [&'static str] {
+        KNOWN
+    }
+
     /// Understands these variables, or names everything that is wrong with them. Variables of others are
     /// left alone; an unknown one that starts with `FITBRIDGE_` is a problem.
     pub fn parse(variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, Problems> {

@@ -2,8 +2,10 @@
 
 mod clients;
 mod environment;
+mod outputs;
 mod problems;
 
 pub use clients::{Clients, NoRegion, warm};
 pub use environment::{Environment, VaultChoice};
+pub use outputs::{Outputs, OutputsError};
 pub use problems::{Problem, Problems};

@@ -80,6 +80,15 @@ pub fn decode(body: &str) -> Result<Job, DecodeError> {
     serde_json::from_str(body).map_err(|error| DecodeError::Malformed { line: error.line(), column: error.column() })
 }
 
+/// The job in the body of a message, if the sink may do it; else why not, as a stable word and a sentence.
+pub fn judge(body: &str) -> Result<Job, (&'static str, String)> {
+    let job = decode(body).map_err(|error| (error.reason(), error.to_string()))?;
+    if job.task.calls_source() {
+        return Err(("task_of_the_poller", "only the poller may do what the message asks for".to_owned()));
+    }
+    Ok(job)
+}
+
 #[cfg(test)]
 mod tests {
     use fitbridge_core::{

@@ -8,6 +8,6 @@ mod message;
 mod routed;
 mod sqs;
 
-pub use message::{DecodeError, MAX_MESSAGE_BYTES, decode, encode};
+pub use message::{DecodeError, MAX_MESSAGE_BYTES, decode, encode, judge};
 pub use routed::{InProcessQueue, Jobs, RoutedQueue, SinkQueue};
 pub use sqs::SqsQueue;

@@ -22,7 +22,7 @@ use url::Url;
 use super::{Absent, Poller, SinkWorker};
 use crate::{
     DynamoLedger,
-    context::{Clients, Environment, NoRegion, Problems, warm},
+    context::{Clients, Environment, NoRegion, Problems, VaultChoice, warm},
     ledger::DEFAULT_BUCKETS,
     logs,
     metrics::{Metric, Metrics, MetricsObserver},
@@ -143,6 +143,25 @@ impl Parts {
         let engine = Arc::new(self.engine(ports, policy));
         self.warm(Role::Sink).await;
         Ok(SinkWorker::new(engine, self.metrics, self.environment.stopped))
+    }
+
+    /// An operator's engine: it may connect riders to anything that the functions can reach, and hands over
+    /// what the sink may do. Polls and resolves are left to the poller.
+    pub fn operator(&self) -> Result<Engine, StartError> {
+        let queue = SinkQueue::new(Arc::new(self.clients.queue(&self.environment)));
+        let ports = Ports {
+            source: Arc::new(self.source()?),
+            archive: self.archive()?,
+            sinks: self.sinks()?,
+            ..self.ports(Arc::new(queue))
+        };
+        Ok(self.engine(ports, Policy { calls_source: false, ..self.policy() }))
+    }
+
+    /// The other vault than the one the environment chose, or the same: for moving secrets between them.
+    pub fn vault_of(&self, choice: VaultChoice) -> ServiceVault {
+        let environment = Environment { vault: choice, ..self.environment.clone() };
+        self.clients.vault(&environment, Arc::new(self.ledger.clone()), Arc::new(SystemClock))
     }
 
     /// The first calls, made while the function starts.

@@ -87,12 +87,14 @@ impl Poller {
         }
         let shard = Shard(shard);
         let mut line = TickLine { shard: shard.0, ..TickLine::default() };
-        let result = if self.stopped {
-            tracing::warn!("stopped: nothing is asked of any provider");
-            self.metrics.count(Metric::TicksDone);
-            Ok(())
-        } else {
-            self.tick(shard, &deadline, &mut line).await
+        let result = match self.is_stopped().await {
+            Ok(true) => {
+                tracing::warn!("stopped: nothing is asked of any provider");
+                self.metrics.count(Metric::TicksDone);
+                Ok(())
+            }
+            Ok(false) => self.tick(shard, &deadline, &mut line).await,
+            Err(error) => Err(error),
         };
         line.took = begun.elapsed();
         line.log();
@@ -100,6 +102,11 @@ impl Poller {
             tracing::warn!(%error, "the metrics could not be written: {error}");
         }
         result
+    }
+
+    /// Whether the deployment is stopped, or the operator has stopped the service since.
+    async fn is_stopped(&self) -> Result<bool, PollerError> {
+        Ok(self.stopped || self.engine.halted().await?.is_some())
     }
 
     async fn tick(&self, shard: Shard, deadline: &Deadline, line: &mut TickLine) -> Result<(), PollerError> {

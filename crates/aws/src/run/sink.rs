@@ -17,7 +17,7 @@ use super::{
 use crate::{
     logs::BatchLine,
     metrics::{Metric, Metrics},
-    queue::decode,
+    queue::judge,
 };
 
 /// Records at a time. Each may hold a file of 32 MiB.
@@ -110,7 +110,8 @@ impl SinkWorker {
         let Event { records } = Event::deserialize(event).map_err(|_| SinkError::Foreign)?;
         let named: Result<Vec<_>, _> = records.iter().map(Named::deserialize).collect();
         let named = named.map_err(|_| SinkError::Foreign)?;
-        let run = async |id: String, record: &Value| (self.record(&id, record, &deadline).await, id);
+        let stopped = self.is_stopped().await;
+        let run = async |id: String, record: &Value| (self.record(&id, record, &deadline, stopped).await, id);
         let work = named.into_iter().zip(&records).map(|(named, record)| run(named.message_id, record));
         let ends: Vec<_> = stream::iter(work).buffer_unordered(AT_A_TIME).collect().await;
 
@@ -132,7 +133,22 @@ impl SinkWorker {
         Ok(BatchAnswer { failures: back.map(|(_, id)| FailedItem { id }).collect() })
     }
 
-    async fn record(&self, id: &str, record: &Value, deadline: &Deadline) -> End {
+    /// Whether the deployment is stopped, or the operator has stopped the service since. A ledger that does
+    /// not answer stops nothing: each record meets it again.
+    async fn is_stopped(&self) -> bool {
+        self.stopped
+            || self
+                .engine
+                .halted()
+                .await
+                .unwrap_or_else(|error| {
+                    tracing::warn!(%error, "whether the service is stopped cannot be read: {error}");
+                    None
+                })
+                .is_some()
+    }
+
+    async fn record(&self, id: &str, record: &Value, deadline: &Deadline, stopped: bool) -> End {
         let job = match job_of(record) {
             Ok(job) => job,
             Err((reason, text)) => {
@@ -141,7 +157,7 @@ impl SinkWorker {
                 return End::Refused;
             }
         };
-        if self.stopped {
+        if stopped {
             tracing::warn!(message.id = id, "stopped: message {id} is let go; its record comes due again");
             return End::Done;
         }
@@ -166,9 +182,5 @@ fn job_of(record: &Value) -> Result<Job, (&'static str, String)> {
     if message.event_source != "aws:sqs" {
         return Err(foreign());
     }
-    let job = decode(&message.body).map_err(|error| (error.reason(), error.to_string()))?;
-    if job.task.calls_source() {
-        return Err(("task_of_the_poller", format!("only the poller may {}", name(&job.task))));
-    }
-    Ok(job)
+    judge(&message.body)
 }

@@ -67,6 +67,24 @@ pub async fn migrate(
     Ok(migrated)
 }
 
+/// What [`migrate`] would do; nothing is written.
+pub async fn survey(store: &Store, user: &UserId, from: &dyn Vault, to: &dyn Vault) -> Result<Migrated, MigrateError> {
+    let stored = store.user(user).await?.ok_or_else(|| MigrateError::NoUser(user.clone()))?;
+    let mut migrated = Migrated::default();
+    for connection in &stored.doc.connections {
+        let key = SealedKey { user: user.clone(), connection: connection.clone() };
+        match (opened(from, &key).await?, opened(to, &key).await?) {
+            (None, None) => migrated.missing += 1,
+            (None, Some(_)) => migrated.already_there += 1,
+            (Some(original), Some(copy)) if copy.expose_secret() == original.expose_secret() => {
+                migrated.already_there += 1;
+            }
+            (Some(_), _) => migrated.moved += 1,
+        }
+    }
+    Ok(migrated)
+}
+
 async fn migrate_one(
     key: &SealedKey,
     from: &dyn Vault,
@@ -126,7 +144,7 @@ mod tests {
     async fn store_with(user: &UserId, connections: &[&str]) -> Store {
         let store = Store::new(Arc::new(MemoryLedger::default()));
         let connections = connections.iter().map(|id| ConnectionId::new(*id).unwrap()).collect();
-        let doc = User { user: user.clone(), connections, created_at: "2026-01-01T00:00:00Z".parse().unwrap() };
+        let doc = User { connections, ..User::new(user.clone(), "2026-01-01T00:00:00Z".parse().unwrap()) };
         assert!(store.commit(vec![store.create(&doc, None, None).unwrap()]).await.unwrap());
         store
     }
@@ -143,8 +161,16 @@ mod tests {
         for connection in ["igpsport-global-1", "intervals-i1"] {
             from.seal(&key(&user, connection), &SecretString::from(connection)).await.unwrap();
         }
+        let planned = survey(&store, &user, &from, &to).await.unwrap();
+        assert!(
+            matches!(to.open(&key(&user, "intervals-i1")).await, Err(VaultError::Missing(_))),
+            "nothing is written"
+        );
         let moved = migrate(&store, &user, &from, &to, Originals::Keep).await.unwrap();
         assert_eq!(moved, Migrated { moved: 2, already_there: 0, missing: 1 });
+        assert_eq!(planned, moved);
+        let planned = survey(&store, &user, &from, &to).await.unwrap();
+        assert_eq!(planned, Migrated { moved: 0, already_there: 2, missing: 1 });
         // Renewed meanwhile, then the last run.
         let source = key(&user, "igpsport-global-1");
         from.seal(&source, &SecretString::from("renewed")).await.unwrap();

@@ -12,7 +12,7 @@ mod role;
 mod service;
 
 pub use keyring::{KeySource, Keyring, KeyringError, KeyringVault, Rotated, SecretsManagerKeys};
-pub use migrate::{MigrateError, Migrated, Originals, migrate};
+pub use migrate::{MigrateError, Migrated, Originals, migrate, survey};
 pub use per_user::{PerUserSecretVault, Recovery};
 pub use role::Role;
 pub use service::ServiceVault;

@@ -119,7 +119,7 @@ async fn secrets_move_between_the_vaults() {
     let user = UserId::new("rider").unwrap();
     let connections = ["igpsport-global-1", "intervals-i1"].map(|id| ConnectionId::new(id).unwrap());
     let created_at = "2026-01-01T00:00:00Z".parse().unwrap();
-    let doc = User { user: user.clone(), connections: connections.to_vec(), created_at };
+    let doc = User { connections: connections.to_vec(), ..User::new(user.clone(), created_at) };
     assert!(store.commit(vec![store.create(&doc, None, None).unwrap()]).await.unwrap());
     let vault =
         |environment: &Environment| clients.vault(environment, Arc::new(ledger.clone()), Arc::new(clock.clone()));

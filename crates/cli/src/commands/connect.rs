@@ -4,8 +4,8 @@
 use std::io::{BufRead, IsTerminal, Read};
 
 use fitbridge_core::{
-    Code, Failure,
-    domain::{Connection, RemoteAccount, Service},
+    Code, Engine, Failure,
+    domain::{Connection, RemoteAccount, Service, UserId},
     engine::{connect::Wish, secrets::SourceSecret},
     ports::{Login, SealedKey, SinkError, SourceIdentity},
 };
@@ -14,21 +14,53 @@ use serde_json::json;
 
 use super::Context;
 use crate::{
-    app::App,
-    args::{Common, FolderArgs, IgpsportArgs, IntervalsArgs, RegionArg, WebhookArgs, WebhookMode},
+    args::{Common, Connect, FolderArgs, IgpsportArgs, IntervalsArgs, RegionArg, WebhookArgs, WebhookMode},
     exit::{Exit, Stop},
-    out::plain,
+    out::{Out, plain},
     rule_args::RuleChange,
 };
 
 /// Longest secret that is read from standard input, in bytes.
 const MAX_STDIN: u64 = 64 * 1024;
 
-/// `connect igpsport`, and `login-igp`.
-pub(crate) async fn igpsport(context: &Context, args: IgpsportArgs) -> Result<Exit, Stop> {
+/// For whom something is connected, and over which adapters.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    /// Where it is told.
+    pub out: Out,
+    /// The engine.
+    pub engine: &'a Engine,
+    /// Whose the connection is to be.
+    pub user: &'a UserId,
+    /// One replaced host plays both of iGPSport's regions.
+    pub one_host: bool,
+}
+
+/// `connect`, for the rider of this machine.
+pub(crate) async fn run(context: &Context, what: Connect) -> Result<Exit, Stop> {
     let app = context.open()?;
-    let wish = wish(&app, args.common, "igpsport");
-    let source = &app.engine.ports().source;
+    let settings = &context.settings;
+    let one_host = settings.igpsport_url.is_some() != settings.igpsport_china_url.is_some();
+    let place = Place { out: context.out, engine: &app.engine, user: &app.user, one_host };
+    if connect(&place, what).await?.source().is_some() {
+        context.out.line("  next: connect a place for the rides (intervals, folder, webhook), then `fitbridge sync`");
+    }
+    Ok(done(context.out))
+}
+
+/// Connects something, and tells it.
+pub(crate) async fn connect(place: &Place<'_>, what: Connect) -> Result<Connection, Stop> {
+    match what {
+        Connect::Igpsport(args) => igpsport(place, args).await,
+        Connect::Intervals(args) => intervals(place, args).await,
+        Connect::Folder(args) => folder(place, args).await,
+        Connect::Webhook(args) => webhook(place, args).await,
+    }
+}
+
+async fn igpsport(place: &Place<'_>, args: IgpsportArgs) -> Result<Connection, Stop> {
+    let wish = wish(place, args.common, "igpsport");
+    let source = &place.engine.ports().source;
     let (token, login) = match (&args.login, args.token) {
         (Some(username), _) => {
             let login = Login { username: username.clone(), password: password(args.password_stdin)? };
@@ -36,76 +68,67 @@ pub(crate) async fn igpsport(context: &Context, args: IgpsportArgs) -> Result<Ex
             let token = source.log_in(realm, &login).await.map_err(|error| error.failure())?;
             (token, args.stay_signed_in.then_some(login))
         }
-        (None, Some(token)) => (in_arguments(context, token)?, None),
+        (None, Some(token)) => (in_arguments(place.out, token)?, None),
         (None, None) if args.token_stdin || !std::io::stdin().is_terminal() => (from_stdin("token")?, None),
         (None, None) => (asked_for("iGPSport token: ")?, None),
     };
-    let found = identify(context, &app, &wish, args.region, args.login.is_some(), &token).await?;
+    let found = identify(place, &wish, args.region, args.login.is_some(), &token).await?;
     let secret = SourceSecret { token, login };
-    let connection = app.engine.connect_source(&wish, &found, &secret).await?;
+    let connection = place.engine.connect_source(&wish, &found, &secret).await?;
     let total = found.latest.total_rows.unwrap_or(0);
-    tell(context, &connection, &[("rides", total.into())]);
-    context.out.line(format!("  {total} rides there; the latest: {}", latest(&found)));
+    tell(place.out, &connection, &[("rides", total.into())]);
+    place.out.line(format!("  {total} rides there; the latest: {}", latest(&found)));
     if let Some(ends_at) = connection.source().and_then(|source| source.token_ends_at) {
-        context.out.line(format!("  the token ends {ends_at:.0}"));
+        place.out.line(format!("  the token ends {ends_at:.0}"));
     }
-    context.out.line("  next: connect a place for the rides (intervals, folder, webhook), then `fitbridge sync`");
-    Ok(done(context))
+    Ok(connection)
 }
 
 /// Asks both regions whose token it is. Both may know it, for two different people.
 async fn identify(
-    context: &Context,
-    app: &App,
+    place: &Place<'_>,
     wish: &Wish,
     region: Option<RegionArg>,
     signed_in: bool,
     token: &SecretString,
 ) -> Result<SourceIdentity, Stop> {
-    let facts = app.engine.ports().source.token_facts(token).map_err(|error| error.failure())?;
-    if facts.ends_at.is_some_and(|end| end <= app.engine.now()) {
+    let facts = place.engine.ports().source.token_facts(token).map_err(|error| error.failure())?;
+    if facts.ends_at.is_some_and(|end| end <= place.engine.now()) {
         return Err(Failure::from(Code::TokenExpired).into());
     }
-    // One replaced host plays both regions, so there is nothing to choose between.
-    let one_host = context.settings.igpsport_url.is_some() != context.settings.igpsport_china_url.is_some();
-    let region = region.or((one_host || signed_in).then_some(RegionArg::Global));
+    let region = region.or((place.one_host || signed_in).then_some(RegionArg::Global));
     let realm = region.map(RegionArg::realm);
-    let found = app.engine.ports().source.identify(token, realm).await.map_err(|error| error.failure())?;
+    let found = place.engine.ports().source.identify(token, realm).await.map_err(|error| error.failure())?;
     match <[SourceIdentity; 1]>::try_from(found) {
         Ok([one]) => Ok(one),
-        Err(none) if none.is_empty() => Err(refused(app, realm.unwrap_or("global")).await.into()),
-        Err(several) => choose(context, app, wish, several).await,
+        Err(none) if none.is_empty() => Err(refused(place, realm.unwrap_or("global")).await.into()),
+        Err(several) => choose(place, wish, several).await,
     }
 }
 
 /// Why nobody took the token: it is refused, or everybody is.
-async fn refused(app: &App, realm: &str) -> Failure {
+async fn refused(place: &Place<'_>, realm: &str) -> Failure {
     let account = RemoteAccount { service: Service::from_any("igpsport"), realm: realm.into(), account: String::new() };
-    match app.engine.ports().source.reachable(&account).await {
+    match place.engine.ports().source.reachable(&account).await {
         Ok(()) => Code::TokenRefused.into(),
         Err(_) => Code::ProviderAway.into(),
     }
 }
 
-async fn choose(
-    context: &Context,
-    app: &App,
-    wish: &Wish,
-    several: Vec<SourceIdentity>,
-) -> Result<SourceIdentity, Stop> {
+async fn choose(place: &Place<'_>, wish: &Wish, several: Vec<SourceIdentity>) -> Result<SourceIdentity, Stop> {
     // Renewing a connection goes on with the account that it has.
-    if let Ok(old) = app.engine.find_connection(&app.user, &wish.name).await
+    if let Ok(old) = place.engine.find_connection(place.user, &wish.name).await
         && let Some(same) = several.iter().find(|found| found.account == old.doc.account)
     {
         return Ok(same.clone());
     }
-    context.out.note("Both iGPSport regions know this token, for two different people:");
+    place.out.note("Both iGPSport regions know this token, for two different people:");
     for found in &several {
         let nickname = found.nickname.as_deref().unwrap_or("(no name)");
-        context.out.note(format!("  {}: {}, latest ride: {}", found.account.realm, plain(nickname), latest(found)));
+        place.out.note(format!("  {}: {}, latest ride: {}", found.account.realm, plain(nickname), latest(found)));
     }
     if std::io::stdin().is_terminal() {
-        context.out.note("Which one is you? Type global or china:");
+        place.out.note("Which one is you? Type global or china:");
         let mut answer = String::new();
         // No answer is no choice.
         let _ = std::io::stdin().lock().take(100).read_line(&mut answer);
@@ -124,10 +147,8 @@ fn latest(found: &SourceIdentity) -> String {
     format!("{date} {}{km}", plain(title))
 }
 
-/// `connect intervals`.
-pub(crate) async fn intervals(context: &Context, args: IntervalsArgs) -> Result<Exit, Stop> {
-    let app = context.open()?;
-    let wish = wish(&app, args.common, "intervals");
+async fn intervals(place: &Place<'_>, args: IntervalsArgs) -> Result<Connection, Stop> {
+    let wish = wish(place, args.common, "intervals");
     let rules = args.rules.read(false)?;
     let key = match args.api_key_stdin || !std::io::stdin().is_terminal() {
         true => from_stdin("API key")?,
@@ -135,15 +156,13 @@ pub(crate) async fn intervals(context: &Context, args: IntervalsArgs) -> Result<
     };
     let secret = fitbridge_sinks::intervals::api_key_secret(&key);
     let settings = args.athlete.map_or_else(|| json!({}), |athlete| json!({ "athlete": athlete }));
-    let connection = connect_sink(&app, &wish, "intervals", settings, Some(&secret), &rules).await?;
-    tell(context, &connection, &[]);
-    Ok(done(context))
+    let connection = connect_sink(place, &wish, "intervals", settings, Some(&secret), &rules).await?;
+    tell(place.out, &connection, &[]);
+    Ok(connection)
 }
 
-/// `connect folder`.
-pub(crate) async fn folder(context: &Context, args: FolderArgs) -> Result<Exit, Stop> {
-    let app = context.open()?;
-    let wish = wish(&app, args.common, "folder");
+async fn folder(place: &Place<'_>, args: FolderArgs) -> Result<Connection, Stop> {
+    let wish = wish(place, args.common, "folder");
     let rules = args.rules.read(false)?;
     let path = std::path::absolute(&args.path)
         .map_err(|error| Stop::failed(Failure::new(Code::FolderUnwritable, error.to_string())))?;
@@ -151,15 +170,13 @@ pub(crate) async fn folder(context: &Context, args: FolderArgs) -> Result<Exit, 
     if let Some(template) = args.template {
         settings["template"] = template.into();
     }
-    let connection = connect_sink(&app, &wish, "folder", settings, None, &rules).await?;
-    tell(context, &connection, &[]);
-    Ok(done(context))
+    let connection = connect_sink(place, &wish, "folder", settings, None, &rules).await?;
+    tell(place.out, &connection, &[]);
+    Ok(connection)
 }
 
-/// `connect webhook`.
-pub(crate) async fn webhook(context: &Context, args: WebhookArgs) -> Result<Exit, Stop> {
-    let app = context.open()?;
-    let wish = wish(&app, args.common, "webhook");
+async fn webhook(place: &Place<'_>, args: WebhookArgs) -> Result<Connection, Stop> {
+    let wish = wish(place, args.common, "webhook");
     let rules = args.rules.read(false)?;
     let mode = match args.mode {
         WebhookMode::Raw => "raw",
@@ -176,7 +193,7 @@ pub(crate) async fn webhook(context: &Context, args: WebhookArgs) -> Result<Exit
         ),
     };
     let old = match args.rotate {
-        true => Some(sealed_now(&app, &wish.name).await?),
+        true => Some(sealed_now(place, &wish.name).await?),
         false => None,
     };
     let sealed = match &old {
@@ -184,29 +201,29 @@ pub(crate) async fn webhook(context: &Context, args: WebhookArgs) -> Result<Exit
         None => fitbridge_sinks::webhook::sealed_secret(&text),
     };
     let secret = sealed.map_err(|error| Stop::failed(Failure::from(error)))?;
-    let connected = connect_sink(&app, &wish, "webhook", settings, Some(&secret), &rules).await;
+    let connected = connect_sink(place, &wish, "webhook", settings, Some(&secret), &rules).await;
     if made && connected.as_ref().is_err_and(|stop| stop.failure.code == Code::WebhookStatus) {
         // A receiver that checks signatures cannot know a secret that was made a moment ago.
         let shown = secrecy::ExposeSecret::expose_secret(&text);
-        context.out.note(format!("If the receiver checks signatures, give it this secret: {shown}"));
-        context.out.note("and connect again with --secret-stdin. It is stored nowhere yet.");
+        place.out.note(format!("If the receiver checks signatures, give it this secret: {shown}"));
+        place.out.note("and connect again with --secret-stdin. It is stored nowhere yet.");
     }
     let connection = connected?;
-    tell(context, &connection, &[]);
+    tell(place.out, &connection, &[]);
     if made {
         // The receiver needs it, and this is the only time it is shown.
         let shown = secrecy::ExposeSecret::expose_secret(&text);
-        context.out.line(format!("  signing secret for the receiver, shown once: {shown}"));
-        context.out.record(&json!({ "type": "webhook_secret", "name": connection.name, "secret": shown }));
+        place.out.line(format!("  signing secret for the receiver, shown once: {shown}"));
+        place.out.record(&json!({ "type": "webhook_secret", "name": connection.name, "secret": shown }));
     }
-    Ok(done(context))
+    Ok(connection)
 }
 
 /// The secret that a connection has now.
-async fn sealed_now(app: &App, name: &str) -> Result<SecretString, Stop> {
-    let old = app.engine.find_connection(&app.user, name).await?;
-    let key = SealedKey { user: app.user.clone(), connection: old.doc.id };
-    Ok(app.engine.ports().vault.open(&key).await.map_err(fitbridge_core::engine::EngineError::from)?)
+async fn sealed_now(place: &Place<'_>, name: &str) -> Result<SecretString, Stop> {
+    let old = place.engine.find_connection(place.user, name).await?;
+    let key = SealedKey { user: place.user.clone(), connection: old.doc.id };
+    Ok(place.engine.ports().vault.open(&key).await.map_err(fitbridge_core::engine::EngineError::from)?)
 }
 
 /// `config set igpsport:token`.
@@ -226,7 +243,7 @@ pub(crate) async fn config_set(context: &Context, key: &str, value: String) -> R
         common,
         token,
     };
-    igpsport(context, args).await
+    run(context, Connect::Igpsport(args)).await
 }
 
 /// `disconnect`.
@@ -239,21 +256,21 @@ pub(crate) async fn disconnect(context: &Context, name: &str) -> Result<Exit, St
         connection.name,
         plain(&connection.label)
     ));
-    Ok(done(context))
+    Ok(done(context.out))
 }
 
-fn done(context: &Context) -> Exit {
-    context.out.record(&json!({ "type": "summary", "connections": 1 }));
+fn done(out: Out) -> Exit {
+    out.record(&json!({ "type": "summary", "connections": 1 }));
     Exit::Done
 }
 
-fn wish(app: &App, common: Common, service: &str) -> Wish {
+fn wish(place: &Place<'_>, common: Common, service: &str) -> Wish {
     let name = common.name.unwrap_or_else(|| service.to_owned());
-    Wish { user: app.user.clone(), name, history: common.history }
+    Wish { user: place.user.clone(), name, history: common.history }
 }
 
 async fn connect_sink(
-    app: &App,
+    place: &Place<'_>,
     wish: &Wish,
     service: &str,
     settings: serde_json::Value,
@@ -261,7 +278,7 @@ async fn connect_sink(
     rules: &RuleChange,
 ) -> Result<Connection, Stop> {
     let service = Service::from_any(service);
-    let Some(sink) = app.engine.ports().sinks.get(&service) else {
+    let Some(sink) = place.engine.ports().sinks.get(&service) else {
         return Err(Stop::failed(Failure::new(Code::SinkUnknown, service.as_str())));
     };
     let identity = sink.check(&settings, secret).await.map_err(|error| match error {
@@ -269,10 +286,10 @@ async fn connect_sink(
         SinkError::Away { failure, .. } => Stop { failure, exit: Exit::Unfinished },
         SinkError::Settings(failure) | SinkError::Unsupported(failure) => Stop::failed(failure),
     })?;
-    Ok(app.engine.connect_sink_by(wish, &identity, secret, &|old| rules.onto(old)).await?)
+    Ok(place.engine.connect_sink_by(wish, &identity, secret, &|old| rules.onto(old)).await?)
 }
 
-fn tell(context: &Context, connection: &Connection, more: &[(&str, serde_json::Value)]) {
+fn tell(out: Out, connection: &Connection, more: &[(&str, serde_json::Value)]) {
     let mut record = json!({
         "type": "connected",
         "name": connection.name,
@@ -285,13 +302,13 @@ fn tell(context: &Context, connection: &Connection, more: &[(&str, serde_json::V
     for (field, value) in more {
         record[*field] = value.clone();
     }
-    context.out.record(&record);
+    out.record(&record);
     let realm = match connection.account.realm.as_str() {
         "" => String::new(),
         realm => format!(", {realm}"),
     };
     let account = plain(&connection.account.account);
-    context.out.line(format!("{}: connected as {} ({account}{realm})", connection.name, plain(&connection.label)));
+    out.line(format!("{}: connected as {} ({account}{realm})", connection.name, plain(&connection.label)));
 }
 
 pub(crate) fn from_stdin(what: &str) -> Result<SecretString, Stop> {
@@ -326,10 +343,10 @@ fn password(stdin: bool) -> Result<SecretString, Stop> {
     Ok(SecretString::from(password.to_owned()))
 }
 
-fn in_arguments(context: &Context, token: String) -> Result<SecretString, Stop> {
+fn in_arguments(out: Out, token: String) -> Result<SecretString, Stop> {
     if token == "-" {
         return from_stdin("token");
     }
-    context.out.note("warning: a token in the arguments stays in the shell's history; prefer --token-stdin");
+    out.note("warning: a token in the arguments stays in the shell's history; prefer --token-stdin");
     Ok(SecretString::from(token))
 }

@@ -1,6 +1,7 @@
 //! One file per command, and what they share.
 
 mod account;
+mod admin;
 pub(crate) mod audit;
 mod completions;
 mod connect;
@@ -78,14 +79,25 @@ fn dispatch(cli: Cli, out: Out) -> Result<Exit, Stop> {
         }
         _ => {}
     }
+    let command = match cli.command {
+        Command::Admin(args) if args.place.aws => {
+            logging::start(None, cli.verbose, Level::ERROR);
+            return block_on(admin::over_aws(out, args));
+        }
+        other => other,
+    };
     let home = settings::home(cli.home.as_deref())?;
     let settings = Settings::read(&home)?;
-    let usual = if matches!(cli.command, Command::Serve) { Level::INFO } else { Level::ERROR };
+    let usual = if matches!(command, Command::Serve) { Level::INFO } else { Level::ERROR };
     logging::start(Some(&settings), cli.verbose, usual);
+    let context = Context { out, home, settings };
+    block_on(context.command(command))
+}
+
+fn block_on(command: impl Future<Output = Result<Exit, Stop>>) -> Result<Exit, Stop> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.map_err(|error| Stop::failed(Failure::new(Code::Bug, error.to_string())))?;
-    let context = Context { out, home, settings };
-    let exit = runtime.block_on(context.command(cli.command));
+    let exit = runtime.block_on(command);
     // A blocking read of a slow disk must not keep a finished command alive.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     exit
@@ -105,10 +117,8 @@ pub(crate) struct Context {
 impl Context {
     async fn command(self, command: Command) -> Result<Exit, Stop> {
         match command {
-            Command::Connect(Connect::Igpsport(args)) | Command::LoginIgp(args) => connect::igpsport(&self, args).await,
-            Command::Connect(Connect::Intervals(args)) => connect::intervals(&self, args).await,
-            Command::Connect(Connect::Folder(args)) => connect::folder(&self, args).await,
-            Command::Connect(Connect::Webhook(args)) => connect::webhook(&self, args).await,
+            Command::Connect(what) => connect::run(&self, what).await,
+            Command::LoginIgp(args) => connect::run(&self, Connect::Igpsport(args)).await,
             Command::Config(Config::Set { key, value }) => connect::config_set(&self, &key, value).await,
             Command::Disconnect { name } => connect::disconnect(&self, &name).await,
             Command::List { limit, name } => list::run(&self, limit, name.as_deref()).await,
@@ -135,6 +145,7 @@ impl Context {
             Command::Simulator(args) => simulate::run(&self, &args).await,
             Command::Demo { keep } => demo::run(&self, keep).await,
             Command::Doctor { probe, output } => doctor::run(&self, probe, &output).await,
+            Command::Admin(args) => admin::local(&self, args).await,
             Command::Inspect { files } => Ok(inspect::run(self.out, &files)),
             Command::Completions { shell } => Ok(completions::print(shell)),
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fitbridge_core::ports::Clock;
+use fitbridge_core::{engine::redrive::Which, ports::Clock};
 use fitbridge_local::SystemClock;
 
 use super::{
@@ -16,13 +16,14 @@ use crate::exit::{Exit, Stop};
 pub(crate) async fn run(context: &Context, rides: &[String], all: bool) -> Result<Exit, Stop> {
     let tally = Arc::new(Tally::new(SystemClock.now(), context.out.progress("retry")));
     let mut app = context.open_watched(Arc::clone(&tally) as _)?;
+    app.engine.refuse_when_halted().await?;
     let mut begun = 0;
     if all {
-        begun += app.engine.redrive(&app.user, None).await?;
+        begun += app.engine.redrive(&app.user, &Which::default()).await?;
     }
     for ride in rides {
         let ride = find::ride(&app, ride).await?;
-        begun += app.engine.redrive(&app.user, Some(&ride.id)).await?;
+        begun += app.engine.redrive(&app.user, &Which::ride(ride.id)).await?;
     }
     app.lanes.drain().await;
     tally.bar().finish_and_clear();

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fitbridge_core::{Code, Failure};
+use fitbridge_core::{Code, Engine, Failure};
 use fitbridge_local::{ServeLock, ServeLockError, SystemClock, run::serve};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
@@ -19,13 +19,28 @@ pub(crate) async fn run(context: &Context) -> Result<Exit, Stop> {
         error @ ServeLockError::Unusable { .. } => Stop::failed(Failure::new(Code::LedgerReadOnly, error.to_string())),
     })?;
     // How often is polled may have been set anew since the sources were connected.
-    app.engine.replan(&app.user).await?;
+    replan_all(&app.engine).await?;
     context.out.line(format!("serving {}; stop with Ctrl-C", app.home.display()));
     context.out.record(&json!({ "type": "serving", "home": app.home }));
     let served = serve(&mut app.lanes, stopped()?).await?;
     context.out.line(format!("stopped: {} jobs finished, {} left for the next run", served.finished, served.released));
     context.out.record(&json!({ "type": "summary", "finished": served.finished, "released": served.released }));
     Ok(Exit::Done)
+}
+
+/// Everybody's, page by page: an operator may have added riders beside the one of this machine.
+async fn replan_all(engine: &Engine) -> Result<(), Stop> {
+    let mut after = None;
+    loop {
+        let (riders, next) = engine.store().riders(after.as_ref(), 100).await?;
+        for rider in riders {
+            engine.replan(&rider.user).await?;
+        }
+        match next {
+            Some(user) => after = Some(user),
+            None => return Ok(()),
+        }
+    }
 }
 
 /// Comes with SIGTERM or SIGINT.

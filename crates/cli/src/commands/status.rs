@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anstyle::AnsiColor;
 use fitbridge_core::{
-    Code,
+    Code, Engine,
     domain::{Activity, Connection, Delivery, Shard},
     ports::Key,
     store::Cursor,
@@ -17,9 +17,8 @@ use super::{
     sync::connections,
 };
 use crate::{
-    app::App,
     exit::{Exit, Stop},
-    out::{bold, paint, plain},
+    out::{Out, bold, paint, plain},
 };
 
 /// Shows how things stand. It only looks, also while `serve` runs.
@@ -29,12 +28,16 @@ pub(crate) async fn run(context: &Context) -> Result<Exit, Stop> {
     let store = app.engine.store();
     let connections = connections(&app).await?;
     let mut exit = Exit::Done;
+    if let Some(halt) = app.engine.halted().await? {
+        let note = if halt.note.is_empty() { String::new() } else { format!(": {}", plain(&halt.note)) };
+        out.line(format!("stopped since {:.0}{note}; go on with `fitbridge admin go`", halt.since));
+    }
     out.line(format!("data: {}", app.home.display()));
     if connections.is_empty() {
         out.line("nothing is connected: start with `fitbridge connect igpsport`, or see it work with `fitbridge demo`");
     }
     for connection in &connections {
-        exit = exit.max(show_connection(context, &app, connection).await?);
+        exit = exit.max(show_connection(out, &app.engine, connection).await?);
     }
     let rides = store.all::<Activity>(&app.user, "activity/").await?;
     let mut states = BTreeMap::<&str, usize>::new();
@@ -80,9 +83,9 @@ fn token_end(connection: &Connection, end: jiff::Timestamp, now: jiff::Timestamp
     }
 }
 
-async fn show_connection(context: &Context, app: &App, connection: &Connection) -> Result<Exit, Stop> {
-    let out = context.out;
-    let phase = connection.phase(app.engine.now());
+/// Shows a connection: state, reason, next step, counts.
+pub(crate) async fn show_connection(out: Out, engine: &Engine, connection: &Connection) -> Result<Exit, Stop> {
+    let phase = connection.phase(engine.now());
     let color = match phase {
         "active" => AnsiColor::Green,
         "expiring" => AnsiColor::Yellow,
@@ -115,7 +118,7 @@ async fn show_connection(context: &Context, app: &App, connection: &Connection) 
             out.line(format!("  {} rides upstream, list read {:.0}", mark.total_rows, mark.walked_at));
         }
         if let Some(end) = source.token_ends_at {
-            out.line(format!("  {}", token_end(connection, end, app.engine.now())));
+            out.line(format!("  {}", token_end(connection, end, engine.now())));
             if phase == "expiring" {
                 out.line(format!("  next: {}", Code::TokenExpired.next_step()));
             }
@@ -130,7 +133,7 @@ async fn show_connection(context: &Context, app: &App, connection: &Connection) 
     } else {
         let prefix = format!("delivery/{}/", connection.id);
         let mut states = BTreeMap::<String, usize>::new();
-        for delivery in app.engine.store().all::<Delivery>(&app.user, &prefix).await? {
+        for delivery in engine.store().all::<Delivery>(&connection.user, &prefix).await? {
             *states.entry(delivery.doc.state.name().to_owned()).or_default() += 1;
         }
         let told: Vec<_> = states.iter().map(|(state, count)| format!("{count} {}", state.replace('_', " "))).collect();

@@ -31,6 +31,7 @@ use crate::{
 pub(crate) async fn run(context: &Context) -> Result<Exit, Stop> {
     let tally = Arc::new(Tally::new(SystemClock.now(), context.out.progress("sync")));
     let mut app = context.open_watched(Arc::clone(&tally) as _)?;
+    app.engine.refuse_when_halted().await?;
     let connections = connections(&app).await?;
     let engine = Arc::clone(&app.engine);
     let user = app.user.clone();

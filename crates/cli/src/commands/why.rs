@@ -83,7 +83,8 @@ pub(crate) async fn run(context: &Context, ride: &str) -> Result<Exit, Stop> {
     Ok(Exit::Done)
 }
 
-fn state_of(ride: &Activity) -> String {
+/// Where a ride is, for people.
+pub(crate) fn state_of(ride: &Activity) -> String {
     match &ride.state {
         ActivityState::Discovered => "seen upstream; where its file lies is asked for next".into(),
         ActivityState::Resolved { .. } => "its file is being fetched".into(),
@@ -103,7 +104,8 @@ fn state_of(ride: &Activity) -> String {
     }
 }
 
-fn delivery_state(delivery: &Delivery) -> String {
+/// Where a delivery is, for people.
+pub(crate) fn delivery_state(delivery: &Delivery) -> String {
     match &delivery.state {
         DeliveryState::Delivered { remote_id, how, at } => {
             let how = match how {

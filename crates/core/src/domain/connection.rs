@@ -17,6 +17,28 @@ pub struct User {
     pub connections: Vec<ConnectionId>,
     /// When the rider was first seen here.
     pub created_at: Timestamp,
+    /// Since when the operator has the rider paused: all connections rest, and none is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused_at: Option<Timestamp>,
+    /// Since when the rider is removed. The record stays, so that one who comes back is sent nothing twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed_at: Option<Timestamp>,
+}
+
+impl User {
+    /// A rider who has nothing yet.
+    pub fn new(user: UserId, created_at: Timestamp) -> Self {
+        Self { user, connections: Vec::new(), created_at, paused_at: None, removed_at: None }
+    }
+
+    /// The rider's state as it is shown: `active`, `paused`, `removed`.
+    pub fn phase(&self) -> &'static str {
+        match (self.removed_at, self.paused_at) {
+            (Some(_), _) => "removed",
+            (None, Some(_)) => "paused",
+            (None, None) => "active",
+        }
+    }
 }
 
 /// How far back a connection reaches.

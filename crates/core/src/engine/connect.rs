@@ -10,7 +10,7 @@ use crate::{
         SourceProgress, User, UserId, connection::Resume, ids::stable_hash, story,
     },
     ports::{Due, Expect, Identity, PlanSlot, SealedKey, SourceIdentity},
-    store::Stored,
+    store::{Listed, Stored},
 };
 
 /// How often a connect is tried again when somebody else changes the same records.
@@ -28,14 +28,16 @@ pub struct Wish {
 }
 
 impl Engine {
-    /// Makes sure that a rider's record is there.
+    /// Makes sure that a rider's record is there, and the rider on the operator's list.
     pub async fn ensure_user(&self, user: &UserId) -> Result<Stored<User>, EngineError> {
         for _ in 0..TRIES {
             if let Some(stored) = self.store.user(user).await? {
                 return Ok(stored);
             }
-            let fresh = User { user: user.clone(), connections: Vec::new(), created_at: self.now() };
-            if self.store.commit(vec![self.store.create(&fresh, None, None)?]).await? {
+            let fresh = User::new(user.clone(), self.now());
+            let listed = Listed { user: user.clone(), since: fresh.created_at };
+            let writes = vec![self.store.create(&fresh, None, None)?, self.store.create(&listed, None, None)?];
+            if self.store.commit(writes).await? {
                 return Ok(Stored { doc: fresh, version: 1, due: None, plan: None });
             }
         }
@@ -133,6 +135,7 @@ impl Engine {
         for _ in 0..TRIES {
             let now = self.now();
             let user = self.ensure_user(&wish.user).await?;
+            may_connect(&user.doc)?;
             let old = self.store.connection(&wish.user, &id).await?;
             let kept = old.as_ref().map(|old| &old.doc);
             let renewed = kept.filter(|old| !old.is_removed());
@@ -169,6 +172,7 @@ impl Engine {
     /// A name belongs to one account: renewing it with another member's token is refused.
     async fn check_name(&self, wish: &Wish, id: &ConnectionId) -> Result<(), EngineError> {
         let Some(user) = self.store.user(&wish.user).await? else { return Ok(()) };
+        may_connect(&user.doc)?;
         for other in self.store.connections(&user.doc).await? {
             if other.doc.name == wish.name && other.doc.id != *id {
                 let whose = format!("{} is {}, {}", wish.name, other.doc.label, other.doc.id);
@@ -233,5 +237,14 @@ impl Engine {
             }
         }
         Err(Failure::new(Code::LedgerLocked, "the connection keeps changing").into())
+    }
+}
+
+/// Whom the operator paused or removed connects nothing.
+fn may_connect(user: &User) -> Result<(), Failure> {
+    match user {
+        User { removed_at: Some(_), .. } => Err(Failure::new(Code::RiderRemoved, user.user.as_str())),
+        User { paused_at: Some(_), .. } => Err(Failure::new(Code::RiderPaused, user.user.as_str())),
+        _ => Ok(()),
     }
 }

@@ -47,10 +47,14 @@ pub enum Eagerness {
 
 impl Engine {
     /// One tick of a shard: hands over the polls of all minutes since the last one that was done, each
-    /// source once, and what is due. At most two writes of its own: the cursor, claimed and done.
+    /// source once, and what is due. At most two writes of its own: the cursor, claimed and done. Nothing
+    /// at all while the operator has stopped the service.
     #[tracing::instrument(skip_all, fields(shard = shard.0))]
     pub async fn tick(&self, shard: Shard) -> Result<Tick, EngineError> {
         let mut tick = Tick::default();
+        if self.halted().await?.is_some() {
+            return Ok(tick);
+        }
         if let Some((ticket, polls)) = self.begin_tick(shard).await? {
             tick.polls = polls.len();
             // Polls are no records that come due again: minutes whose polls were not taken are not done.

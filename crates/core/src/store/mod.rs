@@ -19,11 +19,14 @@
 //! | `cursor/{shard}` | [`Cursor`]: how far a shard's ticks are |
 //! | `breaker/{realm}` | [`Breaker`]: whether a provider is left alone |
 //! | `receipt/{digest}` | [`Receipt`]: that a rider's account was deleted |
+//! | `rider/{user}` | [`Listed`]: that there is such a rider; the operator's list |
+//! | `halt` | [`Halt`]: nobody is asked anything, for as long as it is there |
 
 mod records;
 mod stored;
 
 pub use records::{
-    BaselineMonth, BaselineRide, Breaker, ContentOwner, Cursor, CursorClaim, Day, DayRide, Document, Receipt,
+    BaselineMonth, BaselineRide, Breaker, ContentOwner, Cursor, CursorClaim, Day, DayRide, Document, Halt, Listed,
+    Receipt,
 };
 pub use stored::{Store, StoreError, Stored};

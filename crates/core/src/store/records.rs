@@ -254,7 +254,49 @@ impl Document for Breaker {
     }
 }
 
+/// That there is such a rider: a row of the operator's list. Written once when the rider comes, and deleted
+/// when the rider is removed; nothing that happens in between touches it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// Who.
+    pub user: UserId,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+impl Document for Listed {
+    fn key(&self) -> Key {
+        Key::listed(&self.user)
+    }
+}
+
+/// The operator's stop: as long as it is there, no provider is asked anything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Halt {
+    /// Since when.
+    pub since: Timestamp,
+    /// Why, in the operator's words; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+}
+
+impl Document for Halt {
+    fn key(&self) -> Key {
+        Key::halt()
+    }
+}
+
 impl Key {
+    /// Of a row of the operator's list.
+    pub fn listed(user: &UserId) -> Self {
+        Self { scope: Scope::System, path: format!("rider/{user}") }
+    }
+
+    /// Of the operator's stop.
+    pub fn halt() -> Self {
+        Self { scope: Scope::System, path: "halt".into() }
+    }
+
     /// Of a user's record.
     pub fn user(user: &UserId) -> Self {
         user_key(user, "user".into())

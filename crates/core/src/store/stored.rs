@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Document;
+use super::{Document, Listed};
 use crate::{
     Code, Failure,
     domain::{Activity, ActivityId, Connection, ConnectionId, ContentId, Delivery, User, UserId},
@@ -102,6 +102,11 @@ impl<T: Document> Stored<T> {
         })
     }
 
+    /// A removal of the version that was read.
+    pub fn delete(&self) -> Write {
+        Write { key: self.doc.key(), expect: Expect::Version(self.version), change: Change::Delete }
+    }
+
     /// A check that the version that was read still stands.
     pub fn unchanged(&self) -> Write {
         Write { key: self.doc.key(), expect: Expect::Version(self.version), change: Change::Check }
@@ -171,6 +176,21 @@ impl Store {
     /// Reads a user.
     pub async fn user(&self, user: &UserId) -> Result<Option<Stored<User>>, StoreError> {
         self.read(&Key::user(user)).await
+    }
+
+    /// Reads a page of the operator's list, in the order of names, from behind `after`. The second value is
+    /// where to go on after.
+    pub async fn riders(
+        &self,
+        after: Option<&UserId>,
+        limit: usize,
+    ) -> Result<(Vec<Listed>, Option<UserId>), StoreError> {
+        let after = after.map(|user| Key::listed(user).path);
+        let page = self.ledger.range(&Scope::System, "rider/", after.as_deref(), limit).await?;
+        let riders = page.records.into_iter().map(|record| Ok(decode::<Listed>(record)?.doc));
+        let riders = riders.collect::<Result<Vec<_>, StoreError>>()?;
+        let next = page.next.and_then(|path| UserId::new(path.strip_prefix("rider/")?).ok());
+        Ok((riders, next))
     }
 
     /// Reads a connection.

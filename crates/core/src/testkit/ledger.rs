@@ -26,6 +26,7 @@ struct Tables {
     planned_at: BTreeMap<Key, PlanSlot>,
     stale: BTreeSet<Key>,
     commits: u64,
+    ranges: u64,
     writes: Vec<Key>,
 }
 
@@ -85,6 +86,11 @@ impl MemoryLedger {
         let mut tables = self.tables();
         (std::mem::take(&mut tables.commits), std::mem::take(&mut tables.writes))
     }
+
+    /// How many ranges were read since the last call.
+    pub fn take_ranges(&self) -> u64 {
+        std::mem::take(&mut self.tables().ranges)
+    }
 }
 
 fn check(write: &Write) -> Result<(), LedgerError> {
@@ -132,7 +138,8 @@ impl Ledger for MemoryLedger {
         limit: usize,
     ) -> Result<RecordPage, LedgerError> {
         let limit = limit.max(1);
-        let tables = self.tables();
+        let mut tables = self.tables();
+        tables.ranges += 1;
         let from = Key { scope: scope.clone(), path: after.filter(|after| *after > prefix).unwrap_or(prefix).into() };
         let mut records = tables
             .records

@@ -5,7 +5,7 @@ use std::time::Duration;
 use fitbridge_core::{
     Code, Engine, Failure,
     domain::{Connection, DeliveryState, How},
-    engine::Eagerness,
+    engine::{Eagerness, redrive::Which},
     ports::{ArchiveError, Outcome},
     testkit::{FakeSink, Reply, SinkCall},
 };
@@ -209,8 +209,8 @@ async fn only_a_redrive_leaves_what_was_given_up() {
     world.work(&engine).await;
     assert_eq!(attempts(&world.sink.take_calls()), 1, "nobody tries it again by himself");
 
-    assert_eq!(engine.redrive(&sink.user, None).await.unwrap(), 1);
+    assert_eq!(engine.redrive(&sink.user, &Which::default()).await.unwrap(), 1);
     world.quiet(&engine).await;
     assert_eq!(world.at(&sink), world.files_of([1]));
-    assert_eq!(engine.redrive(&sink.user, None).await.unwrap(), 0, "there is nothing more");
+    assert_eq!(engine.redrive(&sink.user, &Which::default()).await.unwrap(), 0, "there is nothing more");
 }

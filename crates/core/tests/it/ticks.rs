@@ -88,8 +88,8 @@ async fn the_minutes_of_a_crashed_tick_are_done_by_another() {
     crashing.tick(SHARD).await.unwrap();
     polls(&world);
     world.pass_minutes(1);
-    // Load breakers, read the cursor, claim it; then it dies.
-    ledger.crash_at_call(4);
+    // Ask for a stop, load breakers, read the cursor, claim it; then it dies.
+    ledger.crash_at_call(5);
     assert!(crashing.tick(SHARD).await.is_err());
     let other = world.engine("b");
     assert_eq!(other.tick(SHARD).await.unwrap().polls, 0, "the claim stands");
@@ -104,7 +104,7 @@ async fn the_minutes_of_a_crashed_tick_are_done_by_another() {
     crashing.tick(SHARD).await.unwrap();
     polls(&world);
     world.pass_minutes(1);
-    ledger.crash_at_call(4);
+    ledger.crash_at_call(5);
     assert!(crashing.tick(SHARD).await.is_err());
     world.clock.advance(world.policy.lease);
     world.engine("b").tick(SHARD).await.unwrap();

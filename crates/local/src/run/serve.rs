@@ -31,7 +31,7 @@ pub async fn serve(lanes: &mut Lanes, stop: impl Future<Output = ()>) -> Result<
     let shards = engine.policy().shards.max(1);
     let mut beat = tokio::time::interval(SWEEP_EVERY);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut last_minute = None;
+    let (mut last_minute, mut halted) = (None, false);
     tokio::pin!(stop);
     loop {
         tokio::select! {
@@ -39,6 +39,19 @@ pub async fn serve(lanes: &mut Lanes, stop: impl Future<Output = ()>) -> Result<
             () = &mut stop => break,
             _ = beat.tick() => {
                 let minute = engine.now().as_second().div_euclid(60);
+                match engine.halted().await {
+                    Ok(now) if now.is_some() != halted => {
+                        halted = now.is_some();
+                        let said = if halted { "the operator has stopped everything: nobody is asked anything" } else { "the operator goes on" };
+                        tracing::warn!("{said}");
+                    }
+                    Ok(_) => {}
+                    // What follows meets the same ledger, and says it.
+                    Err(error) => tracing::debug!(%error, "whether there is a stop cannot be read"),
+                }
+                if halted {
+                    continue;
+                }
                 for shard in (0..shards).map(Shard) {
                     // A clock that jumped (a laptop that slept) just makes this another minute.
                     let handed = if last_minute == Some(minute) {

@@ -1,0 +1,298 @@
+//! What an operator can type.
+
+use std::{path::PathBuf, str::FromStr};
+
+use clap::{Args, Subcommand, ValueEnum};
+use fitbridge_core::domain::UserId;
+use jiff::{
+    SignedDuration, Timestamp,
+    civil::{Date, Time},
+    tz::Offset,
+};
+
+use super::Connect;
+
+/// `fitbridge admin`.
+#[derive(Debug, Args)]
+pub(crate) struct AdminArgs {
+    #[command(flatten)]
+    pub place: PlaceArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// Where the service is.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct PlaceArgs {
+    /// The service on AWS, with your AWS credentials; without it, this machine's data
+    #[arg(long, global = true)]
+    pub aws: bool,
+    /// Ask CloudFormation for the outputs of this stack, with the AWS CLI [default: fitbridge]
+    #[arg(long, global = true, value_name = "NAME", requires = "aws", conflicts_with = "outputs")]
+    pub stack: Option<String>,
+    /// Read the outputs from a file: of CloudFormation, SAM or `terraform output -json`
+    #[arg(long, global = true, value_name = "FILE", requires = "aws")]
+    pub outputs: Option<PathBuf>,
+    /// The table, instead of the outputs'
+    #[arg(long, global = true, value_name = "NAME", requires = "aws")]
+    pub table: Option<String>,
+    /// The bucket, instead of the outputs'
+    #[arg(long, global = true, value_name = "NAME", requires = "aws")]
+    pub bucket: Option<String>,
+    /// The queue of jobs, instead of the outputs'
+    #[arg(long, global = true, value_name = "URL", requires = "aws")]
+    pub queue_url: Option<String>,
+    /// The queue of dead letters, instead of the outputs'
+    #[arg(long, global = true, value_name = "URL", requires = "aws")]
+    pub dead_letter_queue_url: Option<String>,
+}
+
+/// What an operator can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Riders
+    #[command(subcommand)]
+    Users(Users),
+    /// Connect a place for a rider; secrets come on standard input
+    #[command(after_help = "Example:\n  fitbridge admin --aws connect ada igpsport --token-stdin < token.txt")]
+    Connect {
+        /// For whom
+        rider: UserId,
+        /// What
+        #[command(subcommand)]
+        what: Connect,
+    },
+    /// Disconnect a place of a rider and forget its secret
+    Disconnect {
+        /// Whose
+        rider: UserId,
+        /// Name of the connection
+        name: String,
+    },
+    /// A rider's connections and their states
+    Connections {
+        /// Whose
+        rider: UserId,
+    },
+    /// Begin anew with what was rejected or given up
+    #[command(
+        after_help = "Examples:\n  fitbridge admin --aws redrive --user ada --dry-run\n  fitbridge admin --aws redrive --sink intervals --since 3h"
+    )]
+    Redrive(RedriveArgs),
+    /// Jobs that were never finished, and rides and deliveries that were given up
+    #[command(subcommand)]
+    DeadLetters(DeadLetters),
+    /// Where secrets lie (with --aws only)
+    #[command(subcommand)]
+    Vault(Vault),
+    /// Stop everything: within a minute no provider is asked anything. Nothing is lost meanwhile
+    Stop {
+        /// Why, for whoever looks
+        #[arg(long, default_value = "", hide_default_value = true)]
+        note: String,
+    },
+    /// Go on after `stop`
+    Go,
+    /// Whether it is stopped, how far the ticks are, which providers are left alone
+    Status,
+}
+
+/// What can be done with riders.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Users {
+    /// Add a rider, or one who was removed
+    Add {
+        /// 1 to 128 letters, digits, '.', '_' or '-'
+        rider: UserId,
+    },
+    /// List riders by name
+    List {
+        /// Most riders that are listed
+        #[arg(long, default_value_t = 100, value_name = "N")]
+        limit: usize,
+        /// Only those behind this name: where the last list ended
+        #[arg(long, value_name = "RIDER")]
+        after: Option<UserId>,
+    },
+    /// A rider's connections and newest rides, with states, codes and next steps
+    Show {
+        /// Who
+        rider: UserId,
+        /// Most rides that are shown
+        #[arg(long, default_value_t = 10, value_name = "N")]
+        limit: usize,
+    },
+    /// Make no call for a rider until resumed
+    Pause {
+        /// Who
+        rider: UserId,
+    },
+    /// Go on with a paused rider
+    Resume {
+        /// Who
+        rider: UserId,
+    },
+    /// Disconnect everything of a rider and forget the secrets; rides and files stay
+    Remove {
+        /// Who
+        rider: UserId,
+    },
+}
+
+/// What is begun anew.
+#[derive(Debug, Args)]
+pub(crate) struct RedriveArgs {
+    /// Only this rider
+    #[arg(long, value_name = "RIDER")]
+    pub user: Option<UserId>,
+    /// Only deliveries to sinks of this name, id or service
+    #[arg(long, value_name = "SINK")]
+    pub sink: Option<String>,
+    /// Only what was given up since: a time, a date, or so long ago (90m, 3h, 2d)
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<Moment>,
+    /// Only what was given up before
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<Moment>,
+    /// Show what would be begun anew; change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// What can be done with dead letters.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeadLetters {
+    /// List them, with their reasons
+    List(DeadLetterArgs),
+    /// Hand messages over again, and begin anew with what the ledger gave up. Poison stays
+    Replay {
+        #[command(flatten)]
+        which: DeadLetterArgs,
+        /// Show what would be done; change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Delete messages that are no jobs, or any by their ids (with --aws only)
+    Discard {
+        /// Ids of messages, or the start of one (6 characters at least)
+        #[arg(value_name = "ID", required_unless_present = "poison")]
+        ids: Vec<String>,
+        /// All messages that are no jobs of ours
+        #[arg(long, conflicts_with = "ids")]
+        poison: bool,
+    },
+}
+
+/// Which dead letters.
+#[derive(Debug, Args)]
+pub(crate) struct DeadLetterArgs {
+    /// Only of this rider
+    #[arg(long, value_name = "RIDER")]
+    pub user: Option<UserId>,
+    /// Most messages, and most rides and deliveries, that are looked at
+    #[arg(long, default_value_t = 200, value_name = "N")]
+    pub limit: usize,
+}
+
+/// What can be done with the vault.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Vault {
+    /// Fill the two keyrings where they are empty
+    Init {
+        /// What the names of both start with [default: of the outputs, else the service's name and /keyring]
+        #[arg(long, value_name = "NAME")]
+        keyring_secret: Option<String>,
+    },
+    /// Copy every rider's secrets into the other vault
+    #[command(
+        after_help = "Stop first, so that no secret is renewed meanwhile: `fitbridge admin --aws stop`.\ndocs/DEPLOY.md has the steps."
+    )]
+    Migrate {
+        /// The vault they go to
+        #[arg(long, value_enum)]
+        to: VaultKind,
+        /// Only this rider
+        #[arg(long, value_name = "RIDER")]
+        user: Option<UserId>,
+        /// What the names of both keyrings start with [default: of the outputs, else the service's name and /keyring]
+        #[arg(long, value_name = "NAME")]
+        keyring_secret: Option<String>,
+        /// Forget each in the old vault, once its copy was read back
+        #[arg(long)]
+        forget: bool,
+        /// Count what would be moved; change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// The vaults on AWS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum VaultKind {
+    /// One secret of Secrets Manager per connection
+    PerUserSecret,
+    /// Ciphertext in the table, keys in two secrets
+    Keyring,
+}
+
+/// A moment as it is typed: a time, a date, or so long ago.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// Then.
+    At(Timestamp),
+    /// So long ago.
+    Ago(SignedDuration),
+}
+
+impl Moment {
+    /// The moment, seen from now.
+    pub(crate) fn seen_from(self, now: Timestamp) -> Timestamp {
+        match self {
+            Self::At(at) => at,
+            Self::Ago(ago) => now.checked_sub(ago).unwrap_or(Timestamp::MIN),
+        }
+    }
+}
+
+impl FromStr for Moment {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(at) = text.parse() {
+            return Ok(Self::At(at));
+        }
+        if let Ok(date) = text.parse::<Date>()
+            && let Ok(at) = Offset::UTC.to_timestamp(date.to_datetime(Time::midnight()))
+        {
+            return Ok(Self::At(at));
+        }
+        let units = [('m', 60), ('h', 3_600), ('d', 86_400)];
+        let ago = units.iter().find_map(|(unit, seconds)| {
+            let count: i64 = text.strip_suffix(*unit)?.parse().ok().filter(|count| (1..=100_000).contains(count))?;
+            Some(SignedDuration::from_secs(count * seconds))
+        });
+        ago.map(Self::Ago).ok_or_else(|| {
+            format!("{text:?} is neither a time such as 2026-01-31T12:00:00Z, a date, nor so long ago (90m, 3h, 2d)")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_typed_in_three_ways() {
+        let now: Timestamp = "2026-03-02T12:00:00Z".parse().unwrap();
+        let seen = |text: &str| text.parse::<Moment>().map(|moment| moment.seen_from(now).to_string());
+        assert_eq!(seen("2026-03-01T10:30:00+01:00").as_deref(), Ok("2026-03-01T09:30:00Z"));
+        assert_eq!(seen("2026-03-01").as_deref(), Ok("2026-03-01T00:00:00Z"));
+        assert_eq!(seen("90m").as_deref(), Ok("2026-03-02T10:30:00Z"));
+        assert_eq!(seen("3h").as_deref(), Ok("2026-03-02T09:00:00Z"));
+        assert_eq!(seen("2d").as_deref(), Ok("2026-02-28T12:00:00Z"));
+        for wrong in ["", "h", "-3h", "3", "3w", "0d", "yesterday", "2026-13-01"] {
+            assert!(seen(wrong).is_err(), "{wrong}");
+        }
+    }
+}

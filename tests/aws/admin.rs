@@ -1,0 +1,208 @@
+//! The operator's commands, with the built program, while the service works.
+
+use std::process::Stdio;
+
+use fitbridge_core::domain::UserId;
+use fitbridge_simulator::{AthleteId, Fault, FaultRule, MemberId, NewAthlete, NewMember, Region, RideBatch, Role};
+use fitbridge_tests::Output;
+use serde_json::json;
+use tokio::{io::AsyncWriteExt, process::Command};
+
+use crate::{queue::MAX_RECEIVES, riders::Rider, runtime::Function, service::Service};
+
+impl Service {
+    /// `fitbridge --json admin --aws …` with the stack's outputs, as CloudFormation prints them.
+    async fn admin(&self, arguments: &[&str], stdin: &str) -> Output {
+        let value = |name: &str| self.environment.iter().find(|(of, _)| of == name).map(|(_, value)| value.as_str());
+        let output = |name: &str, value: &str| json!({ "OutputKey": name, "OutputValue": value });
+        let outputs = json!({ "Stacks": [{ "Outputs": [
+            output("TableName", value("FITBRIDGE_TABLE").expect("a table")),
+            output("BucketName", value("FITBRIDGE_BUCKET").expect("a bucket")),
+            output("QueueUrl", &self.queue_url),
+            output("DeadLetterQueueUrl", &self.dead_url),
+            output("SecretPrefix", value("FITBRIDGE_SECRET_PREFIX").expect("a prefix")),
+            output("PollInterval", "1"),
+            output("PollerName", "fitbridge-poller"),
+        ] }] });
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("outputs.json");
+        std::fs::write(&file, outputs.to_string()).expect("it is written");
+        let mut command = Command::new(fitbridge_tests::fitbridge());
+        command.env_clear().envs(self.environment.iter().cloned()).env("FITBRIDGE_HOME", folder.path().join("home"));
+        command.args(["--json", "admin", "--aws", "--outputs"]).arg(&file).args(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().expect("it starts");
+        let mut pipe = child.stdin.take().expect("a pipe");
+        pipe.write_all(stdin.as_bytes()).await.expect("it reads");
+        drop(pipe);
+        let said = child.wait_with_output().await.expect("it ends");
+        assert!(!folder.path().join("home").exists(), "no data folder is made");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        let (stdout, stderr) = (text(said.stdout), text(said.stderr));
+        if !stdin.is_empty() {
+            assert!(!stdout.contains(stdin) && !stderr.contains(stdin), "a secret was printed");
+        }
+        Output { command: format!("admin {arguments:?}"), code: said.status.code(), stdout, stderr }
+    }
+
+    /// A rider whom the operator adds and connects to everything.
+    async fn add_by_hand(&self, name: &str, rides: usize) -> Rider {
+        let world = self.world();
+        let member: MemberId = world.add_member(NewMember::default()).expect("a member");
+        world.add_rides(Region::Global, member, &RideBatch::small(rides)).expect("rides");
+        let (athlete, key): (AthleteId, String) = world.add_athlete(NewAthlete::default());
+        let token = world.token(Region::Global, member).expect("a token");
+        assert_eq!(self.admin(&["users", "add", name], "").await.exits(0).summary()["changed"], 1);
+        self.admin(&["connect", name, "igpsport", "--token-stdin"], &token).await.exits(0);
+        self.admin(&["connect", name, "intervals", "--api-key-stdin"], &key).await.exits(0);
+        let url = self.simulator.webhook_url();
+        let secret = crate::service::WEBHOOK_SECRET;
+        self.admin(&["connect", name, "webhook", &url, "--secret-stdin"], secret).await.exits(0);
+        let user = UserId::new(name).expect("a name that does");
+        let source = self.engine.find_connection(&user, "igpsport").await.expect("it is connected").doc;
+        Rider { user, member, athlete, source }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rider_is_added_connected_paused_resumed_and_removed() {
+    let Some(service) = Service::start(&[]).await else { return };
+    service.admin(&["connect", "ada", "igpsport", "--token-stdin"], "x").await.exits(1).says("no_such_rider");
+    let rider = service.add_by_hand("ada", 3).await;
+    assert_eq!(service.admin(&["users", "add", "ada"], "").await.exits(0).summary()["changed"], 0);
+    service.admin(&["connect", "ada", "folder", "/tmp/x"], "").await.exits(1).says("gone with the function");
+    service.run_until_quiet().await;
+    service.assert_exactly_once(std::slice::from_ref(&rider));
+    let shown = service.admin(&["users", "show", "ada"], "").await.exits(0);
+    assert_eq!((shown.of_type("ride").len(), shown.of_type("connection").len()), (3, 3), "{shown}");
+    assert!(shown.of_type("delivery").iter().all(|delivery| delivery["state"] == "delivered"), "{shown}");
+    let listed = service.admin(&["users", "list"], "").await.exits(0);
+    assert_eq!(listed.of_type("rider")[0]["connections"], 3, "{listed}");
+
+    service.admin(&["users", "pause", "ada"], "").await.exits(0);
+    service.world().add_rides(Region::Global, rider.member, &RideBatch::small(1)).expect("a ride");
+    service.pass_minutes(1).await;
+    service.world().clear_journal();
+    service.tick().await.done();
+    assert_eq!(service.world().request_counts().values().sum::<u64>(), 0, "nobody is asked for a paused rider");
+    service.admin(&["connections", "ada"], "").await.exits(3).says("rider_paused");
+    service.admin(&["users", "resume", "ada"], "").await.exits(0);
+    service.pass_minutes(1).await;
+    service.run_until_quiet().await;
+    service.assert_exactly_once(std::slice::from_ref(&rider));
+
+    assert_eq!(service.admin(&["users", "remove", "ada"], "").await.exits(0).summary()["changed"], 3);
+    assert_eq!(service.admin(&["users", "list"], "").await.exits(0).summary()["riders"], 0);
+    service.pass_minutes(1).await;
+    service.world().clear_journal();
+    service.tick().await.done();
+    assert_eq!(service.world().request_counts().values().sum::<u64>(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_given_up_is_shown_and_begun_anew() {
+    let Some(service) = Service::start(&[]).await else { return };
+    let riders = service.add_riders(2, 2).await;
+    let away = FaultRule::new(Fault::Status { code: 422, retry_after: None }).on(Role::Intervals).route("upload");
+    service.world().add_fault(away);
+    service.run_until_quiet().await;
+    service.world().clear_faults();
+    let dry = service.admin(&["redrive", "--sink", "intervals", "--dry-run"], "").await.exits(0);
+    assert_eq!((dry.of_type("given_up").len(), dry.summary()["begun"].clone()), (4, json!(0)), "{dry}");
+    assert_eq!(dry.of_type("given_up")[0]["state"], "rejected", "{dry}");
+    let none = service.admin(&["redrive", "--sink", "webhook", "--dry-run"], "").await.exits(0);
+    assert_eq!(none.summary()["found"], 0, "{none}");
+    let later = service.admin(&["redrive", "--since", "2999-01-01"], "").await.exits(0);
+    assert_eq!(later.summary()["found"], 0, "{later}");
+    let one = service.admin(&["redrive", "--user", riders[0].user.as_str(), "--since", "1h"], "").await.exits(0);
+    assert_eq!(one.summary()["begun"], 2, "{one}");
+    let rest = service.admin(&["redrive"], "").await.exits(0);
+    assert_eq!(rest.summary()["begun"], 2, "{rest}");
+    service.run_until_quiet().await;
+    service.assert_exactly_once(&riders);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dead_letters_are_listed_replayed_and_discarded() {
+    let Some(service) = Service::start(&[]).await else { return };
+    let riders = service.add_riders(1, 2).await;
+    service.run_until_quiet().await;
+    let job = format!(r#"{{"v":1,"user":"{}","task":"settle","connection":"{}"}}"#, riders[0].user, riders[0].source.id);
+    for body in ["somebody's secret words", &job] {
+        let send = service.clients.sqs.send_message().queue_url(&service.dead_url).message_body(body);
+        send.send().await.expect("it is sent");
+    }
+    for _ in 0..2 {
+        let listed = service.admin(&["dead-letters", "list"], "").await.exits(0);
+        let reasons: Vec<_> = listed.of_type("message").into_iter().map(|mut line| line["reason"].take()).collect();
+        assert!(reasons.contains(&json!("message_foreign")) && reasons.contains(&json!("never_finished")), "{listed}");
+        assert!(!listed.text().contains("secret words"), "nothing of a stranger's message is shown: {listed}");
+    }
+    let dry = service.admin(&["dead-letters", "replay", "--dry-run"], "").await.exits(0).summary();
+    assert_eq!((&dry["messages"], &dry["poison"], &dry["replayed"]), (&json!(1), &json!(1), &json!(0)));
+    let replayed = service.admin(&["dead-letters", "replay"], "").await.exits(0).summary();
+    assert_eq!(replayed["replayed"], 1, "{replayed}");
+    assert_eq!(service.receive().await.len(), 1, "it is in the queue again");
+    service.admin(&["dead-letters", "discard", "nonsense"], "").await.exits(1).says("no_such_message");
+    let left = service.admin(&["dead-letters", "list"], "").await.exits(0);
+    let id = left.of_type("message")[0]["id"].as_str().expect("an id").to_owned();
+    assert_eq!(left.of_type("message").len(), 1, "{left}");
+    assert_eq!(service.admin(&["dead-letters", "discard", &id], "").await.exits(0).summary()["changed"], 1);
+    assert_eq!(service.admin(&["dead-letters", "list"], "").await.exits(0).summary()["poison"], 0);
+    assert!(MAX_RECEIVES > 0 && service.dead_letters().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn secrets_move_to_the_other_vault_and_back() {
+    let Some(mut service) = Service::start(&[]).await else { return };
+    let riders = service.add_riders(2, 1).await;
+    service.run_until_quiet().await;
+    let per_user = service.environment.clone();
+    let keyring_of = |name: &str| format!("{name}/keyring");
+    let prefix = per_user.iter().find(|(name, _)| name == "FITBRIDGE_SECRET_PREFIX").expect("a prefix").1.clone();
+    let mut keyring = per_user.clone();
+    keyring.push(("FITBRIDGE_VAULT".into(), "keyring".into()));
+    keyring.push(("FITBRIDGE_KEYRING_SECRET".into(), keyring_of(&prefix)));
+
+    service.admin(&["vault", "migrate", "--to", "keyring"], "").await.exits(1).says("vault init");
+    assert_eq!(service.admin(&["vault", "init"], "").await.exits(0).summary()["changed"], 2);
+    assert_eq!(service.admin(&["vault", "init"], "").await.exits(0).summary()["changed"], 0);
+    for (to, environment) in [("keyring", &keyring), ("per-user-secret", &per_user)] {
+        service.admin(&["stop"], "").await.exits(0);
+        let planned = service.admin(&["vault", "migrate", "--to", to, "--dry-run"], "").await.exits(0).summary();
+        let moved = service.admin(&["vault", "migrate", "--to", to, "--forget"], "").await.exits(0).summary();
+        assert_eq!((&planned["moved"], &moved["moved"], &moved["missing"]), (&json!(6), &json!(6), &json!(0)));
+        service.environment.clone_from(environment);
+        service.poller = Function::new("poller", environment.clone()).await;
+        service.sink = Function::new("sink", environment.clone()).await;
+        service.admin(&["go"], "").await.exits(0);
+        for rider in &riders {
+            service.world().add_rides(Region::Global, rider.member, &RideBatch::small(1)).expect("a ride");
+        }
+        service.pass_minutes(1).await;
+        service.run_until_quiet().await;
+        service.assert_exactly_once(&riders);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_holds_within_a_minute_and_nothing_is_lost() {
+    let Some(service) = Service::start(&[]).await else { return };
+    let riders = service.add_riders(2, 2).await;
+    service.tick().await.done();
+    service.admin(&["stop", "--note", "a trial"], "").await.exits(0);
+    let status = service.admin(&["status"], "").await.exits(0).summary();
+    assert_eq!((&status["stopped"], &status["note"]), (&json!(true), &json!("a trial")));
+    service.end_leases().await;
+    service.pass_minutes(1).await;
+    service.world().clear_journal();
+    service.tick().await.done();
+    service.pump().await;
+    assert_eq!(service.world().request_counts().values().sum::<u64>(), 0, "neither poller nor sink asks anybody");
+    service.admin(&["go"], "").await.exits(0);
+    assert_eq!(service.admin(&["status"], "").await.exits(0).summary()["stopped"], false);
+    service.end_leases().await;
+    service.pass_minutes(1).await;
+    service.run_until_quiet().await;
+    service.assert_exactly_once(&riders);
+}

@@ -1,0 +1,58 @@
+//! The operator's commands on the data of one machine.
+
+use fitbridge_simulator::{Fault, FaultRule, Role};
+use fitbridge_tests::Bench;
+use serde_json::json;
+
+#[test]
+fn riders_beside_the_one_of_the_machine() {
+    let bench = Bench::new(2);
+    assert_eq!(bench.run(&["--json", "admin", "users", "list"]).exits(0).summary()["riders"], 0);
+    assert!(!bench.home().exists(), "looking makes no data folder");
+    bench.run(&["admin", "users", "show", "ada"]).exits(1).says("no_such_rider");
+    bench.run(&["admin", "users", "add", "no/name"]).exits(1);
+    bench.run(&["admin", "users", "add", "ada"]).exits(0).says("ada is added");
+    let token = bench.token();
+    bench.run_with(&["admin", "connect", "ada", "igpsport", "--token-stdin"], &token).exits(0);
+    let connected = bench.run(&["--json", "admin", "connections", "ada"]).exits(0);
+    assert_eq!(connected.of_type("connection")[0]["role"], "source", "{connected}");
+    bench.run(&["admin", "users", "pause", "ada"]).exits(0);
+    bench.run(&["admin", "users", "show", "ada"]).exits(3).says("the operator has paused this rider").says("next:");
+    bench.run_with(&["admin", "connect", "ada", "intervals", "--api-key-stdin"], &bench.api_key).exits(3);
+    bench.run(&["admin", "users", "resume", "ada"]).exits(0);
+    bench.run(&["admin", "disconnect", "ada", "igpsport"]).exits(0);
+    bench.run(&["admin", "users", "remove", "ada"]).exits(0);
+    assert_eq!(bench.run(&["--json", "admin", "users", "list"]).exits(0).summary()["riders"], 0);
+    bench.run(&["admin", "vault", "init"]).exits(1).says("admin --aws");
+    bench.run(&["admin", "--outputs", "x", "users", "list"]).exits(1).says("--aws");
+    bench.run(&["admin", "--aws", "--outputs", "/nowhere.json", "users", "list"]).exits(1).says("stack_unreadable");
+}
+
+#[test]
+fn a_stop_holds_for_every_command_and_is_told() {
+    let bench = Bench::new(2);
+    bench.connect_all();
+    bench.run(&["admin", "stop", "--note", "holidays"]).exits(0);
+    let before: u64 = bench.requests(Role::IgpsportGlobal, None);
+    bench.run(&["sync"]).exits(2).says("[stopped]").says("fitbridge admin go");
+    bench.run(&["status"]).says("holidays");
+    assert_eq!(bench.requests(Role::IgpsportGlobal, None), before);
+    assert_eq!(bench.run(&["--json", "admin", "status"]).exits(0).summary()["stopped"], true);
+    bench.run(&["admin", "go"]).exits(0);
+    bench.sync().exits(0);
+    bench.assert_exactly_once();
+}
+
+#[test]
+fn a_redrive_is_shown_before_it_is_done() {
+    let bench = Bench::new(2);
+    bench.connect_all();
+    bench.world().add_fault(FaultRule::new(Fault::Status { code: 422, retry_after: None }).on(Role::Intervals).route("upload"));
+    bench.sync();
+    bench.world().clear_faults();
+    let dry = bench.run(&["--json", "admin", "redrive", "--sink", "intervals", "--dry-run"]).exits(0);
+    assert_eq!((dry.of_type("given_up").len(), &dry.summary()["begun"]), (2, &json!(0)), "{dry}");
+    assert_eq!(bench.run(&["--json", "admin", "redrive"]).exits(0).summary()["begun"], 2);
+    bench.sync().exits(0);
+    bench.assert_exactly_once();
+}
