@@ -14,7 +14,6 @@ mod polling;
 mod reconnecting;
 mod rules;
 mod signed_in;
-mod simulation;
 mod sinks;
 mod ticks;
 mod tokens;
