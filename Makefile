@@ -52,7 +52,8 @@ dev: setup ## Emulator, simulator and functions on this machine, with hot reload
 	$(CARGO) build -q -p fitbridge
 	infra/dev
 
-soak: setup ## Long proofs: 200 kills of a sync, a million records; needs about 30 minutes and 4 GiB of disk
+soak: setup ## Long proofs: 200 kills of a sync, a million records, 20,000 worlds; needs about an hour and 4 GiB of disk
+	$(CARGO) run -p fitbridge-sim -- --seeds 20000 --from 1000000
 	$(CARGO) build -p fitbridge
 	$(CARGO) test -p fitbridge-tests --features soak --test soak -- --nocapture
 	$(CARGO) bench -p fitbridge-local --bench ledger
