@@ -102,7 +102,8 @@ fn idle_costs_one_request(
     let is_alone = after.version - before.version == writes;
     let source = |stored: &Stored<Connection>| stored.doc.source().cloned().unwrap_or_default();
     let (before, after) = (source(&before), source(&after));
-    let nothing_to_mend = before.refusals.is_none() && before.token_ends_at == after.token_ends_at;
+    let nothing_to_mend =
+        before.refusals.is_none() && before.away_since.is_none() && before.token_ends_at == after.token_ends_at;
     if writes > 0 && is_alone && nothing_to_mend {
         process.world.story.broken("I6", format!("an idle poll wrote {writes} times"));
     }

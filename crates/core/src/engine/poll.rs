@@ -80,14 +80,10 @@ impl Engine {
             same_list(mark, &mark_of(&first, now)) && later(mark.walked_at, self.policy.rewalk_after) > now
         });
         if unchanged {
-<<<<<<< HEAD
-            self.change_source(stored, |source| (source.refusals, source.away_since) = (None, None)).await?;
-=======
             if planted!(self, IdlePollWrites) {
                 self.change_source(stored, |source| source.mark = Some(mark_of(&first, now))).await?;
             }
-            self.change_source(stored, |source| source.refusals = None).await?;
->>>>>>> 7458c09 (Deterministic simulation: the real engine in a world that does its worst, replayed by a seed; planted bugs prove that it can fail)
+            self.change_source(stored, |source| (source.refusals, source.away_since) = (None, None)).await?;
             return Ok(Poll::Idle);
         }
         if planted!(self, MarkBeforeWalk) {
