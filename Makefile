@@ -55,8 +55,9 @@ dev: setup ## The service on this machine: emulators, simulator, ticks, and the 
 	$(CARGO) build -p fitbridge-poller -p fitbridge-sink
 	$(CARGO) test -p fitbridge-tests --features aws --test aws -- --ignored --exact --nocapture dev::until_ctrl_c
 
-soak: setup ## Long proofs: 200 kills of a sync, a million records; needs about 30 minutes and 4 GiB of disk
+soak: setup ## Long proofs: 200 kills of a sync, a million records, 20,000 worlds; needs about an hour and 4 GiB of disk
 	FITBRIDGE_FUZZ_ROUNDS=50 FITBRIDGE_FUZZ_SEED=2 $(CARGO) test -p fitbridge-fuzz -- --nocapture
+	$(CARGO) run -p fitbridge-sim -- --seeds 20000 --from 1000000
 	$(CARGO) build -p fitbridge
 	$(CARGO) test -p fitbridge-tests --features soak --test soak -- --nocapture
 	$(CARGO) bench -p fitbridge-local --bench ledger

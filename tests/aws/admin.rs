@@ -127,7 +127,8 @@ async fn dead_letters_are_listed_replayed_and_discarded() {
     let Some(service) = Service::start(&[]).await else { return };
     let riders = service.add_riders(1, 2).await;
     service.run_until_quiet().await;
-    let job = format!(r#"{{"v":1,"user":"{}","task":"settle","connection":"{}"}}"#, riders[0].user, riders[0].source.id);
+    let job =
+        format!(r#"{{"v":1,"user":"{}","task":"settle","connection":"{}"}}"#, riders[0].user, riders[0].source.id);
     for body in ["somebody's secret words", &job] {
         let send = service.clients.sqs.send_message().queue_url(&service.dead_url).message_body(body);
         send.send().await.expect("it is sent");

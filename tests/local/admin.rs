@@ -47,7 +47,9 @@ fn a_stop_holds_for_every_command_and_is_told() {
 fn a_redrive_is_shown_before_it_is_done() {
     let bench = Bench::new(2);
     bench.connect_all();
-    bench.world().add_fault(FaultRule::new(Fault::Status { code: 422, retry_after: None }).on(Role::Intervals).route("upload"));
+    bench
+        .world()
+        .add_fault(FaultRule::new(Fault::Status { code: 422, retry_after: None }).on(Role::Intervals).route("upload"));
     bench.sync();
     bench.world().clear_faults();
     let dry = bench.run(&["--json", "admin", "redrive", "--sink", "intervals", "--dry-run"]).exits(0);

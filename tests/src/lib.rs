@@ -12,8 +12,8 @@ mod process;
 mod secrets;
 mod tree;
 
-pub use binary::path as fitbridge;
 pub use bench::{Bench, Setup, WEBHOOK_SECRET};
+pub use binary::path as fitbridge;
 pub use kill::{Dice, kill_rounds};
 pub use ledger::{Row, age_breakers, ledger_rows};
 pub use mail::MailServer;

@@ -125,6 +125,19 @@ pub enum Message {
     Recovery,
 }
 
+impl NoticeState {
+    /// The state's name as it is shown.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Failing => "failing",
+            Self::Told => "told",
+            Self::Recovering => "recovering",
+            Self::Closed => "closed",
+            Self::Undelivered { .. } => "undelivered",
+        }
+    }
+}
+
 /// How far a notice is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]

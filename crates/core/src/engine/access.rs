@@ -78,7 +78,7 @@ impl Engine {
         if let Role::Source(source) = &mut intended.role {
             source.login_intent = Some(intent);
         }
-        if !self.save_connection(stored, intended).await? {
+        if !planted!(self, LoginWithoutIntent) && !self.save_connection(stored, intended).await? {
             // Another worker is at it; the next poll sees what came of it.
             return Ok(Err(Poll::Skipped(Code::LoginUsed.into())));
         }

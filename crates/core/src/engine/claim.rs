@@ -46,7 +46,14 @@ impl Engine {
 
     fn leased(&self, user: &UserId, now: Timestamp, working: bool) -> Due {
         let claim = Some(Claim { owner: self.owner.clone(), working });
-        Due { shard: self.shard(user), at: later(now, self.policy.lease), claim }
+        let lease = if planted!(self, LeaseTooShort) {
+            jiff::SignedDuration::from_secs(1)
+        } else if planted!(self, LeaseNeverEnds) {
+            jiff::SignedDuration::from_hours(24 * 365)
+        } else {
+            self.policy.lease
+        };
+        Due { shard: self.shard(user), at: later(now, lease), claim }
     }
 
     /// Claims a ride for a stage and counts the attempt. `None` when there is nothing to do: it has moved
@@ -63,7 +70,7 @@ impl Engine {
             return Ok(None);
         }
         let mut claimed = stored.doc.clone();
-        claimed.attempts += 1;
+        claimed.attempts += if planted!(self, AttemptNotCounted) { 0 } else { 1 };
         claimed.updated_at = now;
         if claimed.attempts > most_attempts(&self.policy.ride_backoff) {
             let failure = stored.doc.state.failure().cloned().unwrap_or_else(died_each_time);
@@ -91,7 +98,7 @@ impl Engine {
         }
         let before = stored.doc.state.clone();
         let mut claimed = stored.doc.clone();
-        claimed.attempts += 1;
+        claimed.attempts += if planted!(self, AttemptNotCounted) { 0 } else { 1 };
         claimed.updated_at = now;
         if claimed.attempts > most_attempts(&self.policy.delivery_backoff) {
             let failure = before.failure().cloned().unwrap_or_else(died_each_time);
@@ -102,7 +109,7 @@ impl Engine {
             return Ok(None);
         }
         // Whoever was sending has not said how it ended.
-        claimed.maybe_there |= before == DeliveryState::Sending;
+        claimed.maybe_there |= before == DeliveryState::Sending && !planted!(self, ForgetsMaybeThere);
         if !matches!(before, DeliveryState::Accepted { .. }) {
             claimed.state = DeliveryState::Sending;
         }
@@ -116,6 +123,11 @@ impl Engine {
         now: Timestamp,
     ) -> Result<Option<Stored<T>>, EngineError> {
         let due = self.leased(claimed.user(), now, true);
+        if planted!(self, ClaimWithoutVersion)
+            && let Some(fresh) = self.store.read::<T>(&claimed.key()).await?
+        {
+            stored.version = fresh.version;
+        }
         if !self.save(&stored, &claimed, Some(due.clone())).await? {
             return Ok(None);
         }
@@ -154,7 +166,10 @@ impl Engine {
                 self.save(claimed, again, Some(due)).await?;
                 return Ok(false);
             }
-            let writes = vec![claimed.replace(waiting, None)?, connection.unchanged()];
+            let mut writes = vec![claimed.replace(waiting, None)?, connection.unchanged()];
+            if planted!(self, WaitsUnchecked) {
+                writes.truncate(1);
+            }
             if self.commit_told(waiting.user(), writes, &waiting.story(&claimed.doc)).await? {
                 return Ok(true);
             }

@@ -54,7 +54,7 @@ impl Engine {
             let failure = Failure::new(Code::NoSuchConnection, sink.as_str());
             return self.shelve(&claimed, DeliveryState::Blocked { failure }).await;
         };
-        if !connection.doc.is_active() {
+        if !connection.doc.is_active() && !planted!(self, IgnoresPause) {
             return self.wait_for_sink(&claimed, &before, &mut connection, None).await;
         }
         let Some(adapter) = self.ports.sinks.get(&connection.doc.account.service).map(Arc::clone) else {
@@ -88,12 +88,18 @@ impl Engine {
             let state = if before == DeliveryState::Sending { DeliveryState::Pending } else { before };
             return self.put_back(&claimed, state).await;
         }
+        if planted!(self, DoneBeforeSend) {
+            let done = Outcome::Created { remote_id: None };
+            let concluded = self.conclude(&claimed, &before, &mut connection, done).await;
+            self.send(&*adapter, &target, &claimed.doc, bytes).await;
+            return concluded;
+        }
         let outcome = self.send(&*adapter, &target, &claimed.doc, bytes).await;
         self.conclude(&claimed, &before, &mut connection, outcome).await
     }
 
     async fn send(&self, adapter: &dyn Sink, target: &SinkTarget, delivery: &Delivery, bytes: bytes::Bytes) -> Outcome {
-        if delivery.maybe_there && adapter.resend() == Resend::ProbeFirst {
+        if delivery.maybe_there && adapter.resend() == Resend::ProbeFirst && !planted!(self, NoProbe) {
             match adapter.probe(target, &delivery.about).await {
                 Found::There { remote_id } => return Outcome::AlreadyThere { remote_id },
                 Found::NotThere => {}
@@ -104,6 +110,7 @@ impl Engine {
             Ok(link) => link,
             Err(outcome) => return outcome,
         };
+        let bytes = if planted!(self, BytesRewritten) { [&bytes[..], b"\n"].concat().into() } else { bytes };
         let file = SinkFile { content: delivery.content, bytes, link };
         let attempt = Attempt { id: delivery.idempotency_id(), number: delivery.attempts, now: self.now() };
         adapter.deliver(target, &file, &delivery.about, &attempt).await

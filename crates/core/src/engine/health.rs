@@ -89,7 +89,7 @@ impl Engine {
         let known = providers.get(&provider_of(account))?;
         let breaker = known.breaker.as_ref()?;
         let until = known.probe_until.map_or(breaker.open_until, |probe| probe.max(breaker.open_until));
-        (until > now).then(|| Breaker { open_until: until, ..breaker.clone() })
+        (until > now || planted!(self, BreakerNeverCloses)).then(|| Breaker { open_until: until, ..breaker.clone() })
     }
 
     /// Whoever tried the provider again learned nothing about it: another may try.

@@ -12,6 +12,9 @@
 //! (connecting, importing, saying send or skip, linking, forgetting, sending again, setting rules) is in
 //! [`connect`], [`import`], [`held`], [`group`], [`forget`], [`resync`] and [`rules`].
 
+#[macro_use]
+mod planted;
+
 mod access;
 mod account;
 mod audit;
@@ -57,6 +60,8 @@ pub use deliver::Delivered;
 pub use fetch::Fetched;
 pub use notify::Tell;
 pub use observer::{NoObserver, Observer};
+#[cfg(feature = "planted-bugs")]
+pub use planted::Bug;
 pub use policy::Policy;
 pub use poll::Poll;
 pub use resolve::Resolved;

@@ -151,7 +151,7 @@ impl Engine {
             (Some(_), DeliveryState::Accepted { .. }) => before.clone(),
             (Some(_), _) => DeliveryState::Retrying { failure: failure.clone(), asked_until },
         };
-        let due = at.map(|at| Due::at(self.shard(&claimed.doc.user), at));
+        let due = at.filter(|_| !planted!(self, DueDropped)).map(|at| Due::at(self.shard(&claimed.doc.user), at));
         self.settle_delivery(claimed, retried, due).await?;
         tracing::info!(code = %failure.code, "delivery to {}: {failure}", claimed.doc.sink);
         Ok(Delivered::Failed(failure))

@@ -49,6 +49,9 @@ pub struct Policy {
     pub keep_events: SignedDuration,
     /// Signs in again this long before the token's end.
     pub login_ahead: SignedDuration,
+    /// A mistake that is planted.
+    #[cfg(feature = "planted-bugs")]
+    pub planted: Option<super::Bug>,
 }
 
 impl Default for Policy {
@@ -102,6 +105,8 @@ impl Default for Policy {
             outage_notice_after: hours(6),
             keep_events: hours(24 * 400),
             login_ahead: minutes(5),
+            #[cfg(feature = "planted-bugs")]
+            planted: None,
         }
     }
 }

@@ -6,7 +6,7 @@ use super::{Engine, EngineError, access::access, policy::later};
 use crate::{
     Code, Failure,
     domain::{ActivityId, ConnectionId, UserId, WalkMark, ids::short_digest},
-    ports::ListPage,
+    ports::{ListPage, SourceError},
 };
 
 /// What a poll led to.
@@ -68,6 +68,10 @@ impl Engine {
         let connection = stored.doc.clone();
         let first = match self.ports.source.list_page(access(&connection, &secret), 1).await {
             Ok(page) => page,
+            Err(SourceError::Refused(_)) if planted!(self, TokenInFailure) => {
+                let quoted = secrecy::ExposeSecret::expose_secret(&secret.token).to_owned();
+                return self.source_failed(stored, SourceError::Refused(quoted)).await;
+            }
             Err(error) => return self.source_failed(stored, error).await,
         };
         let now = self.now();
@@ -77,8 +81,14 @@ impl Engine {
             same_list(mark, &mark_of(&first, now)) && later(mark.walked_at, self.policy.rewalk_after) > now
         });
         if unchanged {
+            if planted!(self, IdlePollWrites) {
+                self.change_source(stored, |source| source.mark = Some(mark_of(&first, now))).await?;
+            }
             self.change_source(stored, |source| (source.refusals, source.away_since) = (None, None)).await?;
             return Ok(Poll::Idle);
+        }
+        if planted!(self, MarkBeforeWalk) {
+            self.change_source(stored, |source| source.mark = Some(mark_of(&first, now))).await?;
         }
         let walked = match self.walk(&connection, &secret, first).await? {
             Ok(walked) => walked,

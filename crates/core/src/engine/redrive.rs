@@ -5,7 +5,10 @@ use jiff::Timestamp;
 use super::{Engine, EngineError};
 use crate::{
     Failure,
-    domain::{Activity, ActivityId, ActivityState, ConnectionId, Delivery, DeliveryState, Origin, User, UserId, story::given_up_as},
+    domain::{
+        Activity, ActivityId, ActivityState, ConnectionId, Delivery, DeliveryState, Origin, User, UserId,
+        story::given_up_as,
+    },
     ports::{Job, Key, Task},
     store::{Document, Stored},
 };
@@ -94,7 +97,7 @@ impl Engine {
         let mut deliveries = Vec::new();
         if let Some(ride) = &which.ride {
             let Some(ride) = self.store.activity(user, ride).await? else { return Ok(Vec::new()) };
-            deliveries = self.deliveries_of(&ride.doc).await?;
+            deliveries = self.deliveries_at_sinks(&ride.doc).await?;
             rides.push(ride);
         } else {
             // With sinks named, no ride is meant.
@@ -134,7 +137,7 @@ impl Engine {
     }
 
     /// The deliveries of one ride, by their keys.
-    async fn deliveries_of(&self, ride: &Activity) -> Result<Vec<Stored<Delivery>>, EngineError> {
+    async fn deliveries_at_sinks(&self, ride: &Activity) -> Result<Vec<Stored<Delivery>>, EngineError> {
         let Some(content) = ride.state.content() else { return Ok(Vec::new()) };
         let Some(user) = self.store.user(&ride.user).await? else { return Ok(Vec::new()) };
         let User { user, connections, .. } = user.doc;

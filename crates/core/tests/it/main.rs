@@ -23,7 +23,6 @@ mod redrive;
 mod riders;
 mod rules;
 mod signed_in;
-mod simulation;
 mod sinks;
 mod ticks;
 mod tokens;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use fitbridge_core::{
     Code, Engine, Failure,
     domain::{Channel, Message, NoticeState, Quiet, Service},
-    engine::{MOST_NOTICES, Tell},
+    engine::{MOST_NOTICES, Tell, redrive::Which},
     ports::{NotifyError, Outcome, SourceError, Task},
     testkit::{FailingLedger, Moment, SourceVerb},
 };
@@ -101,7 +101,7 @@ async fn an_outage_of_a_sink_is_one_notice_with_a_count_and_its_end_another() {
     world.pass_minutes(24 * 60);
     assert_eq!(told(&world, &engine).await, [(Some(Message::Failure), Some(Code::SinkRejected), 3)]);
     world.sink.reply_always(None);
-    engine.redrive(&world.user, None).await.unwrap();
+    engine.redrive(&world.user, &Which::default()).await.unwrap();
     world.work(&engine).await;
     assert_eq!(world.at(&sink).len(), 43);
     world.clock.advance(world.policy.notice_gather);

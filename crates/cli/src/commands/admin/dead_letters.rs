@@ -3,9 +3,9 @@
 use fitbridge_aws::admin::{DeadLetterQueue, DeadMessage};
 use fitbridge_core::{
     Code, Failure,
-    domain::UserId,
+    domain::{Notice, NoticeState, UserId},
     engine::redrive::{GivenUp, Which},
-    ports::{Job, QueueError, Task},
+    ports::{Job, Key, QueueError, Task},
 };
 use serde_json::json;
 
@@ -152,7 +152,7 @@ async fn now(desk: &Desk, job: &Job) -> Result<(String, Option<Failure>), Stop> 
     let (store, user) = (desk.engine.store(), &job.user);
     let gone = || ("gone".to_owned(), None);
     Ok(match &job.task {
-        Task::Resolve { activity } | Task::Fetch { activity } => {
+        Task::Resolve { activity } | Task::Fetch { activity } | Task::Erase { activity } => {
             let ride = store.activity(user, activity).await?;
             ride.map_or_else(gone, |ride| (ride.doc.state.name().to_owned(), ride.doc.state.failure().cloned()))
         }
@@ -164,6 +164,14 @@ async fn now(desk: &Desk, job: &Job) -> Result<(String, Option<Failure>), Stop> 
             let found = store.connection(user, connection).await?;
             let now = desk.engine.now();
             found.map_or_else(gone, |one| (one.doc.phase(now).to_owned(), one.doc.paused().cloned()))
+        }
+        Task::Notify { notice } => {
+            let found = store.read::<Notice>(&Key::notice(user, notice)).await?;
+            let why = |state: &NoticeState| match state {
+                NoticeState::Undelivered { why } => Some(why.clone()),
+                _ => None,
+            };
+            found.map_or_else(gone, |one| (one.doc.state.name().to_owned(), why(&one.doc.state)))
         }
     })
 }

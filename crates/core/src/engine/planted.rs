@@ -1,0 +1,74 @@
+//! Mistakes that can be planted, to prove that the simulation finds them. Without the feature `planted-bugs`
+//! there is nothing here but a macro that says no.
+
+/// Whether that bug is planted in this engine.
+#[cfg(feature = "planted-bugs")]
+macro_rules! planted {
+    ($engine:expr, $bug:ident) => {
+        $engine.policy.planted == Some($crate::engine::Bug::$bug)
+    };
+}
+
+/// Whether that bug is planted in this engine: never.
+#[cfg(not(feature = "planted-bugs"))]
+macro_rules! planted {
+    ($engine:expr, $bug:ident) => {
+        false
+    };
+}
+
+#[cfg(feature = "planted-bugs")]
+macro_rules! bugs {
+    ($($variant:ident $name:literal $what:literal;)*) => {
+        /// A mistake that can be planted.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Bug {
+            $(#[doc = $what] $variant,)*
+        }
+
+        impl Bug {
+            /// Every one of them.
+            pub const ALL: &[Self] = &[$(Self::$variant),*];
+
+            /// Its name on the command line.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => $name,)* }
+            }
+
+            /// What is wrong, in one sentence without a full stop.
+            pub fn what(self) -> &'static str {
+                match self { $(Self::$variant => $what,)* }
+            }
+
+            /// The one of that name.
+            pub fn named(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|bug| bug.name() == name)
+            }
+        }
+    };
+}
+
+#[cfg(feature = "planted-bugs")]
+bugs! {
+    ClaimWithoutVersion "claim-without-version" "a claim is written whatever the record says by then";
+    CursorBeforePolls "cursor-before-polls" "a tick's minutes are done before its polls were made or handed over";
+    NoProbe "no-probe" "nobody asks a sink that cannot tell repeats after an answer was lost";
+    ForgetsMaybeThere "forgets-maybe-there" "an attempt whose worker died counts as one that never arrived";
+    LeaseTooShort "lease-too-short" "a claim ends after a second, while its work goes on";
+    LeaseNeverEnds "lease-never-ends" "a claim never ends, whatever became of its owner";
+    StaleIndex "stale-index" "what a stale index names is taken without a look at the record";
+    OwnerUnchecked "owner-unchecked" "a file is recorded for each ride that brings it, not once by its hash";
+    AttemptNotCounted "attempt-not-counted" "an attempt counts when it ends, not when it is claimed";
+    ArchiveAfterCommit "archive-after-commit" "a ride is recorded as fetched before its file is archived";
+    MarkBeforeWalk "mark-before-walk" "a walk leaves its mark when it begins";
+    LoginWithoutIntent "login-without-intent" "nothing is written before the one login of a token's life";
+    DoneBeforeSend "done-before-send" "a delivery is recorded as done before it is sent";
+    DueDropped "due-dropped" "a delivery that is to be tried again has no time for it";
+    IgnoresPause "ignores-pause" "a delivery goes out although its connection is paused";
+    BreakerNeverCloses "breaker-never-closes" "a breaker stays open when its time is over";
+    UserUnchecked "user-unchecked" "a fetched ride does not notice a sink that was connected meanwhile";
+    WaitsUnchecked "waits-unchecked" "what waits for a connection does not notice that it was renewed meanwhile";
+    IdlePollWrites "idle-poll-writes" "a poll that found nothing new leaves a mark";
+    BytesRewritten "bytes-rewritten" "a sink gets other bytes than the file host had";
+    TokenInFailure "token-in-failure" "a failure quotes the token";
+}

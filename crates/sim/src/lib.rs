@@ -1,0 +1,17 @@
+#![doc = include_str!("../README.md")]
+
+mod clockwork;
+mod judge;
+mod riders;
+mod run;
+mod shrink;
+mod story;
+mod trouble;
+mod workers;
+mod world;
+
+pub use fitbridge_core::engine::Bug;
+pub use run::{Options, Report, run};
+pub use shrink::{Shrunk, shrink};
+pub use story::Violation;
+pub use trouble::Fault;

@@ -1,0 +1,201 @@
+//! A worker process as the world sees it: its clock, its wire to everything else, and its death.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use fitbridge_core::{
+    domain::{OwnerId, UserId},
+    ports::{Clock, Entropy, Job},
+};
+use jiff::Timestamp;
+
+use super::World;
+use crate::{
+    clockwork::{MINUTE, SECOND, lock, to_timestamp},
+    trouble::Fault,
+};
+
+/// What one job did, and for whom.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    pub(crate) user: UserId,
+    pub(crate) list_calls: AtomicU64,
+    pub(crate) other_calls: AtomicU64,
+    pub(crate) writes: AtomicU64,
+}
+
+impl Tally {
+    pub(crate) fn of(user: &UserId) -> Arc<Self> {
+        let zero = AtomicU64::default;
+        Arc::new(Self { user: user.clone(), list_calls: zero(), other_calls: zero(), writes: zero() })
+    }
+}
+
+/// One life of a process; the next one has another owner and knows nothing of this.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) name: String,
+    pub(crate) owner: OwnerId,
+    pub(crate) world: Arc<World>,
+    pub(crate) calls_source: bool,
+    /// How far its clock is off, ms.
+    skew_ms: i64,
+    /// Something it touched killed it.
+    is_doomed: AtomicBool,
+    pub(crate) own_jobs: Mutex<VecDeque<Job>>,
+    at_work: Mutex<Option<Arc<Tally>>>,
+}
+
+impl Process {
+    pub(crate) fn new(world: &Arc<World>, name: &str, life: u64, calls_source: bool) -> Self {
+        let skew_ms = world.clockwork.between(-15 * SECOND, 15 * SECOND);
+        Self {
+            name: name.to_owned(),
+            owner: OwnerId::from_any(&format!("{name}-{life}")),
+            world: Arc::clone(world),
+            calls_source,
+            skew_ms,
+            is_doomed: AtomicBool::new(false),
+            own_jobs: Mutex::default(),
+            at_work: Mutex::default(),
+        }
+    }
+
+    /// Tells what it did.
+    pub(crate) fn tell(&self, what: impl FnOnce() -> String) {
+        self.world.story.tell(&self.name, what);
+    }
+
+    /// Some time passes on the wire: mostly none that matters, at times up to `longest` ms.
+    pub(crate) async fn wire(&self, longest: i64) {
+        let clockwork = &self.world.clockwork;
+        let ms = match clockwork.below(16) {
+            0..=11 => 0,
+            _ => clockwork.between(1, 400),
+        };
+        let ms = if self.world.trouble.hits(Fault::Slow) { clockwork.between(SECOND, longest) } else { ms };
+        clockwork.sleep(ms).await;
+    }
+
+    /// Whether that fault hits this process now.
+    pub(crate) fn hit(&self, fault: Fault, what: &str) -> bool {
+        let hit = self.world.trouble.hits(fault);
+        if hit {
+            self.tell(|| format!("FAULT {fault:?}: {what}"));
+        }
+        hit
+    }
+
+    /// What it touched kills it at its next await.
+    pub(crate) fn doom(&self) {
+        self.is_doomed.store(true, Ordering::Relaxed);
+    }
+
+    /// Counts for the job at work.
+    pub(crate) fn count(&self, which: impl Fn(&Tally) -> &AtomicU64) {
+        if let Some(tally) = &*lock(&self.at_work) {
+            which(tally).fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// The job at work may touch what is its user's, and nothing else.
+    pub(crate) fn touches(&self, user: &UserId, what: impl FnOnce() -> String) {
+        if let Some(tally) = &*lock(&self.at_work)
+            && tally.user != *user
+        {
+            self.world.story.broken("I4", format!("a job of {} touches {} of {user}", tally.user, what()));
+        }
+    }
+
+    /// True time of a moment that this process read off its clock, ms.
+    pub(crate) fn true_ms(&self, moment: Timestamp) -> i64 {
+        moment.as_millisecond() - self.skew_ms
+    }
+
+    /// Runs a job under a tally of its own.
+    pub(crate) async fn tallied<T>(&self, tally: &Arc<Tally>, job: impl Future<Output = T>) -> T {
+        let mut job = std::pin::pin!(job);
+        std::future::poll_fn(|context| {
+            *lock(&self.at_work) = Some(Arc::clone(tally));
+            let polled = job.as_mut().poll(context);
+            *lock(&self.at_work) = None;
+            polled
+        })
+        .await
+    }
+
+    /// Whether it dies at this await.
+    fn dies(&self) -> bool {
+        self.is_doomed.swap(false, Ordering::Relaxed) || self.world.trouble.hits(Fault::Crash)
+    }
+}
+
+impl Clock for Process {
+    fn now(&self) -> Timestamp {
+        to_timestamp(self.world.now_ms() + self.skew_ms)
+    }
+}
+
+impl Entropy for Process {
+    fn fraction(&self) -> f64 {
+        self.world.clockwork.chance().fraction()
+    }
+}
+
+/// A life that may end at any await: the future is dropped, with all that it knew.
+pub(crate) struct Mortal<F> {
+    process: Arc<Process>,
+    life: Pin<Box<F>>,
+}
+
+impl<F: Future> Mortal<F> {
+    pub(crate) fn new(process: &Arc<Process>, life: F) -> Self {
+        Self { process: Arc::clone(process), life: Box::pin(life) }
+    }
+}
+
+impl<F: Future> Future for Mortal<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.life.as_mut().poll(context) {
+            Poll::Ready(value) => Poll::Ready(Some(value)),
+            Poll::Pending if self.process.dies() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+/// Lives one life after the other. `live` is what a process does from its start; it ends with its death, or
+/// when it is done, which is answered.
+pub(crate) async fn lives<T, L: Future<Output = T>>(
+    world: &Arc<World>,
+    name: &str,
+    calls_source: bool,
+    live: impl Fn(Arc<Process>) -> L,
+) -> T {
+    for life in 1_u64.. {
+        let process = Arc::new(Process::new(world, name, life, calls_source));
+        process.tell(|| format!("starts as {}, its clock is off by {} ms", process.owner, process.skew_ms));
+        let ended = Mortal::new(&process, live(Arc::clone(&process))).await;
+        if let Some(value) = ended {
+            return value;
+        }
+        process.tell(|| "DIES here".to_owned());
+        if !world.is_split {
+            // On one machine a free lock file shows that its owner is gone.
+            world.ledger.kill(&process.owner);
+        }
+        let down = if world.clockwork.one_in(4) { 20 * MINUTE } else { 20 * SECOND };
+        world.clockwork.sleep(world.clockwork.below(down)).await;
+    }
+    unreachable!("a process has no last life")
+}

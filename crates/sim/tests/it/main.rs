@@ -1,0 +1,4 @@
+//! The simulation as a test: many worlds, exact replay, and planted bugs that must be found.
+
+mod bugs;
+mod worlds;
