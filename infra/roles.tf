@@ -95,7 +95,7 @@ data "aws_iam_policy_document" "SinkRole" {
   }
   statement {
     sid       = "Files"
-    actions   = ["s3:GetObject", "s3:PutObject"]
+    actions   = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
     resources = ["${aws_s3_bucket.Bucket.arn}/fit/*"]
   }
   # Without it S3 answers 403 instead of 404, and a missing file could not be told from a missing right.

@@ -52,6 +52,7 @@ CALLED = {
 OTHERWISE = {
     "s3:GetObject": "the archive, through object_store",
     "s3:PutObject": "the archive, through object_store",
+    "s3:DeleteObject": "forgotten files, through object_store",
     "s3:ListBucket": "lets S3 answer 404",
     "sqs:ChangeMessageVisibility": "the event source mapping",
     "sqs:DeleteMessage": "the event source mapping",

@@ -158,6 +158,39 @@ pub(crate) enum Command {
         #[arg(long)]
         yes: bool,
     },
+    /// Rides that are one: linked, or looking like it
+    #[command(after_help = "Example:\n  fitbridge duplicates --json | jq 'select(.type==\"group\")'")]
+    Duplicates,
+    /// Say that rides are one: only one of them is sent
+    #[command(
+        after_help = "What was delivered first stays what is sent; where nothing was, it is the first named.\n\nExample:\n  fitbridge link 31827705 31827711"
+    )]
+    Link {
+        /// Rides
+        #[arg(value_name = "RIDE", required = true, num_args = 2..)]
+        rides: Vec<String>,
+    },
+    /// Say that a ride is one of its own: it is sent
+    #[command(after_help = "Example:\n  fitbridge split 31827711")]
+    Split {
+        /// The ride
+        ride: String,
+    },
+    /// Forget rides: they are not sent and never come back, by whatever inlet
+    #[command(after_help = "What is at a sink already stays there.\n\nExample:\n  fitbridge forget 31827705")]
+    Forget {
+        /// Rides
+        #[arg(value_name = "RIDE", required = true)]
+        rides: Vec<String>,
+        /// Delete the archived file as well, unless another ride has the same
+        #[arg(long)]
+        delete_file: bool,
+    },
+    /// Send a ride again, also one that was forgotten
+    #[command(
+        after_help = "A place that has the ride may get a second one, so you are asked, or say --yes.\n\nExamples:\n  fitbridge resync 31827705 --sink folder\n  fitbridge resync 31827705 --fetch --yes"
+    )]
+    Resync(ResyncArgs),
     /// Keep going: poll, fetch, deliver until stopped
     Serve,
     /// Play iGPSport, its file host, Intervals.icu and a webhook receiver on this machine
@@ -380,6 +413,22 @@ pub(crate) struct WordArgs {
     pub sink: Option<String>,
 }
 
+/// What is sent again.
+#[derive(Debug, Args)]
+pub(crate) struct ResyncArgs {
+    /// The ride
+    pub ride: String,
+    /// Only to this sink; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub sink: Vec<String>,
+    /// Fetch its file from the cloud again, too
+    #[arg(long)]
+    pub fetch: bool,
+    /// Send it also where it is already
+    #[arg(long)]
+    pub yes: bool,
+}
+
 /// What to import.
 #[derive(Debug, Args)]
 pub(crate) struct ImportArgs {
@@ -392,6 +441,9 @@ pub(crate) struct ImportArgs {
     /// Import what appears in a folder, until stopped
     #[arg(long, value_name = "FOLDER")]
     pub watch: Option<PathBuf>,
+    /// Also take back rides that were forgotten
+    #[arg(long)]
+    pub again: bool,
 }
 
 /// How to simulate.

@@ -151,6 +151,13 @@ catalogue! {
     RulesInvalid "rules_invalid" "these rules cannot be set" "correct them as the message says; `fitbridge rules --help` shows each form";
     NoSuchUser "no_such_user" "there is no such rider here" "check the name; what is deleted does not come back";
     ExportUnwritable "export_unwritable" "the export cannot be written" "make room or choose another place, and run it again";
+    LinkNeedsTwo "link_needs_two" "linking takes at least two different rides" "name two rides: `fitbridge link RIDE RIDE`";
+    GroupTooLarge "group_too_large" "so many rides cannot be one" "link fewer of them, or take one out first: `fitbridge split RIDE`";
+    NotLinked "not_linked" "this ride is not linked to any other" "see `fitbridge duplicates` for those that are";
+    NoFileYet "no_file_yet" "this ride has no file here" "see what it waits for with `fitbridge why RIDE`";
+    RideForgotten "ride_forgotten" "you had this ride forgotten" "bring it back: `fitbridge resync RIDE`, or `fitbridge import --again FILE` where its file was deleted";
+    FileErased "file_erased" "the file of this ride was deleted, and no source has it" "import it again: `fitbridge import --again FILE`";
+    MaySendTwice "may_send_twice" "a place that has this ride may get it a second time" "say that you want that: the same command with `--yes`";
     NoHeadUnit "no_head_unit" "there is not exactly one head unit to import from" "plug one in and wait until it shows up as a disk, or give its folder: `fitbridge import FOLDER`";
     ServeRunning "serve_running" "`serve` already runs on this data" "stop it first, or use another `--home`";
     Settings "settings" "a setting or argument does not do" "correct it as the message says; docs/SETTINGS.md lists all settings";

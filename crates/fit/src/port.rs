@@ -41,6 +41,8 @@ pub fn report(scan: &Scan) -> ScanReport {
         product: summary.product,
         serial: summary.serial.clone(),
         time_created: summary.time_created,
+        has_gps: summary.has_gps,
+        records: summary.records,
     };
     ScanReport { verdict, is_activity: summary.is_activity, facts }
 }

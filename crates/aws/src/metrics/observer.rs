@@ -102,16 +102,9 @@ mod tests {
 
     fn ride() -> Activity {
         let connection = ConnectionId::new("igpsport-global-1").unwrap();
-        Activity {
-            user: UserId::new("rider").unwrap(),
-            id: ActivityId::new("a-1").unwrap(),
-            origin: Origin::Cloud { connection, ride_id: RideId(1) },
-            ride: Ride::default(),
-            state: ActivityState::Discovered,
-            attempts: 0,
-            first_seen_at: at("2026-01-01T00:00:00Z"),
-            updated_at: at("2026-01-01T00:00:00Z"),
-        }
+        let id = ActivityId::new("a-1").unwrap();
+        let origin = Origin::Cloud { connection, ride_id: RideId(1) };
+        Activity::new(UserId::new("rider").unwrap(), id, origin, Ride::default(), at("2026-01-01T00:00:00Z"))
     }
 
     fn paused() -> Connection {

@@ -35,6 +35,7 @@ pub(super) fn name(task: &Task) -> &'static str {
         Task::Deliver { .. } => "deliver",
         Task::Settle { .. } => "settle",
         Task::Notify { .. } => "notify",
+        Task::Erase { .. } => "erase",
     }
 }
 

@@ -25,8 +25,12 @@ use crate::{
 /// What became of the files.
 #[derive(Debug, Default)]
 struct Files {
+    /// Rides that were forgotten are taken back.
+    again: bool,
     new: usize,
     duplicate: usize,
+    linked: usize,
+    forgotten: usize,
     rejected: usize,
     problems: usize,
     skipped: u64,
@@ -44,7 +48,7 @@ pub(crate) async fn run(context: &Context, args: ImportArgs) -> Result<Exit, Sto
         context.out.line(format!("head unit: {}", plain(&unit.name)));
         paths.extend(unit.folders);
     }
-    let mut files = Files::default();
+    let mut files = Files { again: args.again, ..Files::default() };
     import_all(context, &mut app, paths, &mut files).await?;
     if let Some(folder) = args.watch {
         watch_folder(context, &mut app, folder, &mut files).await?;
@@ -89,27 +93,33 @@ async fn take(context: &Context, app: &mut App, item: Item, files: &mut Files) -
 
 async fn import_one(context: &Context, app: &mut App, name: &str, bytes: Bytes, files: &mut Files) -> Result<(), Stop> {
     let short = name.rsplit('/').next().unwrap_or(name);
-    let imported = app.engine.import(&app.user, short, bytes).await?;
-    let (word, code, activity) = match &imported {
+    let imported = match files.again {
+        true => app.engine.import_again(&app.user, short, bytes).await?,
+        false => app.engine.import(&app.user, short, bytes).await?,
+    };
+    let (word, code, activity, of) = match &imported {
         Imported::New(activity) => {
             files.new += 1;
-            ("new", None, Some(activity.id.to_string()))
+            let link = activity.link.as_ref();
+            files.linked += usize::from(link.is_some());
+            let of = link.map(|link| format!(", {} {}, so not sent", link.why.sentence(), link.to));
+            (if link.is_some() { "linked" } else { "new" }, None, Some(activity.id.to_string()), of)
         }
         Imported::Duplicate { of } => {
             files.duplicate += 1;
-            ("duplicate", None, Some(of.to_string()))
+            ("duplicate", None, Some(of.to_string()), Some(format!(" of {of}")))
+        }
+        Imported::Forgotten { of } => {
+            files.forgotten += 1;
+            ("forgotten", Some(Code::RideForgotten), Some(of.to_string()), Some(format!(" as {of}")))
         }
         Imported::Rejected(code) => {
             files.rejected += 1;
-            ("rejected", Some(*code), None)
+            ("rejected", Some(*code), None, None)
         }
     };
     let color = if code.is_some() { AnsiColor::Red } else { AnsiColor::Green };
-    let of = match (&imported, &activity) {
-        (Imported::Duplicate { .. }, Some(of)) => format!(" of {of}"),
-        _ => String::new(),
-    };
-    context.out.line(format!("{name}: {}{of}", paint(color, word)));
+    context.out.line(format!("{name}: {}{}", paint(color, word), of.unwrap_or_default()));
     if let Some(code) = code {
         context.out.line(format!("  {} [{code}]; next: {}", code.sentence(), code.next_step()));
     }
@@ -138,7 +148,8 @@ async fn finish(context: &Context, app: &mut App, tally: &Tally, files: &Files) 
     let all = connections(app).await?;
     let sinks: Vec<_> = all.into_iter().filter(|connection| connection.sink().is_some()).collect();
     let mut counts = tally.counts(&sinks);
-    (counts.new, counts.duplicate) = (files.new, files.duplicate);
+    (counts.new, counts.duplicate) = (files.new - files.linked, files.duplicate);
+    counts.linked = files.linked;
     counts.failed += files.rejected + files.problems;
     if context.out.is_json() {
         for record in tally.records(&sinks) {
@@ -146,8 +157,8 @@ async fn finish(context: &Context, app: &mut App, tally: &Tally, files: &Files) 
         }
     }
     context.out.line(format!(
-        "files: {} new, {} duplicate, {} rejected, {} unreadable, {} passed over",
-        files.new, files.duplicate, files.rejected, files.problems, files.skipped
+        "files: {} new, {} linked, {} duplicate, {} forgotten, {} rejected, {} unreadable, {} passed over",
+        counts.new, files.linked, files.duplicate, files.forgotten, files.rejected, files.problems, files.skipped
     ));
     let mut exit = print_deliveries(context, tally, &counts);
     if sinks.is_empty() && files.new > 0 {

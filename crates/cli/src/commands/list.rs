@@ -9,7 +9,7 @@ use fitbridge_core::{
 };
 use serde_json::{Value, json};
 
-use super::{Context, sync::connections};
+use super::{Context, duplicates::link_record, sync::connections};
 use crate::{
     app::App,
     exit::{Exit, Stop},
@@ -74,11 +74,16 @@ async fn print(
     let title = facts.title.as_deref().map(plain).unwrap_or_default();
     let date = facts.date.map_or_else(|| "no date   ".into(), |date| date.to_string());
     let km = facts.distance_m.map(|m| format!("{:7.1} km", m / 1000.0)).unwrap_or_default();
+    let link = ride.known.as_ref().and_then(|known| known.doc.link.as_ref());
     let settled = ["delivered", DeliveryState::Skipped.name(), "filtered"];
-    let all_there = deliveries.values().all(|state| state.as_str().is_some_and(|state| settled.contains(&state)));
+    let is_settled = |state: &Value| state.as_str().is_some_and(|state| settled.contains(&state));
+    let all_there = link.is_some() || deliveries.values().all(is_settled);
     let color = if state == "fetched" && all_there { AnsiColor::Green } else { AnsiColor::Yellow };
-    let at: Vec<_> =
+    let mut at: Vec<_> =
         deliveries.iter().map(|(sink, state)| format!("{sink} {}", state.as_str().unwrap_or(""))).collect();
+    if let Some(link) = link {
+        at = vec![format!("{} {}", link.why.sentence(), link.to)];
+    }
     context.out.line(format!(
         "{:>12}  {date}  {km}  {}  {}  {title}",
         ride.row.ride_id,
@@ -94,6 +99,7 @@ async fn print(
         "distance_m": facts.distance_m,
         "state": state,
         "deliveries": deliveries,
+        "link": link_record(link),
     }));
     Ok(())
 }

@@ -6,7 +6,9 @@ mod completions;
 mod connect;
 mod demo;
 mod doctor;
+mod duplicates;
 mod find;
+mod forget;
 mod get;
 mod held;
 mod import;
@@ -124,6 +126,11 @@ impl Context {
             Command::Audit { since } => audit::run(&self, since).await,
             Command::Export { output, force } => account::export(&self, &output, force).await,
             Command::DeleteAccount { yes } => account::delete(&self, yes).await,
+            Command::Duplicates => duplicates::list(&self).await,
+            Command::Link { rides } => duplicates::link(&self, &rides).await,
+            Command::Split { ride } => duplicates::split(&self, &ride).await,
+            Command::Forget { rides, delete_file } => forget::forget(&self, &rides, delete_file).await,
+            Command::Resync(args) => forget::resync(&self, &args).await,
             Command::Serve => serve::run(&self).await,
             Command::Simulator(args) => simulate::run(&self, &args).await,
             Command::Demo { keep } => demo::run(&self, keep).await,

@@ -40,8 +40,12 @@ pub(crate) async fn run(context: &Context) -> Result<Exit, Stop> {
     for ride in &rides {
         *states.entry(ride.doc.state.name()).or_default() += 1;
     }
+    let linked = rides.iter().filter(|ride| ride.doc.link.is_some()).count();
     let told: Vec<_> = states.iter().map(|(state, count)| format!("{count} {}", state.replace('_', " "))).collect();
     out.line(format!("rides: {} ({})", rides.len(), told.join(", ")));
+    if linked > 0 {
+        out.line(format!("linked: {linked} of them are another file or recording of a ride (fitbridge duplicates)"));
+    }
     super::notify::notices(context, &app).await?;
     let cursor = store.read::<Cursor>(&Key::cursor(Shard(0))).await?;
     let last_tick = cursor.and_then(|cursor| jiff::Timestamp::from_second(cursor.doc.done_minute * 60).ok());
@@ -52,6 +56,7 @@ pub(crate) async fn run(context: &Context) -> Result<Exit, Stop> {
         "type": "summary",
         "rides": rides.len(),
         "states": states,
+        "linked": linked,
         "last_tick": last_tick.map(|tick| tick.to_string()),
     }));
     Ok(exit)
@@ -106,6 +111,7 @@ async fn show_connection(context: &Context, app: &App, connection: &Connection) 
         for delivery in app.engine.store().all::<Delivery>(&app.user, &prefix).await? {
             *states.entry(delivery.doc.state.name().to_owned()).or_default() += 1;
         }
+        let linked = rides.iter().filter(|ride| ride.doc.link.is_some()).count();
         let told: Vec<_> = states.iter().map(|(state, count)| format!("{count} {}", state.replace('_', " "))).collect();
         out.line(format!("  {}", if told.is_empty() { "nothing delivered yet".into() } else { told.join(", ") }));
         record["deliveries"] = json!(states);

@@ -94,8 +94,8 @@ fn finish(context: &Context, tally: &Tally, connections: &[Connection], report: 
         }
     }
     out.line(format!(
-        "rides: {} new, {} duplicate, {} filtered, {} held, {} failed",
-        counts.new, counts.duplicate, counts.filtered, counts.held, counts.failed
+        "rides: {} new, {} duplicate, {} linked, {} filtered, {} held, {} failed",
+        counts.new, counts.duplicate, counts.linked, counts.filtered, counts.held, counts.failed
     ));
     exit = exit.max(print_deliveries(context, tally, &counts));
     for failure in &report.failures {

@@ -14,6 +14,8 @@ use indicatif::ProgressBar;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::duplicates::link_record;
+
 /// The last state of everything that a pass touched.
 #[derive(Debug, Default)]
 struct Touched {
@@ -38,6 +40,8 @@ pub(crate) struct Counts {
     pub new: usize,
     /// The same file had come by another inlet.
     pub duplicate: usize,
+    /// Archived and linked to a ride that is the same, which stands for it.
+    pub linked: usize,
     /// Seen for the first time and kept out by the chosen history.
     pub filtered: usize,
     /// Waiting for the rider's word at a sink.
@@ -103,6 +107,8 @@ impl Tally {
             let first_seen = ride.first_seen_at >= self.since;
             match &ride.state {
                 ActivityState::Duplicate { .. } => counts.duplicate += 1,
+                ActivityState::Fetched { .. } if ride.link.is_some() => counts.linked += 1,
+                ActivityState::Forgotten { .. } => {}
                 ActivityState::Filtered { .. } => counts.filtered += usize::from(first_seen),
                 state => {
                     counts.new += usize::from(first_seen || touched.begun.contains(&ride.id));
@@ -121,7 +127,7 @@ impl Tally {
                 DeliveryState::Held { .. } => {
                     held.insert(&delivery.activity);
                 }
-                DeliveryState::Skipped | DeliveryState::Accepted { .. } => {}
+                DeliveryState::Skipped | DeliveryState::Withdrawn { .. } | DeliveryState::Accepted { .. } => {}
                 DeliveryState::Filtered { .. } => of_sink.filtered += 1,
                 state if state.is_open() => {
                     of_sink.pending += 1;
@@ -212,6 +218,7 @@ impl Counts {
             "type": "summary",
             "new": self.new,
             "duplicate": self.duplicate,
+            "linked": self.linked,
             "filtered": self.filtered,
             "held": self.held,
             "failed": self.failed,
@@ -239,6 +246,7 @@ pub(crate) fn ride_record(ride: &Activity) -> Value {
         "distance_m": ride.ride.distance_m(),
         "elapsed_s": ride.ride.elapsed_s(),
         "sha256": ride.state.content().map(|content| content.to_string()),
+        "link": link_record(ride.link.as_ref()),
     })
 }
 

@@ -28,6 +28,21 @@ pub(crate) async fn run(context: &Context, ride: &str) -> Result<Exit, Stop> {
     out.line(format!("{} {date} {}", bold(ride.rider_id()), plain(&title)));
     out.line(format!("  {}", state_of(&ride)));
     explain(context, ride.state.failure());
+    if let Some(link) = &ride.link {
+        let to = app.engine.store().activity(&app.user, &link.to).await?;
+        let is_gone = to.as_ref().is_some_and(|to| matches!(to.doc.state, ActivityState::Forgotten { .. }));
+        let number = to.map_or_else(|| link.to.to_string(), |to| to.doc.rider_id());
+        let what = if is_gone { "which was forgotten; neither is sent" } else { "which is what is sent" };
+        out.line(format!("  {} {number}, {what}", link.why.sentence()));
+        out.line(format!("    to send it as a ride of its own: fitbridge split {}", ride.rider_id()));
+    }
+    for other in &ride.linked {
+        let other = app.engine.store().activity(&app.user, other).await?;
+        if let Some((other, link)) = other.and_then(|other| other.doc.link.clone().map(|link| (other.doc, link))) {
+            let why = link.why.sentence();
+            out.line(format!("  stands for {} too ({why} this one)", other.rider_id()));
+        }
+    }
     out.record(&ride_record(&ride));
     let connections = connections(&app).await?;
     let sinks: Vec<_> = connections.iter().filter(|connection| connection.sink().is_some()).collect();
@@ -43,9 +58,11 @@ pub(crate) async fn run(context: &Context, ride: &str) -> Result<Exit, Stop> {
     let mut count = 0;
     for (sink, delivery) in sinks.iter().zip(found) {
         let Some(delivery) = delivery else {
-            let why = match sink.wants_ride(ride.ride.start(), ride.ride.local_date()) {
-                true => "not handed over yet",
-                false => "older than this connection's history [before_connect]",
+            let why = match (&ride.state, sink.wants_ride(ride.ride.start(), ride.ride.local_date())) {
+                (ActivityState::Forgotten { .. }, _) => "never sent",
+                _ if ride.link.is_some() => "not sent: another ride stands for this one",
+                (_, true) => "not handed over yet",
+                (_, false) => "older than this connection's history [before_connect]",
             };
             out.line(format!("  {}: {why}", bold(&sink.name)));
             continue;
@@ -82,7 +99,7 @@ fn state_of(ride: &Activity) -> String {
         ActivityState::Filtered { rule } => format!("filtered: {} [{rule}]", rule.sentence()),
         ActivityState::Rejected { .. } => "rejected".into(),
         ActivityState::DeadLetter { .. } => format!("given up after {} attempts", ride.attempts),
-        ActivityState::Forgotten => "forgotten".into(),
+        ActivityState::Forgotten { .. } => format!("forgotten; back again with: fitbridge resync {}", ride.rider_id()),
     }
 }
 
@@ -97,6 +114,7 @@ fn delivery_state(delivery: &Delivery) -> String {
             format!("{how}{id}, {at:.0}")
         }
         DeliveryState::Retrying { asked_until: Some(until), .. } => format!("waits until {until:.0}"),
+        DeliveryState::Withdrawn { because } => format!("not sent: {}", because.sentence()),
         DeliveryState::Retrying { .. } => format!("tried {} times, and again later", delivery.attempts),
         DeliveryState::Filtered { why } => format!("filtered, {} [{}]", plain(&why.sentence), why.rule),
         state => state.name().replace('_', " "),

@@ -130,4 +130,14 @@ const CAUSES: &[(Code, &str)] = &[
     (Code::Settings, "a typing mistake, or a value that makes no sense"),
     (Code::AttemptsUsedUp, "the same failure came at every attempt, over several days"),
     (Code::Bug, "a mistake in FitBridge"),
+    (Code::LinkNeedsTwo, "one ride was named twice, or a duplicate and the ride that it is a duplicate of"),
+    (Code::GroupTooLarge, "rides were linked that are already groups, so that all of them together are too many"),
+    (Code::NotLinked, "it was never linked, or it was split before"),
+    (
+        Code::NoFileYet,
+        "the ride is not fetched yet, was left out, failed or was forgotten, so there is nothing to link",
+    ),
+    (Code::RideForgotten, "a file came by another inlet whose ride you had forgotten before"),
+    (Code::FileErased, "the ride was imported by hand and forgotten with `--delete-file`"),
+    (Code::MaySendTwice, "a resync asks for a ride that was delivered, may have been, or is there by another route"),
 ];

@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{ActivityId, ConnectionId, ContentId, Ride, RideId, UserId, ids::short_digest};
+use super::{ActivityId, ConnectionId, ContentId, Link, Ride, RideId, UserId, ids::short_digest};
 use crate::{Code, Failure};
 
 /// Where a ride came from.
@@ -140,7 +140,14 @@ pub enum ActivityState {
         failure: Failure,
     },
     /// The rider wants it gone; it never comes back unless resynced.
-    Forgotten,
+    Forgotten {
+        /// The file it had, which stays in the archive unless it is erased.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        file: Option<ContentId>,
+        /// The file is still to be erased.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        erase: bool,
+    },
 }
 
 impl ActivityState {
@@ -155,7 +162,7 @@ impl ActivityState {
             Self::Filtered { .. } => "filtered",
             Self::Rejected { .. } => "rejected",
             Self::DeadLetter { .. } => "dead_letter",
-            Self::Forgotten => "forgotten",
+            Self::Forgotten { .. } => "forgotten",
         }
     }
 
@@ -183,6 +190,7 @@ impl ActivityState {
     pub fn content(&self) -> Option<ContentId> {
         match self {
             Self::Fetched { content, .. } | Self::Duplicate { content, .. } => Some(*content),
+            Self::Forgotten { file, .. } => *file,
             _ => None,
         }
     }
@@ -202,6 +210,22 @@ pub struct Activity {
     /// What has become of it.
     #[serde(flatten)]
     pub state: ActivityState,
+    /// What it is linked to: it is archived and shown, but not sent by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<Link>,
+    /// The rides that are linked to this one; at most [`MOST_TOGETHER`](super::link::MOST_TOGETHER) with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub linked: Vec<ActivityId>,
+    /// Rides that the rider said are others, however alike.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub apart: Vec<ActivityId>,
+    /// Once it has its file again, it is to be sent again, although it was sent before: to these sinks, or to
+    /// all where none is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resync: Option<Vec<ConnectionId>>,
+    /// Files it had before, when it had to be fetched again; newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<ContentId>,
     /// Tries that failed or are under way; counted when a stage is claimed, so that one whose worker dies
     /// counts, and given back when it succeeds.
     pub attempts: u32,
@@ -211,7 +235,55 @@ pub struct Activity {
     pub updated_at: Timestamp,
 }
 
+/// Earlier files of a ride that are remembered.
+const MOST_EARLIER: usize = 8;
+
 impl Activity {
+    /// A ride of which nothing has been done yet.
+    pub fn new(user: UserId, id: ActivityId, origin: Origin, ride: Ride, now: Timestamp) -> Self {
+        Self {
+            user,
+            id,
+            origin,
+            ride,
+            state: ActivityState::Discovered,
+            link: None,
+            linked: Vec::new(),
+            apart: Vec::new(),
+            resync: None,
+            earlier: Vec::new(),
+            attempts: 0,
+            first_seen_at: now,
+            updated_at: now,
+        }
+    }
+
+    /// Begins anew with finding its file; the one it had is remembered.
+    pub fn begin_anew(&mut self, now: Timestamp) {
+        if let Some(content) = self.state.content().filter(|content| !self.earlier.contains(content)) {
+            self.earlier.push(content);
+            let surplus = self.earlier.len().saturating_sub(MOST_EARLIER);
+            self.earlier.drain(..surplus);
+        }
+        (self.state, self.attempts, self.updated_at) = (ActivityState::Discovered, 0, now);
+    }
+
+    /// Every file it has or had: deliveries of any of them are this ride's.
+    pub fn files(&self) -> impl Iterator<Item = ContentId> {
+        let now = self.state.content();
+        self.earlier.iter().copied().filter(move |file| Some(*file) != now).chain(now)
+    }
+
+    /// Whether the rider said that these two are different rides.
+    pub fn is_apart_from(&self, other: &Self) -> bool {
+        self.apart.contains(&other.id) || other.apart.contains(&self.id)
+    }
+
+    /// The ride that stands for its group: itself, where it is not linked.
+    pub fn primary(&self) -> &ActivityId {
+        self.link.as_ref().map_or(&self.id, |link| &link.to)
+    }
+
     /// The source connection it came through, if it came from a cloud.
     pub fn source(&self) -> Option<&ConnectionId> {
         match &self.origin {

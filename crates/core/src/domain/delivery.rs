@@ -86,6 +86,29 @@ pub enum HeldReason {
     },
 }
 
+/// Why a delivery was taken back before it was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Withdrawal {
+    /// The rider wants the ride gone.
+    Forgotten,
+    /// Another ride stands for it.
+    Linked,
+    /// The file was fetched again and is another one now.
+    Replaced,
+}
+
+impl Withdrawal {
+    /// The reason for people.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Forgotten => "the ride was forgotten before it was sent",
+            Self::Linked => "another ride stands for this one",
+            Self::Replaced => "the file was fetched again and is another one now",
+        }
+    }
+}
+
 /// What has become of a delivery.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
@@ -138,6 +161,11 @@ pub enum DeliveryState {
         #[serde(flatten)]
         why: Filtered,
     },
+    /// Taken back before it was sent; opened again where the reason ends.
+    Withdrawn {
+        /// Why.
+        because: Withdrawal,
+    },
     /// The sink will not take it.
     Rejected {
         /// Why.
@@ -163,6 +191,7 @@ impl DeliveryState {
             Self::Held { .. } => "held",
             Self::Skipped => "skipped",
             Self::Filtered { .. } => "filtered",
+            Self::Withdrawn { .. } => "withdrawn",
             Self::Rejected { .. } => "rejected",
             Self::DeadLetter { .. } => "dead_letter",
         }
@@ -211,6 +240,10 @@ pub struct Delivery {
     /// It was given up before, under this code, and begun anew: its arrival is a recovery.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub given_up: Option<crate::Code>,
+    /// How often the rider had it sent again after it was done. Each time is a message of its own to
+    /// receivers that drop repeats.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub resends: u32,
     /// How often it was begun; counted when it is claimed, and given back where the sink was not to blame.
     pub attempts: u32,
     /// When it was made.
@@ -232,6 +265,7 @@ impl Delivery {
             send_anyway: false,
             maybe_there: false,
             given_up: None,
+            resends: 0,
             attempts: 0,
             created_at: now,
             updated_at: now,
@@ -252,6 +286,28 @@ impl Delivery {
         delivery
     }
 
+    /// Whether the file is at the sink, or may be.
+    pub fn is_begun(&self) -> bool {
+        self.maybe_there
+            || matches!(
+                self.state,
+                DeliveryState::Delivered { .. } | DeliveryState::Accepted { .. } | DeliveryState::Sending
+            )
+    }
+
+    /// It, taken back; `None` where nothing can be: it is done, or may have arrived.
+    pub fn withdrawn(&self, because: Withdrawal, now: Timestamp) -> Option<Self> {
+        let waits = match self.state {
+            DeliveryState::Blocked { .. } | DeliveryState::Held { .. } | DeliveryState::Filtered { .. } => true,
+            _ => self.state.is_open(),
+        };
+        (waits && !self.is_begun()).then(|| Self {
+            state: DeliveryState::Withdrawn { because },
+            updated_at: now,
+            ..self.clone()
+        })
+    }
+
     /// Whether it waits until its sink is connected again: blocked, or open with no due time.
     pub fn waits_for_connection(&self, is_due: bool) -> bool {
         matches!(self.state, DeliveryState::Blocked { .. }) || (self.state.is_open() && !is_due)
@@ -267,6 +323,15 @@ impl Delivery {
 
     /// The id that stays the same over all attempts: what a receiver knows a repeat by. No dots in it.
     pub fn idempotency_id(&self) -> String {
-        format!("msg_{}", short_digest(format!("{}/{}/{}", self.user, self.sink, self.content).as_bytes()))
+        let mut name = format!("{}/{}/{}", self.user, self.sink, self.content);
+        if self.resends > 0 {
+            name = format!("{name}/{}", self.resends);
+        }
+        format!("msg_{}", short_digest(name.as_bytes()))
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }

@@ -5,6 +5,7 @@ pub mod connection;
 pub mod delivery;
 pub mod event;
 pub mod ids;
+pub mod link;
 pub mod notice;
 pub mod ride;
 pub mod rules;
@@ -16,12 +17,13 @@ pub use connection::{
     Baseline, Connection, ConnectionState, History, LoginIntent, Refusals, Role, RowProblem, SinkProgress,
     SourceProgress, User, WalkMark,
 };
-pub use delivery::{About, Delivery, DeliveryState, HeldReason, How};
+pub use delivery::{About, Delivery, DeliveryState, HeldReason, How, Withdrawal};
 pub use event::{Event, EventKind};
 pub use ids::{
     ActivityId, ConnectionId, ContentId, IdError, NoticeId, OwnerId, RemoteAccount, RemoteId, RideId, Service, Shard,
     UserId,
 };
+pub use link::{Hunch, Likeness, Link, LinkReason, Trace};
 pub use notice::{Cause, Channel, Contact, Message, Notice, NoticeState, Quiet};
 pub use ride::{DetailFacts, ListedFacts, RecordedFacts, Ride};
 pub use rules::{Filtered, Indoor, Rules, RulesError};

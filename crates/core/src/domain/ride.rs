@@ -140,6 +140,12 @@ pub struct RecordedFacts {
     /// Creation time in the file's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_created: Option<Timestamp>,
+    /// Whether any sample has a position.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_gps: bool,
+    /// Samples.
+    #[serde(default)]
+    pub records: u32,
 }
 
 /// Everything known about a ride; see the module's table for which source wins.

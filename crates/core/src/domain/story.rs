@@ -117,7 +117,8 @@ pub fn of_activity(before: &Activity, after: &Activity) -> Story {
                 story.fails(Cause { code, connection: source }, failure);
             }
         }
-        ActivityState::Forgotten => story.events.push(EventKind::Forgotten { activity: after.id.clone() }),
+        ActivityState::Forgotten { .. } if matches!(before.state, ActivityState::Forgotten { .. }) => {}
+        ActivityState::Forgotten { .. } => story.events.push(EventKind::Forgotten { activity: after.id.clone() }),
         _ => {}
     }
     // The rider, or the operator, has begun anew with what was given up.

@@ -6,8 +6,7 @@ use super::{Engine, EngineError, archive_failure, outcome::Wait, policy::later};
 use crate::{
     Code, Failure,
     domain::{
-        Activity, ActivityState, Connection, ConnectionId, ContentId, Delivery, DeliveryState, HeldReason, How, Origin,
-        UserId,
+        ActivityState, Connection, ConnectionId, ContentId, Delivery, DeliveryState, HeldReason, How, Origin, UserId,
     },
     ports::{
         ArchiveError, Attempt, Found, Job, Outcome, Resend, SealedKey, Sink, SinkFile, SinkTarget, Task, VaultError,
@@ -120,12 +119,8 @@ impl Engine {
             return self.reject_delivery(claimed, failure).await;
         };
         if matches!(activity.doc.state, ActivityState::Fetched { .. }) {
-            let lost = Activity {
-                state: ActivityState::Discovered,
-                attempts: 0,
-                updated_at: self.now(),
-                ..activity.doc.clone()
-            };
+            let mut lost = activity.doc.clone();
+            lost.begin_anew(self.now());
             let task = Task::Resolve { activity: lost.id.clone() };
             let due = self.due_for(&lost.user, &task, self.now());
             if self.save(&activity, &lost, Some(due)).await? {

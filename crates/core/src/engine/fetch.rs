@@ -8,10 +8,7 @@ use super::{
 };
 use crate::{
     Code, Failure,
-    domain::{
-        Activity, ActivityId, ActivityState, ContentId, Delivery, DeliveryState, FileLocation, Integrity, Stage,
-        UserId, story,
-    },
+    domain::{Activity, ActivityId, ActivityState, ContentId, Delivery, FileLocation, Integrity, Stage, UserId, story},
     ports::{ArchiveError, Due, FileError, Job, Key, ScanReport, Task, Verdict, Write},
     store::{ContentOwner, Stored},
 };
@@ -28,6 +25,8 @@ pub enum Fetched {
     Archived,
     /// The same file came by another inlet before.
     Duplicate(ActivityId),
+    /// Archived, but not sent: that ride is the same, and stands for both.
+    Linked(ActivityId),
     /// Nothing was done: moved on, or claimed by another worker.
     Skipped,
     /// It did not work, this time or at all.
@@ -101,15 +100,15 @@ impl Engine {
         match self.record_file(activity, Some(claimed), &accepted).await? {
             Some(activity) => Ok(match activity.state {
                 ActivityState::Duplicate { of, .. } => Fetched::Duplicate(of),
-                _ => Fetched::Archived,
+                _ => activity.link.map_or(Fetched::Archived, |link| Fetched::Linked(link.to)),
             }),
             None => Ok(Fetched::Skipped),
         }
     }
 
-    /// Records that an activity's file is in the archive: one commit that makes it the file's owner and
-    /// makes a delivery for every sink that wants it, or makes it a duplicate. `None` when the claim was
-    /// lost.
+    /// Records that an activity's file is in the archive, in one commit: it becomes the file's owner and is
+    /// linked to rides that are the same, and whichever stands for them has a delivery for every sink that
+    /// wants it; or it becomes a duplicate. `None` when the claim was lost.
     pub(super) async fn record_file(
         &self,
         mut activity: Activity,
@@ -136,17 +135,17 @@ impl Engine {
                     integrity: accepted.integrity.clone(),
                 };
                 activity.attempts = 0;
-                let (mut writes, deliveries) = self.new_deliveries(&activity, content).await?;
+                let mut placed = self.place(&activity).await?;
                 if owner.is_none() {
                     let owner = ContentOwner { user: activity.user.clone(), content, activity: activity.id.clone() };
-                    writes.push(self.store.create(&owner, None, None)?);
+                    placed.writes.push(self.store.create(&owner, None, None)?);
                 }
-                writes.push(self.write_activity(&activity, claimed)?);
-                let told = claimed.map(|claimed| story::of_activity(&claimed.doc, &activity)).unwrap_or_default();
-                if self.commit_told(&activity.user, writes, &told).await? {
-                    self.ports.observer.activity(&activity);
-                    self.hand_over_deliveries(deliveries).await;
-                    return Ok(Some(activity));
+                placed.writes.push(self.write_activity(&placed.ride, claimed)?);
+                let ride = placed.ride.clone();
+                let news = claimed.map(|claimed| story::of_activity(&claimed.doc, &ride)).unwrap_or_default();
+                if self.commit_group(&activity.user, placed.writes, placed.told, &news).await? {
+                    self.ports.observer.activity(&ride);
+                    return Ok(Some(ride));
                 }
             }
             // Somebody else was faster: with this very ride, or with something it depends on.
@@ -169,43 +168,6 @@ impl Engine {
             Some(claimed) => claimed.replace(activity, None)?,
             None => self.store.create(activity, None, None)?,
         })
-    }
-
-    /// The deliveries an activity still lacks, and a check that the set of connections is the one they were
-    /// chosen from: a sink connected meanwhile makes the commit fail, and is seen the next time.
-    async fn new_deliveries(
-        &self,
-        activity: &Activity,
-        content: ContentId,
-    ) -> Result<(Vec<Write>, Vec<Delivery>), EngineError> {
-        let Some(user) = self.store.user(&activity.user).await? else { return Ok((Vec::new(), Vec::new())) };
-        let mut writes = vec![user.unchanged()];
-        let mut made = Vec::new();
-        let now = self.now();
-        let (start, date) = (activity.ride.start(), activity.ride.local_date());
-        let mut sinks = self.store.connections(&user.doc).await?;
-        sinks.retain(|sink| sink.doc.sink().is_some() && !sink.doc.is_removed() && sink.doc.wants_ride(start, date));
-        let keys: Vec<_> = sinks.iter().map(|sink| Key::delivery(&activity.user, &sink.doc.id, &content)).collect();
-        let known = self.store.read_many::<Delivery>(&keys).await?;
-        for (sink, known) in sinks.into_iter().zip(known) {
-            if let Some(known) = known {
-                // It waited for a connection that was made anew while the file was being fetched again.
-                if sink.doc.is_active() && known.doc.waits_for_connection(known.due.is_some()) {
-                    let mut woken = Delivery { updated_at: now, ..known.doc.clone() };
-                    if !matches!(woken.state, DeliveryState::Accepted { .. }) {
-                        woken.state = DeliveryState::Pending;
-                    }
-                    writes.push(known.replace(&woken, Some(self.handed_over(&activity.user, now)))?);
-                    made.push(woken);
-                }
-                continue;
-            }
-            let delivery = Delivery::for_sink(activity, &sink.doc, content, now);
-            let due = delivery.state.is_open().then(|| self.handed_over(&activity.user, now));
-            writes.push(self.store.create(&delivery, due, None)?);
-            made.push(delivery);
-        }
-        Ok((writes, made))
     }
 
     pub(super) async fn hand_over_deliveries(&self, deliveries: Vec<Delivery>) {

@@ -20,6 +20,11 @@ pub enum Imported {
         /// The activity that holds it.
         of: ActivityId,
     },
+    /// The same file was here before, and the rider wanted its ride gone; nothing was kept.
+    Forgotten {
+        /// The ride's tombstone.
+        of: ActivityId,
+    },
     /// It is no ride; nothing was kept.
     Rejected(Code),
 }
@@ -37,29 +42,29 @@ impl Engine {
         };
         let content = ContentId::of(&bytes);
         if let Some(of) = self.owner_of(user, content).await? {
-            return Ok(Imported::Duplicate { of });
+            return self.known(user, of).await;
         }
         self.ensure_user(user).await?;
         let size_bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         self.ports.archive.put(user, content, bytes).await?;
         let now = self.now();
-        let activity = Activity {
-            user: user.clone(),
-            id: Origin::file_id(&content),
-            origin: Origin::File { name: printable(name) },
-            ride: Ride { recorded: Some(report.facts), ..Ride::default() },
-            state: ActivityState::Discovered,
-            attempts: 0,
-            first_seen_at: now,
-            updated_at: now,
-        };
+        let origin = Origin::File { name: printable(name) };
+        let ride = Ride { recorded: Some(report.facts), ..Ride::default() };
+        let activity = Activity::new(user.clone(), Origin::file_id(&content), origin, ride, now);
         let id = activity.id.clone();
         match self.record_file(activity, None, &Accepted { content, size_bytes, integrity }).await? {
-            Some(Activity { state: ActivityState::Duplicate { of, .. }, .. }) => Ok(Imported::Duplicate { of }),
+            Some(Activity { state: ActivityState::Duplicate { of, .. }, .. }) => self.known(user, of).await,
             Some(activity) => Ok(Imported::New(Box::new(activity))),
             // Another process imported the very same file in this moment.
             None => Ok(Imported::Duplicate { of: id }),
         }
+    }
+
+    /// What a file is whose ride is known already.
+    async fn known(&self, user: &UserId, of: ActivityId) -> Result<Imported, EngineError> {
+        let known = self.store.activity(user, &of).await?;
+        let is_forgotten = known.is_some_and(|known| matches!(known.doc.state, ActivityState::Forgotten { .. }));
+        Ok(if is_forgotten { Imported::Forgotten { of } } else { Imported::Duplicate { of } })
     }
 
     /// Which activity holds a file, if one does.

@@ -9,8 +9,8 @@
 //! - [`Engine::tell`] tells the rider of a failure or a recovery.
 //!
 //! All of them are at-least-once: claim by version, act, record. What a rider asks for directly
-//! (connecting, importing, saying send or skip, setting rules) is in [`connect`], [`import`], [`held`] and
-//! [`rules`].
+//! (connecting, importing, saying send or skip, linking, forgetting, sending again, setting rules) is in
+//! [`connect`], [`import`], [`held`], [`group`], [`forget`], [`resync`] and [`rules`].
 
 mod access;
 mod account;
@@ -19,17 +19,22 @@ mod baseline;
 mod claim;
 pub mod connect;
 mod deliver;
+pub mod duplicates;
 mod fetch;
+pub mod forget;
+pub mod group;
 mod health;
 pub mod held;
 pub mod import;
 mod notify;
 mod observer;
 mod outcome;
+mod place;
 mod policy;
 mod poll;
 mod redrive;
 mod resolve;
+pub mod resync;
 pub mod rules;
 pub mod secrets;
 mod settle;
@@ -188,6 +193,7 @@ impl Engine {
             Task::Resolve { activity } => self.resolve(&job.user, activity).await.map(drop),
             Task::Fetch { activity } => self.fetch(&job.user, activity).await.map(drop),
             Task::Deliver { sink, content } => self.deliver(&job.user, sink, content).await.map(drop),
+            Task::Erase { activity } => self.erase(&job.user, activity).await.map(drop),
             Task::Settle { connection } => self.settle(&job.user, connection).await.map(drop),
             Task::Notify { notice } => self.tell(&job.user, notice).await.map(drop),
         }

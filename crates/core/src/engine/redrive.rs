@@ -39,7 +39,7 @@ impl Engine {
 
     async fn begin_ride_anew(&self, stored: &Stored<Activity>) -> Result<bool, EngineError> {
         let mut anew = stored.doc.clone();
-        (anew.state, anew.attempts, anew.updated_at) = (ActivityState::Discovered, 0, self.now());
+        anew.begin_anew(self.now());
         let task = Task::Resolve { activity: anew.id.clone() };
         let due = self.due_for(&anew.user, &task, anew.updated_at);
         let saved = self.save(stored, &anew, Some(due)).await?;

@@ -93,6 +93,7 @@ impl Engine {
         let mut fetched = Vec::new();
         for ride in &rides {
             if let ActivityState::Fetched { content, .. } = ride.doc.state {
+                // What another ride stands for has deliveries only where the rider asked for them.
                 fetched.push((ride, content));
             }
         }
@@ -105,8 +106,9 @@ impl Engine {
                 Some(known) => Self::wake_delivery(&known, &due)?,
             };
             let Some((delivery, write)) = delivery else { continue };
-            // One by one: a delivery that changed meanwhile must not hold up the page.
-            if self.store.commit(vec![write]).await? {
+            // One by one: a delivery that changed meanwhile must not hold up the page. A ride that was linked
+            // or forgotten meanwhile gets none.
+            if self.store.commit(vec![write, ride.unchanged()]).await? {
                 woken.push(delivery);
             }
         }
@@ -122,7 +124,7 @@ impl Engine {
         content: ContentId,
         due: &Due,
     ) -> Result<Option<(Delivery, Write)>, EngineError> {
-        if !sink.wants_ride(ride.ride.start(), ride.ride.local_date()) {
+        if ride.link.is_some() || !sink.wants_ride(ride.ride.start(), ride.ride.local_date()) {
             return Ok(None);
         }
         let delivery = Delivery::for_sink(ride, sink, content, self.now());

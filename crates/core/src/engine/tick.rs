@@ -281,9 +281,12 @@ fn job_of(record: &Record) -> Option<Job> {
         "activity" => {
             let activity = ActivityId::new(rest).ok()?;
             let peek: Peek = serde_json::from_str(&record.body).ok()?;
-            match peek.activity?.stage()? {
-                Stage::Resolve => Task::Resolve { activity },
-                Stage::Fetch => Task::Fetch { activity },
+            match peek.activity? {
+                ActivityState::Forgotten { erase: true, .. } => Task::Erase { activity },
+                state => match state.stage()? {
+                    Stage::Resolve => Task::Resolve { activity },
+                    Stage::Fetch => Task::Fetch { activity },
+                },
             }
         }
         "delivery" => {

@@ -172,16 +172,13 @@ impl Engine {
     async fn discover(&self, connection: &Connection, row: ListedRow) -> Result<Option<Activity>, EngineError> {
         let now = self.now();
         let rule = connection.filters_listed(row.ride_id, row.facts.date);
-        let activity = Activity {
-            user: connection.user.clone(),
-            id: Origin::cloud_id(&connection.id, row.ride_id),
-            origin: Origin::Cloud { connection: connection.id.clone(), ride_id: row.ride_id },
-            ride: Ride { listed: Some(row.facts), ..Ride::default() },
-            state: rule.map_or(ActivityState::Discovered, |rule| ActivityState::Filtered { rule }),
-            attempts: 0,
-            first_seen_at: now,
-            updated_at: now,
-        };
+        let id = Origin::cloud_id(&connection.id, row.ride_id);
+        let origin = Origin::Cloud { connection: connection.id.clone(), ride_id: row.ride_id };
+        let ride = Ride { listed: Some(row.facts), ..Ride::default() };
+        let mut activity = Activity::new(connection.user.clone(), id, origin, ride, now);
+        if let Some(rule) = rule {
+            activity.state = ActivityState::Filtered { rule };
+        }
         let due = activity.state.stage().map(|_| self.handed_over(&connection.user, now));
         if !self.store.commit(vec![self.store.create(&activity, due, None)?]).await? {
             return Ok(None);

@@ -32,6 +32,11 @@ pub enum Task {
         /// The file.
         content: ContentId,
     },
+    /// Delete the file of a ride that was forgotten.
+    Erase {
+        /// The ride.
+        activity: ActivityId,
+    },
     /// Put a connection's waiting rides back to work after it was (re)connected.
     Settle {
         /// The connection.

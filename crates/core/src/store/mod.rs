@@ -10,6 +10,7 @@
 //! | `contact` | [`Contact`](crate::domain::Contact): how the rider is told |
 //! | `notice/{cause}` | [`Notice`](crate::domain::Notice): what the rider is told about one cause |
 //! | `event/{time}-{tag}` | [`Event`](crate::domain::Event): what happened, for the audit |
+//! | `day/{date}` | [`Day`]: which rides began on a day (UTC) |
 //! | `baseline/{connection}/{month}` | [`BaselineMonth`]: what was at a sink before us |
 //! | `sealed/{connection}` | a vault's ciphertext, where the vault keeps it in the ledger |
 //!
@@ -22,5 +23,7 @@
 mod records;
 mod stored;
 
-pub use records::{BaselineMonth, BaselineRide, Breaker, ContentOwner, Cursor, CursorClaim, Document, Receipt};
+pub use records::{
+    BaselineMonth, BaselineRide, Breaker, ContentOwner, Cursor, CursorClaim, Day, DayRide, Document, Receipt,
+};
 pub use stored::{Store, StoreError, Stored};

@@ -1,6 +1,9 @@
 //! What kinds of documents there are, and where each lies.
 
-use jiff::{Timestamp, civil::DateTime};
+use jiff::{
+    Timestamp,
+    civil::{Date, DateTime},
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -136,6 +139,33 @@ impl Document for BaselineMonth {
     }
 }
 
+/// Which rides began on a day (UTC): where rides like a new one are looked for. Everybody who records a ride
+/// writes its day, so that of two like rides that come at once, one sees the other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Day {
+    /// Whose.
+    pub user: UserId,
+    /// The day, UTC.
+    pub day: Date,
+    /// The rides, in the order they came.
+    pub rides: Vec<DayRide>,
+}
+
+/// One ride of a [`Day`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DayRide {
+    /// Which.
+    pub activity: ActivityId,
+    /// When it began.
+    pub start: Timestamp,
+}
+
+impl Document for Day {
+    fn key(&self) -> Key {
+        Key::day(&self.user, self.day)
+    }
+}
+
 /// How far a shard's ticks are. Claimed, then done: at most two small writes a minute.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
@@ -260,6 +290,11 @@ impl Key {
     /// Of a notice.
     pub fn notice(user: &UserId, notice: &NoticeId) -> Self {
         user_key(user, format!("notice/{notice}"))
+    }
+
+    /// Of the rides of a day.
+    pub fn day(user: &UserId, day: Date) -> Self {
+        user_key(user, format!("day/{day}"))
     }
 
     /// Of a provider's breaker.

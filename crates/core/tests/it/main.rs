@@ -7,6 +7,8 @@ mod audit;
 mod dedupe;
 mod deliveries;
 mod files;
+mod forgetting;
+mod groups;
 mod history;
 mod notices;
 mod outages;

@@ -1,0 +1,148 @@
+//! `fitbridge duplicates`, `link` and `split`: rides that are one.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use fitbridge_core::{
+    domain::{Activity, ActivityId, Likeness, Link},
+    engine::group::Group,
+    ports::Clock,
+};
+use fitbridge_local::SystemClock;
+use serde_json::{Value, json};
+
+use super::{
+    Context, find,
+    sync::{connections, print_deliveries},
+    tally::Tally,
+};
+use crate::{
+    app::App,
+    exit::{Exit, Stop},
+    out::{bold, plain},
+};
+
+/// Lists groups and suggestions.
+pub(crate) async fn list(context: &Context) -> Result<Exit, Stop> {
+    let app = context.look()?;
+    let found = app.engine.duplicates(&app.user).await?;
+    for group in &found.groups {
+        print_group(context, group);
+    }
+    let mut names = BTreeMap::<&ActivityId, Option<Activity>>::new();
+    for suggestion in &found.suggestions {
+        for id in [&suggestion.first, &suggestion.second] {
+            if !names.contains_key(id) {
+                let ride = app.engine.store().activity(&app.user, id).await?;
+                names.insert(id, ride.map(|stored| stored.doc));
+            }
+        }
+        let ride = |id: &ActivityId| names.get(id).and_then(Option::as_ref);
+        let number = |id| ride(id).map_or_else(|| ToString::to_string(id), Activity::rider_id);
+        let (reason, why) = match suggestion.likeness {
+            Likeness::Perhaps(hunch) => (hunch.name(), hunch.sentence()),
+            Likeness::SameRecording => ("same_recording", "they are files of one recording, but not linked"),
+            Likeness::SameRide => ("same_ride", "they look like one ride, but are not linked"),
+        };
+        let (first, second) = (number(&suggestion.first), number(&suggestion.second));
+        context.out.line(format!("{} and {} may be one: {why}", bold(&first), bold(&second)));
+        for id in [&suggestion.first, &suggestion.second] {
+            if let Some(ride) = ride(id) {
+                context.out.line(format!("  {}", about(ride)));
+            }
+        }
+        context.out.line(format!("  if so: fitbridge link {first} {second}"));
+        context.out.record(&json!({ "type": "suggestion", "rides": [first, second], "reason": reason }));
+    }
+    if found.groups.is_empty() && found.suggestions.is_empty() {
+        context.out.line("no ride is here twice, and none looks like it");
+    }
+    context.out.record(&json!({
+        "type": "summary",
+        "groups": found.groups.len(),
+        "suggestions": found.suggestions.len(),
+    }));
+    Ok(Exit::Done)
+}
+
+/// Links rides.
+pub(crate) async fn link(context: &Context, rides: &[String]) -> Result<Exit, Stop> {
+    let tally = Arc::new(Tally::new(SystemClock.now(), context.out.progress("link")));
+    let mut app = context.open_watched(Arc::clone(&tally) as _)?;
+    let mut ids = Vec::new();
+    for ride in rides {
+        ids.push(find::ride(&app, ride).await?.id);
+    }
+    let user = app.user.clone();
+    let group = app.engine.link(&user, &ids).await?;
+    print_group(context, &group);
+    finish(context, &mut app, &tally).await
+}
+
+/// Takes a ride out of its group.
+pub(crate) async fn split(context: &Context, ride: &str) -> Result<Exit, Stop> {
+    let tally = Arc::new(Tally::new(SystemClock.now(), context.out.progress("split")));
+    let mut app = context.open_watched(Arc::clone(&tally) as _)?;
+    let id = find::ride(&app, ride).await?.id;
+    let user = app.user.clone();
+    let (ride, left) = app.engine.split(&user, &id).await?;
+    context.out.line(format!("{} is a ride of its own", bold(ride.rider_id())));
+    if left.others.is_empty() {
+        context.out.line(format!("{} is a ride of its own", bold(left.primary.rider_id())));
+    } else {
+        print_group(context, &left);
+    }
+    finish(context, &mut app, &tally).await
+}
+
+/// Works on what was begun, and prints what came of it.
+pub(super) async fn finish(context: &Context, app: &mut App, tally: &Tally) -> Result<Exit, Stop> {
+    app.lanes.drain().await;
+    tally.bar().finish_and_clear();
+    let sinks: Vec<_> = connections(app).await?.into_iter().filter(|one| one.sink().is_some()).collect();
+    let counts = tally.counts(&sinks);
+    for record in tally.records(&sinks) {
+        context.out.record(&record);
+    }
+    let mut exit = print_deliveries(context, tally, &counts);
+    for failure in app.lanes.take_failures() {
+        context.out.note(format!("fitbridge: {}", plain(&failure.to_string())));
+        exit = Exit::Failed;
+    }
+    context.out.record(&counts.record());
+    Ok(exit)
+}
+
+fn print_group(context: &Context, group: &Group) {
+    let primary = &group.primary;
+    let sent = if primary.state.name() == "forgotten" { "forgotten" } else { "sent" };
+    context.out.line(format!("{} {} ({sent})", bold(primary.rider_id()), about(primary)));
+    let mut others = Vec::new();
+    for other in &group.others {
+        let why = other.link.as_ref().map_or("", |link| link.why.sentence());
+        context.out.line(format!("  {} {} ({why} {})", bold(other.rider_id()), about(other), primary.rider_id()));
+        others
+            .push(json!({ "ride": other.rider_id(), "activity": other.id, "link": link_record(other.link.as_ref()) }));
+    }
+    context.out.record(&json!({
+        "type": "group",
+        "ride": primary.rider_id(),
+        "activity": primary.id,
+        "state": primary.state.name(),
+        "others": others,
+    }));
+}
+
+/// A link as it stands in records; null where there is none.
+pub(super) fn link_record(link: Option<&Link>) -> Value {
+    link.map_or(Value::Null, |link| json!({ "to": link.to, "why": link.why.name(), "at": link.at }))
+}
+
+fn about(ride: &Activity) -> String {
+    let start = ride.ride.local_start().map(|start| start.to_string());
+    let start = start.or_else(|| ride.ride.start().map(|start| format!("{start:.0}"))).unwrap_or_default();
+    let km = ride.ride.distance_m().map(|m| format!("{:.1} km", m / 1000.0)).unwrap_or_default();
+    let device = ride.ride.device().map(|device| plain(&device)).unwrap_or_default();
+    let title = ride.ride.title().map(|title| plain(&title)).unwrap_or_default();
+    let parts = [start, km, device, title];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("  ")
+}

@@ -1,0 +1,137 @@
+//! Rides that the rider wants gone: they leave a tombstone, so that no inlet brings them back.
+
+use super::{Engine, EngineError, group::Member};
+use crate::{
+    Code, Failure,
+    domain::{Activity, ActivityId, ActivityState, Delivery, LinkReason, UserId, Withdrawal, story},
+    ports::{Job, Key, Task},
+    store::Stored,
+};
+
+/// How often it is tried again when somebody else was faster.
+const TRIES: usize = 8;
+/// Records that are looked at in one step.
+const PAGE: usize = 200;
+
+/// What became of a ride that was to be forgotten.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Forgot {
+    /// The ride, now a tombstone.
+    pub ride: Activity,
+    /// Deliveries that will not happen.
+    pub withdrawn: Vec<Delivery>,
+    /// Deliveries that have happened, or may have: what is at a sink stays there.
+    pub sent: Vec<Delivery>,
+}
+
+impl Engine {
+    /// Forgets a ride. It never comes back, neither by its number nor as the same file nor as another file
+    /// of the same recording; what was not sent yet is not sent; what is linked to it stays unsent. With
+    /// `erase` its file is deleted from the archive, unless another ride has the same.
+    #[tracing::instrument(skip_all, fields(user = %user, ride = %ride))]
+    pub async fn forget(&self, user: &UserId, ride: &ActivityId, erase: bool) -> Result<Forgot, EngineError> {
+        for _ in 0..TRIES {
+            let Some(stored) = self.store.activity(user, ride).await? else {
+                return Err(Failure::new(Code::NoSuchRide, ride.as_str()).into());
+            };
+            let now = self.now();
+            let mut gone = stored.doc.clone();
+            (gone.link, gone.resync, gone.attempts, gone.updated_at) = (None, None, 0, now);
+            gone.state = match &stored.doc.state {
+                // The file is another ride's.
+                ActivityState::Duplicate { .. } => ActivityState::Forgotten { file: None, erase: false },
+                ActivityState::Forgotten { file, erase: begun } => {
+                    ActivityState::Forgotten { file: *file, erase: *begun || (erase && file.is_some()) }
+                }
+                _ => {
+                    let file = stored.doc.files().last();
+                    ActivityState::Forgotten { file, erase: erase && file.is_some() }
+                }
+            };
+            let is_erasing = matches!(gone.state, ActivityState::Forgotten { erase: true, .. });
+            let due = is_erasing.then(|| self.handed_over(user, now));
+            let story = story::of_activity(&stored.doc, &gone);
+            let mut writes = vec![stored.replace(&gone, due)?];
+            let (mut withdrawn, mut sent) = (Vec::new(), Vec::new());
+            for delivery in self.deliveries_anywhere(&stored.doc).await? {
+                if let Some(back) = delivery.doc.withdrawn(Withdrawal::Forgotten, now) {
+                    writes.push(delivery.replace(&back, None)?);
+                    withdrawn.push(back);
+                } else if delivery.doc.is_begun() {
+                    sent.push(delivery.doc);
+                }
+            }
+            // Those that it was linked with go on without it.
+            if let Some(link) = &stored.doc.link {
+                let mut rest = self.family(user, &link.to).await?;
+                rest.retain(|member| member.doc.id != *ride);
+                let rest = rest.into_iter().map(Member::of).collect();
+                let (others, _, told) = self.arrange(rest, None, LinkReason::SameRide).await?;
+                writes.extend(others);
+                if !self.commit_group(user, writes, told, &story).await? {
+                    continue;
+                }
+            } else if !self.commit_told(user, writes, &story).await? {
+                continue;
+            }
+            self.ports.observer.activity(&gone);
+            withdrawn.iter().for_each(|delivery| self.ports.observer.delivery(delivery));
+            if is_erasing {
+                self.hand_over(vec![Job { user: user.clone(), task: Task::Erase { activity: ride.clone() } }]).await;
+            }
+            return Ok(Forgot { ride: gone, withdrawn, sent });
+        }
+        Err(Failure::new(Code::LedgerLocked, "the rider's records keep changing").into())
+    }
+
+    /// Deletes the file of a forgotten ride; `false` when there was nothing to do. A file that another ride
+    /// has, too, stays.
+    #[tracing::instrument(skip_all, fields(user = %user, ride = %ride))]
+    pub async fn erase(&self, user: &UserId, ride: &ActivityId) -> Result<bool, EngineError> {
+        let Some(stored) = self.store.activity(user, ride).await? else { return Ok(false) };
+        let ActivityState::Forgotten { file: Some(file), erase: true } = stored.doc.state else { return Ok(false) };
+        let keep = self.has_another(user, &stored.doc).await?;
+        if !keep {
+            self.ports.archive.delete(user, file).await?;
+        }
+        let mut erased = stored.doc.clone();
+        erased.state = ActivityState::Forgotten { file: keep.then_some(file), erase: false };
+        erased.updated_at = self.now();
+        let saved = self.save(&stored, &erased, None).await?;
+        if saved {
+            self.ports.observer.activity(&erased);
+        }
+        Ok(saved)
+    }
+
+    /// Whether another ride is a duplicate of this one: the same file, which it may still be asked for.
+    async fn has_another(&self, user: &UserId, ride: &Activity) -> Result<bool, EngineError> {
+        let mut after: Option<String> = None;
+        loop {
+            let (rides, next) = self.store.page::<Activity>(user, "activity/", after.as_deref(), PAGE).await?;
+            let is_same = |other: &Stored<Activity>| matches!(&other.doc.state, ActivityState::Duplicate { of, .. } if *of == ride.id);
+            if rides.iter().any(is_same) {
+                return Ok(true);
+            }
+            match next {
+                Some(path) => after = Some(path),
+                None => return Ok(false),
+            }
+        }
+    }
+
+    /// Every delivery of a ride's files, also to sinks that are paused.
+    pub(super) async fn deliveries_anywhere(&self, ride: &Activity) -> Result<Vec<Stored<Delivery>>, EngineError> {
+        let Some(user) = self.store.user(&ride.user).await? else { return Ok(Vec::new()) };
+        if matches!(ride.state, ActivityState::Duplicate { .. }) {
+            return Ok(Vec::new());
+        }
+        let sinks = self.store.connections(&user.doc).await?;
+        let mut keys = Vec::new();
+        for file in ride.files() {
+            let sinks = sinks.iter().filter(|sink| sink.doc.sink().is_some());
+            keys.extend(sinks.map(|sink| Key::delivery(&ride.user, &sink.doc.id, &file)));
+        }
+        Ok(self.store.read_many::<Delivery>(&keys).await?.into_iter().flatten().collect())
+    }
+}
