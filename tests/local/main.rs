@@ -4,6 +4,7 @@ mod account;
 mod commands;
 mod delivery;
 mod disk;
+mod duplicates;
 mod elsewhere;
 mod file_host;
 mod idle;

@@ -40,12 +40,13 @@ impl Engine {
     /// every ride, so it is for a person's command only.
     pub async fn duplicates(&self, user: &UserId) -> Result<Duplicates, EngineError> {
         let rides = self.store.all::<Activity>(user, "activity/").await?;
-        Ok(among(rides.into_iter().map(|stored| stored.doc).collect()))
+        let rides: Vec<_> = rides.into_iter().map(|stored| stored.doc).collect();
+        Ok(among(&rides))
     }
 }
 
 /// What there is among those rides.
-fn among(rides: Vec<Activity>) -> Duplicates {
+fn among(rides: &[Activity]) -> Duplicates {
     let mut timed: Vec<_> = rides.iter().filter_map(|ride| Some((Trace::of(ride)?, ride))).collect();
     timed.retain(|(_, ride)| matches!(ride.state, ActivityState::Fetched { .. }));
     timed.sort_by_key(|(trace, ride)| (trace.start, ride.id.clone()));
@@ -112,7 +113,7 @@ mod tests {
             ride("old", "2006-09-15T06:00:00Z"),
             ride("other", "2026-05-09T06:00:00Z"),
         ];
-        let found = among(rides);
+        let found = among(&rides);
         let pairs: Vec<_> = found
             .suggestions
             .iter()

@@ -118,6 +118,30 @@ impl RideSpec {
         Self { duration_s: random.whole(1000, 1300), record_interval_s: 10, ..Self::new(seed, start) }
     }
 
+    /// The same ride on another recorder, switched on a minute later: another device, other sensors, and so
+    /// another file of the same ride.
+    #[must_use]
+    pub fn on_another_recorder(&self) -> Self {
+        let later = self.start.as_second().saturating_add(60);
+        Self {
+            seed: self.seed ^ 0x0057_6174_6368,
+            start: Timestamp::from_second(later).unwrap_or(self.start),
+            duration_s: self.duration_s.saturating_sub(45),
+            manufacturer: 1,
+            product: 3121,
+            serial: self.serial ^ 0x0042_0042,
+            with_power: !self.with_power,
+            ..self.clone()
+        }
+    }
+
+    /// The same recording made into another file, as by an editor that adds or drops a sensor: device and
+    /// creation time stay.
+    #[must_use]
+    pub fn edited(&self) -> Self {
+        Self { with_heart_rate: !self.with_heart_rate, ..self.clone() }
+    }
+
     /// What the file says, without writing it.
     ///
     /// # Errors
@@ -132,5 +156,25 @@ impl RideSpec {
     /// A time that FIT cannot hold, an impossible spec, or a refusal of the encoder library.
     pub fn encode(&self) -> Result<Vec<u8>, SyntheticError> {
         encode::encode(self, &model::ride(self)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scan;
+
+    #[test]
+    fn another_recorder_and_an_edit_make_other_files_of_the_ride() {
+        let spec = RideSpec::small(3, "2026-05-01T06:00:00Z".parse().unwrap());
+        let [first, watch, edited] = [spec.clone(), spec.on_another_recorder(), spec.edited()].map(|spec| {
+            let bytes = spec.encode().unwrap();
+            let summary = scan(&bytes).summary;
+            (bytes, (summary.manufacturer, summary.product, summary.serial, summary.time_created), summary.start)
+        });
+        assert_eq!((&edited.1, edited.2), (&first.1, first.2));
+        assert_ne!(edited.0, first.0);
+        assert_ne!(watch.1, first.1);
+        assert_eq!(watch.2.unwrap().duration_since(first.2.unwrap()).as_secs(), 60);
     }
 }
