@@ -117,7 +117,6 @@ pub fn of_activity(before: &Activity, after: &Activity) -> Story {
                 story.fails(Cause { code, connection: source }, failure);
             }
         }
-        ActivityState::Forgotten { .. } if matches!(before.state, ActivityState::Forgotten { .. }) => {}
         ActivityState::Forgotten { .. } => story.events.push(EventKind::Forgotten { activity: after.id.clone() }),
         _ => {}
     }
