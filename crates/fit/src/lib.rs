@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod apart;
 mod code;
 mod crc;
 mod gather;
@@ -15,6 +16,7 @@ mod totals;
 mod track;
 mod wire;
 
+pub use apart::apart_m;
 pub use code::{FitCode, Verdict};
 pub use crc::crc16;
 pub use profile::{FILE_TYPE_ACTIVITY, Sport, SubSport};

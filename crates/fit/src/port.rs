@@ -5,7 +5,7 @@ use fitbridge_core::{
     ports::{self, ScanReport, Scanner},
 };
 
-use crate::{Scan, Verdict, scan};
+use crate::{Scan, Verdict, apart_m, scan};
 
 /// This crate's scanner behind the engine's port.
 #[derive(Debug, Clone, Copy, Default)]
@@ -14,6 +14,10 @@ pub struct FitScanner;
 impl Scanner for FitScanner {
     fn scan(&self, bytes: &[u8]) -> ScanReport {
         report(&scan(bytes))
+    }
+
+    fn apart_m(&self, a: &[u8], b: &[u8]) -> Option<f64> {
+        apart_m(a, b)
     }
 }
 

@@ -31,6 +31,10 @@ impl Scanner for Fragile {
         assert_ne!(ContentId::of(bytes), self.0, "a bug");
         FakeScanner::ride(bytes)
     }
+
+    fn apart_m(&self, _a: &[u8], _b: &[u8]) -> Option<f64> {
+        None
+    }
 }
 
 struct World {

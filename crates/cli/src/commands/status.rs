@@ -111,7 +111,6 @@ async fn show_connection(context: &Context, app: &App, connection: &Connection) 
         for delivery in app.engine.store().all::<Delivery>(&app.user, &prefix).await? {
             *states.entry(delivery.doc.state.name().to_owned()).or_default() += 1;
         }
-        let linked = rides.iter().filter(|ride| ride.doc.link.is_some()).count();
         let told: Vec<_> = states.iter().map(|(state, count)| format!("{count} {}", state.replace('_', " "))).collect();
         out.line(format!("  {}", if told.is_empty() { "nothing delivered yet".into() } else { told.join(", ") }));
         record["deliveries"] = json!(states);

@@ -12,6 +12,8 @@ use super::{Activity, ActivityId, ActivityState, Integrity, RecordedFacts, ids::
 pub const START_CLOSE: SignedDuration = SignedDuration::from_mins(5);
 /// Most rides in one group.
 pub const MOST_TOGETHER: usize = 12;
+/// Two recorders of one ride are never this far apart, m: others of the household on their own ways.
+pub const APART_M: f64 = 1000.0;
 /// Starts of two files of one recording are at most this far apart.
 const START_SAME: SignedDuration = SignedDuration::from_secs(1);
 /// Two rides overlap in at least so much, s.

@@ -9,9 +9,9 @@ use super::{
 use crate::{
     domain::{
         Activity, ActivityState, LinkReason, Trace, UserId,
-        link::{MOST_TOGETHER, START_CLOSE},
+        link::{APART_M, MOST_TOGETHER, START_CLOSE},
     },
-    ports::{Change, Expect, Key, Write},
+    ports::{ArchiveError, Change, Expect, Key, Write},
     store::{Day, DayRide, Stored},
 };
 
@@ -123,6 +123,8 @@ impl Engine {
                 (Some(LinkReason::SameRecording), ActivityState::Forgotten { .. }) => {
                     return self.family(&ride.user, &other.doc.id).await;
                 }
+                (Some(LinkReason::SameRide), state)
+                    if has_file(state) && self.went_elsewhere(ride, &other.doc).await? => {}
                 (Some(reason), state) if has_file(state) => alike.push((reason, other.doc)),
                 _ => {}
             }
@@ -145,6 +147,23 @@ impl Engine {
             }
         }
         Ok(kin)
+    }
+
+    /// Whether two rides of one time went different ways, as far as their files say. A file that cannot be had
+    /// now says nothing.
+    async fn went_elsewhere(&self, a: &Activity, b: &Activity) -> Result<bool, EngineError> {
+        let mut files = Vec::new();
+        for ride in [a, b] {
+            let Some(content) = ride.state.content() else { return Ok(false) };
+            match self.ports.archive.open(&ride.user, content).await {
+                Ok(bytes) => files.push(bytes),
+                Err(ArchiveError::Missing(_) | ArchiveError::Damaged(_)) => return Ok(false),
+                // It is tried again, rather than linked or sent without having looked.
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let [a, b] = files.as_slice() else { return Ok(false) };
+        Ok(self.ports.scanner.apart_m(a, b).is_some_and(|apart| apart > APART_M))
     }
 
     /// A group, its primary first. It is as it was while the primary's record is as it was.

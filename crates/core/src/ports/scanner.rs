@@ -28,4 +28,8 @@ pub struct ScanReport {
 pub trait Scanner: Send + Sync + std::fmt::Debug {
     /// Scans a file.
     fn scan(&self, bytes: &[u8]) -> ScanReport;
+
+    /// How far apart two files' recorders were while both were under way: the median, m. `None` where the
+    /// files do not tell.
+    fn apart_m(&self, a: &[u8], b: &[u8]) -> Option<f64>;
 }

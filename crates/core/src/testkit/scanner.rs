@@ -14,10 +14,16 @@ use crate::{
 
 /// A scanner to which everything is a valid ride, unless told otherwise. Clones share what they were told.
 #[derive(Debug, Clone, Default)]
-pub struct FakeScanner(Arc<Mutex<HashMap<ContentId, ScanReport>>>);
+pub struct FakeScanner(Arc<Mutex<Told>>);
+
+#[derive(Debug, Default)]
+struct Told {
+    reports: HashMap<ContentId, ScanReport>,
+    places: HashMap<ContentId, f64>,
+}
 
 impl FakeScanner {
-    fn told(&self) -> MutexGuard<'_, HashMap<ContentId, ScanReport>> {
+    fn told(&self) -> MutexGuard<'_, Told> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -43,12 +49,17 @@ impl FakeScanner {
 
     /// Sets the whole report for some bytes.
     pub fn report(&self, bytes: &[u8], report: ScanReport) {
-        self.told().insert(ContentId::of(bytes), report);
+        self.told().reports.insert(ContentId::of(bytes), report);
     }
 
     /// Sets the verdict for some bytes.
     pub fn verdict(&self, bytes: &[u8], verdict: Verdict) {
         self.report(bytes, ScanReport { verdict, ..Self::ride(bytes) });
+    }
+
+    /// Sets where some bytes' ride was, as metres along some road; without it, nobody knows.
+    pub fn place(&self, bytes: &[u8], metre: f64) {
+        self.told().places.insert(ContentId::of(bytes), metre);
     }
 
     /// Says of some bytes that they are valid, but no activity.
@@ -59,7 +70,13 @@ impl FakeScanner {
 
 impl Scanner for FakeScanner {
     fn scan(&self, bytes: &[u8]) -> ScanReport {
-        self.told().get(&ContentId::of(bytes)).cloned().unwrap_or_else(|| Self::ride(bytes))
+        self.told().reports.get(&ContentId::of(bytes)).cloned().unwrap_or_else(|| Self::ride(bytes))
+    }
+
+    fn apart_m(&self, a: &[u8], b: &[u8]) -> Option<f64> {
+        let told = self.told();
+        let place = |bytes| told.places.get(&ContentId::of(bytes)).copied();
+        Some((place(a)? - place(b)?).abs())
     }
 }
 

@@ -65,7 +65,7 @@ async fn another_file_of_the_same_recording_is_a_revision_and_is_not_sent() {
     assert_eq!((&link.to, link.why), (&first.id, LinkReason::SameRecording));
     assert_eq!(second.state.name(), "fetched", "it is archived all the same");
     assert!(fitbridge_core::ports::Archive::open(&world.archive, &world.user, ContentId::of(&edited)).await.is_ok());
-    assert_eq!(read(&world, &engine, &first.id).await.linked, [second.id.clone()]);
+    assert_eq!(read(&world, &engine, &first.id).await.linked, std::slice::from_ref(&second.id));
     assert_eq!(world.at(&sink), sorted(&[&whole]));
     let later = world.connect_sink(&engine, "later", None).await;
     world.work(&engine).await;
@@ -121,6 +121,28 @@ async fn across_midnight_and_across_inlets() {
 }
 
 #[tokio::test]
+async fn two_of_a_household_on_their_own_ways_are_two_rides() {
+    let world = World::new();
+    let engine = world.engine("a");
+    let sink = world.connect_sink(&engine, "s", None).await;
+    let files = [("mine", 0.0), ("hers", 5000.0), ("my watch", 80.0)].map(|(name, metre)| {
+        let bytes = file(&world, name, 0, 3600.0);
+        world.scanner.place(&bytes, metre);
+        bytes
+    });
+    let mut rides = Vec::new();
+    for bytes in &files {
+        rides.push(import(&world, &engine, bytes).await);
+        world.work(&engine).await;
+    }
+    assert_eq!((&rides[0].link, &rides[1].link), (&None, &None));
+    assert_eq!(rides[2].link.as_ref().map(|link| &link.to), Some(&rides[0].id));
+    assert_eq!(world.at(&sink), sorted(&[&files[0], &files[1]]));
+    let suggested = engine.duplicates(&world.user).await.unwrap().suggestions;
+    assert!(!suggested.is_empty(), "the rider may know better");
+}
+
+#[tokio::test]
 async fn where_nothing_was_sent_yet_the_better_file_stands_for_the_ride() {
     let world = World::new();
     let engine = world.engine("a");
@@ -128,7 +150,7 @@ async fn where_nothing_was_sent_yet_the_better_file_stands_for_the_ride() {
     let first = import(&world, &engine, &poor).await;
     let second = import(&world, &engine, &good).await;
     assert_eq!(second.link, None);
-    assert_eq!(second.linked, [first.id.clone()]);
+    assert_eq!(second.linked, std::slice::from_ref(&first.id));
     assert_eq!(read(&world, &engine, &first.id).await.link.map(|link| link.to), Some(second.id));
     let sink = world.connect_sink(&engine, "s", None).await;
     world.work(&engine).await;

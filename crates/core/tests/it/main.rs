@@ -13,6 +13,7 @@ mod history;
 mod notices;
 mod outages;
 mod polling;
+mod races;
 mod reconnecting;
 mod rules;
 mod signed_in;
