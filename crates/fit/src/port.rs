@@ -5,7 +5,7 @@ use fitbridge_core::{
     ports::{self, ScanReport, Scanner},
 };
 
-use crate::{Scan, Verdict, apart_m, scan};
+use crate::{FILE_TYPE_ACTIVITY, Scan, Segment, Verdict, apart_m, scan};
 
 /// This crate's scanner behind the engine's port.
 #[derive(Debug, Clone, Copy, Default)]
@@ -29,6 +29,8 @@ pub fn report(scan: &Scan) -> ScanReport {
         Verdict::Salvageable(code) => ports::Verdict::Salvageable(code.entry()),
         Verdict::Rejected(code) => ports::Verdict::Rejected(code.entry()),
     };
+    let is_activity = |segment: &&Segment| segment.file_type == Some(FILE_TYPE_ACTIVITY);
+    let activities = scan.segments.iter().filter(is_activity).count();
     let facts = RecordedFacts {
         start: summary.start,
         utc_offset_s: summary.local_offset_s,
@@ -47,6 +49,7 @@ pub fn report(scan: &Scan) -> ScanReport {
         time_created: summary.time_created,
         has_gps: summary.has_gps,
         records: summary.records,
+        activities: u32::try_from(activities).unwrap_or(u32::MAX),
     };
     ScanReport { verdict, is_activity: summary.is_activity, facts }
 }

@@ -98,7 +98,7 @@ pub(crate) async fn resync(context: &Context, args: &ResyncArgs) -> Result<Exit,
             context.out.line(format!("{}: nothing to send: no sink is meant, or it is under way", ride.rider_id()));
         }
         Resynced::Sent(ride, begun) => {
-            context.out.line(format!("{} is sent again to {} sinks", bold(ride.rider_id()), begun.len()));
+            context.out.line(format!("{} is sent again; deliveries begun: {}", bold(ride.rider_id()), begun.len()));
         }
         Resynced::Fetching(ride) => {
             context.out.line(format!("{} is fetched again and sent then", bold(ride.rider_id())));

@@ -100,6 +100,8 @@ impl Likeness {
 pub enum Hunch {
     /// They overlap, but begin or last differently.
     Overlap,
+    /// One file holds more activities than the other: all of it would not be sent with either.
+    Chained,
     /// Same length and distance, a time zone's difference apart.
     TimeZone,
     /// Same length and distance, 1024 weeks apart.
@@ -111,6 +113,7 @@ impl Hunch {
     pub fn sentence(self) -> &'static str {
         match self {
             Self::Overlap => "they overlap, but begin or last differently",
+            Self::Chained => "one of the files holds more activities than the other",
             Self::TimeZone => "same length and distance, but a time zone apart: one clock may have been wrong",
             Self::WeekRollover => "same length and distance, but 1024 weeks apart: a GPS receiver's week rolled over",
         }
@@ -120,6 +123,7 @@ impl Hunch {
     pub fn name(self) -> &'static str {
         match self {
             Self::Overlap => "overlap",
+            Self::Chained => "chained",
             Self::TimeZone => "time_zone",
             Self::WeekRollover => "week_rollover",
         }
@@ -135,6 +139,7 @@ pub struct Trace {
     distance_m: Option<f64>,
     family: Option<String>,
     recording: Option<String>,
+    activities: u32,
     is_clock_suspect: bool,
 }
 
@@ -150,12 +155,19 @@ impl Trace {
             distance_m: facts.distance_m,
             family: facts.sport.as_deref().and_then(family),
             recording: recording(facts),
+            activities: facts.activities.max(1),
             is_clock_suspect: start.as_second() < CLOCK_FLOOR_S || tomorrow.is_ok_and(|tomorrow| start > tomorrow),
         })
     }
 
     /// How much two rides look like one; the same whichever is named first.
     pub fn likeness(&self, other: &Self) -> Option<Likeness> {
+        let likeness = self.times_alike(other)?;
+        let is_sure = likeness.reason().is_some();
+        Some(if is_sure && self.activities != other.activities { Likeness::Perhaps(Hunch::Chained) } else { likeness })
+    }
+
+    fn times_alike(&self, other: &Self) -> Option<Likeness> {
         let apart = self.start.duration_since(other.start).abs();
         if apart <= START_SAME && self.recording.is_some() && self.recording == other.recording {
             return Some(Likeness::SameRecording);

@@ -127,3 +127,12 @@ fn the_better_file_is_worth_more() {
     let earlier = Activity { first_seen_at: "2026-05-02T00:00:00Z".parse().unwrap(), ..plain.clone() };
     assert!(worth(&earlier) > worth(&plain), "else whichever was here first");
 }
+
+#[test]
+fn a_file_with_more_activities_stands_for_none_and_none_for_it() {
+    let one = RecordedFacts { activities: 1, ..device(Some("e47e1417"), START) };
+    let chained = RecordedFacts { activities: 2, ..one.clone() };
+    assert_eq!(likeness(&one, &chained), Some(Likeness::Perhaps(Hunch::Chained)));
+    assert_eq!(likeness(&chained, &chained), Some(Likeness::SameRecording));
+    assert_eq!(likeness(&one, &device(Some("e47e1417"), START)), Some(Likeness::SameRecording), "not said is one");
+}

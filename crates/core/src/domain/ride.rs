@@ -146,6 +146,9 @@ pub struct RecordedFacts {
     /// Samples.
     #[serde(default)]
     pub records: u32,
+    /// Activities that are chained in the file; 1 in nearly all.
+    #[serde(default)]
+    pub activities: u32,
 }
 
 /// Everything known about a ride; see the module's table for which source wins.
