@@ -225,8 +225,8 @@ impl Engine {
         let known = self.store.read_many::<Delivery>(&keys).await?;
         for (sink, known) in wanting.into_iter().zip(known) {
             let delivery = match &known {
-                Some(known) => match Self::goes_on(known, &sink.doc) {
-                    Some(delivery) => Delivery { updated_at: now, ..delivery },
+                Some(known) => match goes_on(known, ride, &sink.doc, now) {
+                    Some(delivery) => delivery,
                     None => continue,
                 },
                 None => {
@@ -238,14 +238,8 @@ impl Engine {
                     if stays {
                         continue;
                     }
-                    Delivery::new(ride, &sink.doc.id, content, now)
+                    Delivery::for_sink(ride, &sink.doc, content, now)
                 }
-            };
-            let delivery = match sink.doc.paused() {
-                Some(failure) if delivery.state == DeliveryState::Pending => {
-                    Delivery { state: DeliveryState::Blocked { failure: failure.clone() }, ..delivery }
-                }
-                _ => delivery,
             };
             let due = delivery.state.is_open().then(|| self.handed_over(&ride.user, now));
             writes.push(match &known {
@@ -255,21 +249,6 @@ impl Engine {
             made.push(delivery);
         }
         Ok((writes, made))
-    }
-
-    /// A known delivery, opened again where it was taken back, or where it waited for a connection that was
-    /// made anew while the file was being fetched.
-    fn goes_on(known: &Stored<Delivery>, sink: &Connection) -> Option<Delivery> {
-        let mut delivery = known.doc.clone();
-        match known.doc.state {
-            DeliveryState::Withdrawn { .. } => {
-                (delivery.state, delivery.attempts) = (DeliveryState::Pending, 0);
-            }
-            _ if !sink.is_active() || !known.doc.waits_for_connection(known.due.is_some()) => return None,
-            DeliveryState::Accepted { .. } => {}
-            _ => delivery.state = DeliveryState::Pending,
-        }
-        Some(delivery)
     }
 
     /// A ride that was fetched again with other bytes than before is a revision of itself: where the first
@@ -337,6 +316,26 @@ fn elect(
     };
     let best = || members.iter().max_by_key(|member| worth(&member.doc)).map(|member| member.doc.id.clone());
     forgotten.map(|member| member.doc.id.clone()).or_else(sent_first).or_else(named).or_else(best)
+}
+
+/// A known delivery, opened again where it was taken back, or where it waited for a connection that was made
+/// anew while the file was being fetched.
+fn goes_on(known: &Stored<Delivery>, ride: &Activity, sink: &Connection, now: Timestamp) -> Option<Delivery> {
+    let mut delivery = Delivery { updated_at: now, ..known.doc.clone() };
+    match known.doc.state {
+        // Nothing of it was ever told: name and rules are those of today.
+        DeliveryState::Withdrawn { .. } => {
+            return Some(Delivery {
+                created_at: delivery.created_at,
+                send_anyway: delivery.send_anyway,
+                ..Delivery::for_sink(ride, sink, delivery.content, now)
+            });
+        }
+        _ if !sink.is_active() || !known.doc.waits_for_connection(known.due.is_some()) => return None,
+        DeliveryState::Accepted { .. } => {}
+        _ => delivery.state = DeliveryState::Pending,
+    }
+    Some(delivery)
 }
 
 fn begun_at(delivery: &Delivery) -> Timestamp {

@@ -197,9 +197,9 @@ impl Engine {
             let delivery = match &mine {
                 Some(known) if known.doc.state.is_open() => continue,
                 Some(known) => Delivery { updated_at: now, ..begun_again(&known.doc) },
-                None => Delivery::new(ride, &sink.doc.id, content, now),
+                None => Delivery::for_sink(ride, &sink.doc, content, now),
             };
-            let delivery = or_blocked(delivery, &sink.doc);
+            let delivery = by_word(delivery, ride, &sink.doc, only.contains(&sink.doc.id));
             let due = delivery.state.is_open().then(|| self.handed_over(&ride.user, now));
             again.writes.push(match &mine {
                 Some(known) => known.replace(&delivery, due)?,
@@ -226,9 +226,13 @@ fn begun_again(known: &Delivery) -> Delivery {
     }
 }
 
-fn or_blocked(delivery: Delivery, sink: &Connection) -> Delivery {
-    match sink.paused() {
-        Some(failure) => Delivery { state: DeliveryState::Blocked { failure: failure.clone() }, ..delivery },
-        None => delivery,
-    }
+/// What a sink's rules leave out is sent only where the rider names the sink; blocked where it is paused.
+fn by_word(delivery: Delivery, ride: &Activity, sink: &Connection, is_named: bool) -> Delivery {
+    let left_out = sink.sink().and_then(|progress| progress.rules.judge(&ride.ride)).filter(|_| !is_named);
+    let state = match (left_out, sink.paused()) {
+        (Some(why), _) if !delivery.is_begun() => DeliveryState::Filtered { why },
+        (_, Some(failure)) => DeliveryState::Blocked { failure: failure.clone() },
+        _ => DeliveryState::Pending,
+    };
+    Delivery { state, ..delivery }
 }

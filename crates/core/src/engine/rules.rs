@@ -87,7 +87,7 @@ impl Engine {
         ride: &Activity,
         applied: &mut Applied,
     ) -> Result<(), EngineError> {
-        let kept = matches!(ride.state, ActivityState::Fetched { .. });
+        let kept = matches!(ride.state, ActivityState::Fetched { .. }) && ride.link.is_none();
         if !kept || !sink.wants_ride(ride.ride.start(), ride.ride.local_date()) {
             return Ok(());
         }
