@@ -101,6 +101,7 @@ mod tests {
         let cases = [
             (Task::Poll { connection: connection.clone() }, r#""task":"poll","connection":"c-1""#.to_owned()),
             (Task::Resolve { activity: activity.clone() }, r#""task":"resolve","activity":"a-1""#.to_owned()),
+            (Task::Erase { activity: activity.clone() }, r#""task":"erase","activity":"a-1""#.to_owned()),
             (Task::Fetch { activity }, r#""task":"fetch","activity":"a-1""#.to_owned()),
             (
                 Task::Deliver { sink: connection.clone(), content },

@@ -47,7 +47,9 @@ impl Engine {
 fn key_of(job: &Job) -> Option<Key> {
     Some(match &job.task {
         Task::Poll { .. } => return None,
-        Task::Resolve { activity } | Task::Fetch { activity } => Key::activity(&job.user, activity),
+        Task::Resolve { activity } | Task::Fetch { activity } | Task::Erase { activity } => {
+            Key::activity(&job.user, activity)
+        }
         Task::Deliver { sink, content } => Key::delivery(&job.user, sink, content),
         Task::Settle { connection } => Key::connection(&job.user, connection),
         Task::Notify { notice } => Key::notice(&job.user, notice),
