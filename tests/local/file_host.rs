@@ -111,6 +111,10 @@ fn broken_files_are_delivered_flagged_when_they_stay_the_same_and_no_rides_are_r
     assert_eq!(synced.ride(empty)["code"], "file_empty", "{synced}");
     let mut wanted = bench.upstream();
     wanted.retain(|sha| *sha != bench.sha_of(settings) && *sha != bench.sha_of(empty));
+    // Two of the generator's are files of one recording: one of them stands for both.
+    let linked: Vec<_> = valid.iter().filter(|ride| !synced.ride(ride)["link"].is_null()).collect();
+    assert_eq!(linked.len(), 1, "{synced}");
+    wanted.retain(|sha| *sha != bench.sha_of(*linked[0]));
     bench.assert_in_every_sink(wanted);
 }
 

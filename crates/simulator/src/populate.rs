@@ -15,6 +15,11 @@ use crate::state::State;
 use crate::synth::{self, Kind};
 use crate::world::{WorldError, recent};
 
+/// Rides that begin this near to each other would be one ride, s.
+const NEAR_S: i64 = 600;
+/// How much earlier another ride began, s.
+const STEP_S: i64 = 900;
+
 impl State {
     pub(crate) fn add_member(&mut self, new: NewMember) -> Result<MemberId, WorldError> {
         let region = new.region;
@@ -57,7 +62,7 @@ impl State {
             return Err(WorldError::RideExists(region, id));
         }
         let words = [region.as_str(), &id.to_string()];
-        let start = new.start.unwrap_or_else(|| recent(now));
+        let start = new.start.unwrap_or_else(|| self.free_start(region, member, now));
         let seed = new.seed.unwrap_or_else(|| number(self.seed, &words));
         let (file, mut facts) = self.file_of(region, &new.file, seed, start)?;
         if let Some(distance_m) = new.distance_m {
@@ -92,6 +97,17 @@ impl State {
         };
         self.region_mut(region).insert(ride, new.twice);
         Ok(id)
+    }
+
+    /// Two hours ago, or before that, where no other ride of the member is near: nobody rides twice at once.
+    pub(crate) fn free_start(&self, region: Region, member: MemberId, now: Timestamp) -> Timestamp {
+        let rides = self.region(region).rides.values().filter(|ride| ride.member == member);
+        let taken: std::collections::BTreeSet<i64> = rides.map(|ride| ride.start.as_second()).collect();
+        let mut start = recent(now).as_second();
+        while let Some(near) = taken.range(start - NEAR_S..=start + NEAR_S).next() {
+            start = near - STEP_S;
+        }
+        Timestamp::from_second(start).unwrap_or(now)
     }
 
     fn file_of(

@@ -109,7 +109,8 @@ impl World {
     /// As [`World::add_ride`]; rides before the failing one stay.
     pub fn add_rides(&self, region: Region, member: MemberId, batch: &RideBatch) -> Result<Vec<RideId>, WorldError> {
         let now = self.now();
-        let newest = batch.newest.unwrap_or_else(|| recent(now));
+        let free = || self.shared.state().free_start(region, member, now);
+        let newest = batch.newest.unwrap_or_else(free);
         let mut ids = Vec::with_capacity(batch.count);
         for back in (0..batch.count).rev() {
             let back = i64::try_from(back).unwrap_or(i64::MAX);

@@ -260,12 +260,17 @@ impl Activity {
 
     /// Begins anew with finding its file; the one it had is remembered.
     pub fn begin_anew(&mut self, now: Timestamp) {
+        self.remember_file();
+        (self.state, self.attempts, self.updated_at) = (ActivityState::Discovered, 0, now);
+    }
+
+    /// Remembers the file it has now, for when it has another one or none.
+    pub fn remember_file(&mut self) {
         if let Some(content) = self.state.content().filter(|content| !self.earlier.contains(content)) {
             self.earlier.push(content);
             let surplus = self.earlier.len().saturating_sub(MOST_EARLIER);
             self.earlier.drain(..surplus);
         }
-        (self.state, self.attempts, self.updated_at) = (ActivityState::Discovered, 0, now);
     }
 
     /// Every file it has or had: deliveries of any of them are this ride's.

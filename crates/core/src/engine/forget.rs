@@ -95,6 +95,8 @@ impl Engine {
             self.ports.archive.delete(user, file).await?;
         }
         let mut erased = stored.doc.clone();
+        // By it the sinks that have the ride are known.
+        erased.remember_file();
         erased.state = ActivityState::Forgotten { file: keep.then_some(file), erase: false };
         erased.updated_at = self.now();
         let saved = self.save(&stored, &erased, None).await?;

@@ -72,15 +72,17 @@ impl Engine {
     #[tracing::instrument(skip_all, fields(user = %user))]
     pub async fn link(&self, user: &UserId, rides: &[ActivityId]) -> Result<Group, EngineError> {
         for _ in 0..TRIES {
-            let (mut members, mut first) = (Vec::<Stored<Activity>>::new(), None);
+            let (mut members, mut named) = (Vec::<Stored<Activity>>::new(), Vec::<ActivityId>::new());
             for id in rides {
                 let ride = self.ride_with_file(user, id).await?;
-                first.get_or_insert_with(|| ride.doc.id.clone());
+                if !named.contains(&ride.doc.id) {
+                    named.push(ride.doc.id.clone());
+                }
                 if !members.iter().any(|known| known.doc.id == ride.doc.id) {
                     members.extend(self.family(user, ride.doc.primary()).await?);
                 }
             }
-            if members.len() < 2 {
+            if named.len() < 2 {
                 return Err(Failure::from(Code::LinkNeedsTwo).into());
             }
             if members.len() > MOST_TOGETHER {
@@ -92,7 +94,7 @@ impl Engine {
             for member in &mut members {
                 member.doc.apart.retain(|id| !ids.contains(id));
             }
-            let (writes, members, told) = self.arrange(members, first.as_ref(), LinkReason::Rider).await?;
+            let (writes, members, told) = self.arrange(members, named.first(), LinkReason::Rider).await?;
             if self.commit_group(user, writes, told, &Story::default()).await? {
                 return group_of(members);
             }

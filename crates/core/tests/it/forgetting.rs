@@ -129,6 +129,10 @@ async fn its_file_is_erased_unless_another_ride_has_the_same() {
     engine.resync(&world.user, &id, &[], false).await.unwrap();
     world.quiet(&engine).await;
     assert_eq!(world.at(&sink), world.files_of([1]), "from the cloud it can be had again");
+    engine.forget(&world.user, &id, true).await.unwrap();
+    world.quiet(&engine).await;
+    let there = engine.sent_before(&world.user, &id, &[]).await.unwrap();
+    assert_eq!(there.len(), 1, "without the file it is still known who has it");
 }
 
 #[tokio::test]
@@ -147,6 +151,8 @@ async fn an_imported_file_that_was_erased_has_to_be_imported_again() {
         Imported::Forgotten { of: ride.id.clone() }
     );
     assert!(world.archive.open(&world.user, ContentId::of(&bytes)).await.is_err(), "nothing is kept of it");
+    let known = engine.sent_before(&world.user, &ride.id, &[]).await.unwrap();
+    assert_eq!(known.len(), 0, "it was not sent before it was forgotten");
     let again = engine.import_again(&world.user, "a", bytes.clone()).await.unwrap();
     assert!(matches!(again, Imported::New(_)), "{again:?}");
     world.work(&engine).await;

@@ -193,6 +193,8 @@ async fn the_rider_links_what_no_rule_would() {
     let group = engine.link(&world.user, &[ids[2].clone(), ids[0].clone()]).await.unwrap();
     assert_eq!(group.primary.id, ids[2], "the first named, where nothing was sent");
     assert_eq!(group.others[0].link.as_ref().map(|link| link.why), Some(LinkReason::Rider));
+    let again = engine.link(&world.user, &[ids[0].clone(), ids[0].clone()]).await.unwrap_err();
+    assert_eq!(again.failure().code, Code::LinkNeedsTwo, "also where it is linked already");
     let sink = world.connect_sink(&engine, "s", None).await;
     world.work(&engine).await;
     assert_eq!(world.at(&sink), sorted(&[&files[1], &files[2]]));

@@ -68,7 +68,7 @@ pub enum RowShape {
 pub struct NewRide {
     /// The ride's number; the region's next one when absent.
     pub ride_id: Option<RideId>,
-    /// When it was ridden; two hours ago when absent.
+    /// When it was ridden; when absent, two hours ago, or earlier where the member has a ride about then.
     pub start: Option<Timestamp>,
     /// The title; may be `None`, empty, or hold control characters.
     pub title: Option<String>,
@@ -134,7 +134,7 @@ impl NewRide {
 pub struct RideBatch {
     /// How many.
     pub count: usize,
-    /// When the newest began; two hours ago when absent.
+    /// When the newest began; when absent, two hours ago, or earlier where the member has a ride about then.
     pub newest: Option<Timestamp>,
     /// Seconds between two starts.
     pub spacing_s: u32,
