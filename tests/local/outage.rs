@@ -21,9 +21,12 @@ fn phases(bench: &Bench) -> Vec<serde_json::Value> {
 fn an_outage_that_refuses_everybody_pauses_nobody() {
     let bench = Bench::new(3);
     bench.connect_all();
-    for name in ["two", "three", "four"] {
+    for (hours, name) in [(5, "two"), (10, "three"), (15, "four")] {
         let member = bench.world().add_member(NewMember::default()).expect("a member");
-        bench.world().add_rides(Region::Global, member, &RideBatch::small(2)).expect("rides");
+        // At the same time they would be one ride, recorded several times.
+        let newest = bench.world().now().checked_sub(jiff::SignedDuration::from_hours(hours)).ok();
+        let rides = RideBatch { newest, ..RideBatch::small(2) };
+        bench.world().add_rides(Region::Global, member, &rides).expect("rides");
         let token = bench.world().token(Region::Global, member).expect("a token");
         bench.run_with(&["connect", "igpsport", "--token-stdin", "--name", name], &token).exits(0);
     }
