@@ -37,8 +37,8 @@ async fn each_attempt_has_a_link_of_its_own_that_lives_for_an_hour() {
     world.source.upload_many(&world.account, 1..2);
     let engine = world.engine("a");
     let source = world.connect(&engine, None).await;
-    let sink = connect(&world, &engine).await.unwrap();
     world.poll(&engine, &source).await;
+    let sink = connect(&world, &engine).await.unwrap();
     let away = Outcome::Transient { failure: Code::SinkAway.into(), retry_after: Some(Duration::from_secs(60)) };
     world.sink.reply_next(Reply::Say(away));
     world.work(&engine).await;
