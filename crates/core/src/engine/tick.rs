@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, Policy};
 use crate::{
     domain::{Activity, ActivityId, ActivityState, ConnectionId, ContentId, Delivery, NoticeId, OwnerId, Shard, Stage},
     ports::{Change, Claim, Due, Expect, Job, Key, MAX_BATCH, PlanSlot, PollClass, Record, Scope, Task, Write},
@@ -15,6 +15,8 @@ use crate::{
 const LONGEST_PERIOD: i64 = 60;
 /// Rows of the plan in one read.
 const PLAN_PAGE: usize = 500;
+/// So often is a record taken over at once from a worker that died.
+const DEATHS_AT_ONCE: u32 = 2;
 /// Rows of the due index that are looked at for a rider's own commands.
 const EVERYTHING: usize = 100_000;
 
@@ -196,6 +198,12 @@ impl Engine {
             let mut leased = Vec::new();
             for record in records.into_iter().flatten() {
                 if self.is_due(&record, eagerness, now) || planted!(self, StaleIndex) {
+                    if eagerness == Eagerness::Due
+                        && let Some(wait) = self.wait_after_deaths(&record, now, shard)
+                    {
+                        leased.push((wait, None));
+                        continue;
+                    }
                     let job = job_of(&record);
                     if job.is_none() {
                         // Of a newer version, or damaged: leased all the same, for it must not stand in the
@@ -217,6 +225,29 @@ impl Engine {
             }
         }
         Ok(jobs)
+    }
+
+    /// A record whose worker died again and again is let wait, as after any other failure. What kills its
+    /// worker takes with it whatever that process had in hand; chance in the waits parts them, so that the
+    /// others get through and only the culprit uses its attempts up.
+    fn wait_after_deaths(&self, record: &Record, now: Timestamp, shard: Shard) -> Option<Write> {
+        #[derive(serde::Deserialize)]
+        struct Counted {
+            attempts: u32,
+        }
+        let claim = record.due.as_ref()?.claim.as_ref()?;
+        if !claim.working || !self.ports.ledger.is_gone(&claim.owner) {
+            return None;
+        }
+        let Counted { attempts } = serde_json::from_str(&record.body).ok()?;
+        if attempts <= DEATHS_AT_ONCE {
+            return None;
+        }
+        let is_ride = record.key.path.starts_with("activity/");
+        let waits = if is_ride { &self.policy.ride_backoff } else { &self.policy.delivery_backoff };
+        let at = Policy::next_try(waits, attempts, now, &*self.ports.entropy)?;
+        let change = Change::Put { body: record.body.clone(), due: Some(Due::at(shard, at)), plan: record.plan };
+        Some(Write { key: record.key.clone(), expect: Expect::Version(record.version), change })
     }
 
     fn is_due(&self, record: &Record, eagerness: Eagerness, now: Timestamp) -> bool {

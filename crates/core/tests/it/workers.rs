@@ -90,6 +90,29 @@ async fn the_claims_of_a_dead_owner_are_taken_over_at_once_and_those_of_a_live_o
 }
 
 #[tokio::test]
+async fn after_a_few_deaths_a_job_waits_so_that_its_neighbours_get_through() {
+    let world = World::new();
+    world.source.upload_many(&world.account, 1..2);
+    let engine = world.engine("a");
+    let source = world.connect(&engine, None).await;
+    world.work(&engine).await;
+    engine.poll(&world.user, &source.id).await.unwrap();
+    let job = world.queue.take().remove(0);
+    for (owner, taken_over) in [("b", 1), ("c", 1), ("d", 0)] {
+        let ledger = FailingLedger::new(Arc::new(world.ledger.clone()));
+        let dying = world.engine_over(Arc::new(ledger.clone()), owner);
+        ledger.crash_at_call(3);
+        assert!(dying.work(&job).await.is_err());
+        world.ledger.kill(dying.owner());
+        assert_eq!(engine.sweep(SHARD, Eagerness::Due).await.unwrap(), taken_over, "after the death of {owner}");
+        world.queue.take();
+    }
+    let waits = world.policy.ride_backoff[2];
+    world.clock.advance(waits * 2);
+    assert_eq!(engine.sweep(SHARD, Eagerness::Due).await.unwrap(), 1, "then it is tried again");
+}
+
+#[tokio::test]
 async fn a_job_that_kills_its_worker_each_time_ends_as_a_dead_letter() {
     let world = World::new();
     world.source.upload_many(&world.account, 1..2);
