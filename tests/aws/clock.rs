@@ -1,11 +1,11 @@
 //! Time that has to pass is taken out of the ledger instead.
 
 use fitbridge_core::{
-    ports::{Change, Claim, Clock as _, Due, Expect, Key, Record, Write},
+    ports::{Change, Claim, Clock as _, Due, DueRow, Expect, Key, Record, Write},
     store::{Cursor, CursorClaim, Stored},
 };
 use fitbridge_local::SystemClock;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::service::Service;
 
@@ -23,14 +23,21 @@ impl Service {
         }
     }
 
+    /// What is or will be due in any shard, but for the days on which riders are warned of their tokens' end.
+    pub(crate) async fn open_rows(&self) -> Vec<DueRow> {
+        let soon = SystemClock.now() + SignedDuration::from_hours(1);
+        let mut rows = Vec::new();
+        for shard in self.shards() {
+            let due = self.engine.ports().ledger.due(shard, Timestamp::MAX, 100_000).await.expect("rows");
+            rows.extend(due.into_iter().filter(|row| !row.key.path.starts_with("connection/") || row.at < soon));
+        }
+        rows
+    }
+
     /// Lets all leases end and all waits be over: what waits is due now.
     pub(crate) async fn end_leases(&self) {
         let ledger = &self.engine.ports().ledger;
-        let mut rows = Vec::new();
-        for shard in self.shards() {
-            rows.extend(ledger.due(shard, Timestamp::MAX, 100_000).await.expect("rows"));
-        }
-        for row in rows {
+        for row in self.open_rows().await {
             let Some(Record { key, version, body, due: Some(due), plan }) =
                 ledger.get(&row.key).await.expect("a record")
             else {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use fitbridge_core::domain::ActivityState;
-use fitbridge_simulator::{Fault, FaultRule, Region, Role};
+use fitbridge_core::domain::{Activity, ActivityState};
+use fitbridge_simulator::{Entry, Fault, FaultRule, Region, Role};
 use serde_json::json;
 
 use crate::{
@@ -171,7 +171,24 @@ async fn a_record_that_kills_its_worker_each_time_ends_as_a_dead_letter() {
             }
             continue;
         }
-        let answer = service.sink.invoke_and_kill_after(&event(&batch), Duration::from_millis(700)).await;
+        service.world().clear_journal();
+        let event = event(&batch);
+        // It dies when it has begun with the file and is done with the other, however long that takes.
+        let answer = tokio::select! {
+            answer = service.sink.invoke(&event) => answer,
+            () = async {
+                let asks = |entry: &Entry| entry.role == Role::Files && entry.path.contains(&deadly.file_path);
+                while !service.world().journal_since(0).iter().any(asks) {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                let is_done = |ride: &Activity| matches!(ride.state, ActivityState::Fetched { .. });
+                while !service.rides(&riders[0]).await.iter().any(is_done) {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                service.sink.kill();
+                std::future::pending::<()>().await;
+            } => unreachable!(),
+        };
         deaths += usize::from(answer == Answer::Died);
         service.settle(&batch, &answer).await;
     }

@@ -51,7 +51,8 @@ async fn revoked_tokens_hostile_files_and_slow_ones_delay_no_other_rider() {
             break;
         }
         for message in batch {
-            let is_slow = message.body().is_some_and(|body| body.contains(slow.user.as_str()));
+            let is_slow = |body: &str| body.contains(slow.user.as_str()) && body.contains("\"fetch\"");
+            let is_slow = message.body().is_some_and(is_slow);
             if is_slow { with_slow.push(message) } else { others.push(message) }
         }
     }

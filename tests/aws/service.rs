@@ -17,7 +17,6 @@ use fitbridge_aws::{
 };
 use fitbridge_core::{Engine, domain::Shard, engine::Ports};
 use fitbridge_simulator::{Config, Region, Role, Simulator, World};
-use jiff::Timestamp;
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -153,7 +152,7 @@ impl Service {
                 self.tick_of(shard).await.done();
             }
             self.pump().await;
-            if !self.is_anything_due().await {
+            if self.open_rows().await.is_empty() {
                 return;
             }
             self.end_leases().await;
@@ -163,16 +162,6 @@ impl Service {
             println!("shard {}: {:?}", shard.0, self.engine.waiting(shard).await.expect("what waits"));
         }
         panic!("it never becomes quiet");
-    }
-
-    /// Whether anything is or will be due in any shard.
-    async fn is_anything_due(&self) -> bool {
-        for shard in self.shards() {
-            if !self.engine.ports().ledger.due(shard, Timestamp::MAX, 1).await.expect("rows").is_empty() {
-                return true;
-            }
-        }
-        false
     }
 
     /// How often iGPSport's list was asked for.
