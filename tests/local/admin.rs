@@ -44,6 +44,21 @@ fn a_stop_holds_for_every_command_and_is_told() {
 }
 
 #[test]
+fn what_an_operator_does_is_among_the_riders_events() {
+    let bench = Bench::new(1);
+    bench.connect_all();
+    bench.run(&["admin", "users", "pause", "me"]).exits(0);
+    bench.run(&["admin", "users", "resume", "me"]).exits(0);
+    bench.run(&["admin", "users", "show", "me"]).exits(0);
+    let events = bench.run(&["--json", "audit"]).exits(0).of_type("event");
+    let acts: Vec<_> = events.iter().filter(|event| event["event"] == "act").collect();
+    let said: Vec<_> = acts.iter().map(|event| (event["by"].as_str(), event["act"].as_str())).collect();
+    assert_eq!(said, [(Some("admin"), Some("users_pause")), (Some("admin"), Some("users_resume"))], "{events:?}");
+    bench.sync().exits(0);
+    bench.assert_exactly_once();
+}
+
+#[test]
 fn a_redrive_is_shown_before_it_is_done() {
     let bench = Bench::new(2);
     bench.connect_all();

@@ -12,7 +12,7 @@ use crate::{
     Code, Failure,
     domain::{ConnectionId, Contact, ContentId, EventKind, UserId, notice::secret_id},
     ports::{ArchiveError, Bundle, BundleError, Change, CommitError, Expect, Key, Record, Scope, SealedKey, Write},
-    store::{Receipt, StoreError, Stored},
+    store::{Listed, Receipt, StoreError, Stored},
 };
 
 /// Records in one step.
@@ -175,7 +175,9 @@ impl Engine {
         self.delete_records(user, "", &mut receipt).await?;
         // Files that a crash left without a record.
         let stray = self.ports.archive.forget_user(user).await?;
-        self.write_receipt(&mut receipt, Vec::new(), |receipt, now| {
+        let listed: Option<Stored<Listed>> = self.store.read(&Key::listed(user)).await?;
+        let off_the_list = listed.iter().map(Stored::delete).collect();
+        self.write_receipt(&mut receipt, off_the_list, |receipt, now| {
             receipt.files = receipt.files.saturating_add(stray);
             receipt.done_at = Some(now);
         })

@@ -130,6 +130,8 @@ async fn a_deletion_leaves_a_receipt_and_nothing_else() {
     assert_eq!(receipt.done_at, Some(world.now()));
     assert!(paths(&world, &world.user).await.is_empty() && world.archive.files().is_empty());
     assert_eq!(paths(&world, &UserId::new("other").unwrap()).await, ["user"], "nobody else lost anything");
+    let listed = engine.store().riders(None, 10).await.unwrap().0;
+    assert!(listed.iter().all(|listed| listed.user != world.user), "the operator's list forgets the name too");
     for connection in ["notify-fake", "igpsport-global-1"] {
         let connection = fitbridge_core::domain::ConnectionId::new(connection).unwrap();
         assert!(world.vault.open(&SealedKey { user: world.user.clone(), connection }).await.is_err());

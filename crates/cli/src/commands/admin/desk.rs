@@ -9,7 +9,7 @@ use fitbridge_aws::{
 };
 use fitbridge_core::{
     Code, Engine, Failure,
-    domain::{Connection, User, UserId},
+    domain::{Connection, EventKind, User, UserId},
     engine::NoObserver,
     store::Listed,
 };
@@ -148,10 +148,24 @@ impl Desk {
     pub(super) async fn act<T>(&self, act: Act<'_>, work: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> {
         let done = work.await;
         match &done {
-            Ok(_) => tracing::info!(act = act.verb, "admin: {act}"),
+            Ok(_) => {
+                tracing::info!(act = act.verb, "admin: {act}");
+                self.record(act).await;
+            }
             Err(stop) => tracing::info!(act = act.verb, code = %stop.failure.code, "admin: {act} failed: {stop}"),
         }
         done
+    }
+
+    /// What was done for a rider is among the rider's events. The act itself is done: a ledger that does not
+    /// take the event is only warned of.
+    async fn record(&self, act: Act<'_>) {
+        let Some(user) = act.user else { return };
+        let kind =
+            EventKind::Act { by: "admin".into(), act: act.verb.replace(' ', "_"), detail: act.detail.to_owned() };
+        if let Err(error) = self.engine.record_event(user, kind).await {
+            self.out.note(format!("warning: the act is done, but not among the rider's events: {error}"));
+        }
     }
 
     /// A rider who is there.
