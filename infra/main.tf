@@ -15,6 +15,7 @@ locals {
   HasKey          = var.kms_key_arn != ""
   HasEmail        = var.alarm_email != "none"
   IsStopped       = var.stopped
+  SendsMail       = var.mail_sender != ""
   ReservesPollers = var.poller_reserved_concurrency != 0
 
   # A shard ticks 5 times in 5 minutes: 5 for each, less 2 for ticks near the ends. One silent shard is below it.
