@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use fitbridge_core::{
     Code,
-    domain::{Activity, ActivityId, ActivityState, ContentId, Delivery, DeliveryState, Integrity, Origin, Shard},
+    domain::{
+        Activity, ActivityId, ActivityState, Connection, ContentId, Delivery, DeliveryState, Integrity, Origin, Role,
+        Shard,
+    },
+    ports::Key,
     store::Store,
 };
 use futures::{FutureExt, lock::Mutex as AsyncMutex};
@@ -21,9 +25,10 @@ pub(crate) fn what_is_left(world: &World, riders: &[Arc<AsyncMutex<Rider>>], sha
     let mut left = Vec::new();
     world.ledger.settle();
     for shard in (0..shards).map(Shard) {
-        let due = fitbridge_core::ports::Ledger::due(&world.ledger, shard, Timestamp::MAX, 3).now_or_never();
+        let due = fitbridge_core::ports::Ledger::due(&world.ledger, shard, Timestamp::MAX, 100).now_or_never();
         let due = due.and_then(Result::ok).unwrap_or_default();
-        left.extend(due.iter().map(|row| format!("{} is due at {}", row.key.path, row.at)));
+        let due = due.iter().filter(|row| !only_warns(world, &row.key));
+        left.extend(due.take(3).map(|row| format!("{} is due at {}", row.key.path, row.at)));
     }
     if world.messages.next_at().is_some() {
         left.push("a message".into());
@@ -41,6 +46,17 @@ pub(crate) fn what_is_left(world: &World, riders: &[Arc<AsyncMutex<Rider>>], sha
         }
     }
     left
+}
+
+/// Whether a connection only waits for the moment to warn of its token's end, which is days away.
+fn only_warns(world: &World, key: &Key) -> bool {
+    let record = fitbridge_core::ports::Ledger::get(&world.ledger, key).now_or_never();
+    let body = record.and_then(Result::ok).flatten().map(|record| record.body).unwrap_or_default();
+    let connection = serde_json::from_str::<Connection>(&body).ok().filter(|_| key.path.starts_with("connection/"));
+    connection.is_some_and(|connection| match &connection.role {
+        Role::Source(source) => source.resume.is_none(),
+        Role::Sink(sink) => sink.resume.is_none(),
+    })
 }
 
 fn accounts(rider: &Rider) -> Vec<fitbridge_core::domain::RemoteAccount> {
@@ -163,13 +179,22 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Files that belong at every sink: of rides that were kept, and those that were imported.
+    /// Files that belong at every sink: of rides that were kept, and those that were imported, but not of rides
+    /// for which another one stands.
     fn wanted(&self) -> Vec<ContentId> {
         let fetched = self.rides.values().filter_map(|ride| match ride.state {
             ActivityState::Fetched { content, .. } => Some(content),
             _ => None,
         });
         let mut wanted: Vec<_> = fetched.chain(lock(&self.rider.imported).iter().copied()).collect();
+        let linked: Vec<_> = self.rides.values().filter(|ride| ride.link.is_some()).collect();
+        for ride in &linked {
+            let stands = ride.link.as_ref().and_then(|link| self.rides.get(&link.to));
+            if !stands.is_some_and(|other| other.link.is_none()) {
+                self.broken("I1", format!("nothing stands for the linked ride {}", ride.rider_id()));
+            }
+        }
+        wanted.retain(|content| !linked.iter().any(|ride| ride.state.content() == Some(*content)));
         wanted.sort();
         wanted.dedup();
         wanted
