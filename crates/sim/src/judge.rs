@@ -190,7 +190,7 @@ impl<'a> Case<'a> {
         let linked: Vec<_> = self.rides.values().filter(|ride| ride.link.is_some()).collect();
         for ride in &linked {
             let stands = ride.link.as_ref().and_then(|link| self.rides.get(&link.to));
-            if !stands.is_some_and(|other| other.link.is_none()) {
+            if stands.is_none_or(|other| other.link.is_some()) {
                 self.broken("I1", format!("nothing stands for the linked ride {}", ride.rider_id()));
             }
         }
