@@ -49,6 +49,7 @@ pub(crate) struct PlaceArgs {
 }
 
 /// What an operator can do.
+#[expect(clippy::large_enum_variant, reason = "one of them, once, when the command line is read")]
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Riders
