@@ -11,7 +11,7 @@ use tokio::{io::AsyncWriteExt, process::Command};
 use crate::{queue::MAX_RECEIVES, riders::Rider, runtime::Function, service::Service};
 
 impl Service {
-    /// `fitbridge --json admin --aws …` with the stack's outputs, as CloudFormation prints them.
+    /// `fitbridge --json admin --aws …` with the stack's outputs, as `CloudFormation` prints them.
     async fn admin(&self, arguments: &[&str], stdin: &str) -> Output {
         let value = |name: &str| self.environment.iter().find(|(of, _)| of == name).map(|(_, value)| value.as_str());
         let output = |name: &str, value: &str| json!({ "OutputKey": name, "OutputValue": value });
@@ -39,7 +39,8 @@ impl Service {
         assert!(!folder.path().join("home").exists(), "no data folder is made");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
         let (stdout, stderr) = (text(said.stdout), text(said.stderr));
-        if !stdin.is_empty() {
+        // A single letter stands in any answer.
+        if stdin.len() > 1 {
             assert!(!stdout.contains(stdin) && !stderr.contains(stdin), "a secret was printed");
         }
         Output { command: format!("admin {arguments:?}"), code: said.status.code(), stdout, stderr }

@@ -46,13 +46,13 @@ impl Engine {
 
     fn leased(&self, user: &UserId, now: Timestamp, working: bool) -> Due {
         let claim = Some(Claim { owner: self.owner.clone(), working });
-        let lease = if planted!(self, LeaseTooShort) {
-            jiff::SignedDuration::from_secs(1)
-        } else if planted!(self, LeaseNeverEnds) {
-            jiff::SignedDuration::from_hours(24 * 365)
-        } else {
-            self.policy.lease
-        };
+        let mut lease = self.policy.lease;
+        if planted!(self, LeaseTooShort) {
+            lease = jiff::SignedDuration::from_secs(1);
+        }
+        if planted!(self, LeaseNeverEnds) {
+            lease = jiff::SignedDuration::from_hours(24 * 365);
+        }
         Due { shard: self.shard(user), at: later(now, lease), claim }
     }
 
