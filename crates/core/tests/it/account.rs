@@ -154,7 +154,7 @@ async fn a_deletion_that_dies_anywhere_is_finished_by_the_next_and_counts_once()
     let dying = world.engine_over(Arc::new(ledger.clone()), "b");
     let mut deaths = 0;
     let receipt: Receipt = loop {
-        ledger.crash_at_call(4 + deaths % 4);
+        ledger.crash_at_call(4 + deaths % 7);
         match dying.delete_account(&world.user).await {
             Ok(receipt) => break receipt,
             Err(_) => deaths += 1,
