@@ -2,6 +2,7 @@
 
 mod account;
 mod admin;
+mod backfill;
 mod commands;
 mod delivery;
 mod disk;

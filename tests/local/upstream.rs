@@ -50,10 +50,11 @@ fn a_deletion_together_with_a_late_upload_misses_nothing_for_good() {
     bench.assert_in_every_sink(all);
 }
 
-/// Moves the time of the last walk back by more than a day: the binary has no switch that moves its clock.
+/// Moves the times of connecting and of the last walk back by more than a day, so that a night has passed since:
+/// the binary has no switch that moves its clock.
 fn a_day_passes(bench: &Bench) {
     let ledger = rusqlite::Connection::open(bench.home().join("ledger.sqlite")).expect("the ledger opens");
-    let sql = "UPDATE records SET body = replace(body, json_extract(body, '$.mark.walked_at'), ?1) \
+    let sql = "UPDATE records SET body = json_set(body, '$.mark.walked_at', ?1, '$.connected_at', ?1) \
                WHERE json_extract(body, '$.mark.walked_at') IS NOT NULL";
     let past = (bench.world().now() - 25.hours()).to_string();
     assert_eq!(ledger.execute(sql, [past]).expect("the mark changes"), 1);

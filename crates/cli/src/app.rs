@@ -141,7 +141,11 @@ impl App {
             entropy: Arc::new(SystemEntropy),
             observer,
         };
-        let policy = Policy { poll_class: settings.poll_class, ..Policy::default() };
+        let policy = Policy {
+            poll_class: settings.poll_class,
+            backfill_per_minute: settings.requests_per_second.map(Policy::backfill_share),
+            ..Policy::default()
+        };
         let engine = Arc::new(Engine::new(ports, policy, id));
         let limits = Limits { files: settings.downloads, sink: settings.uploads, ..Limits::default() };
         let lanes = Lanes::new(Arc::clone(&engine), jobs, limits);

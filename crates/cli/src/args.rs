@@ -193,6 +193,18 @@ pub(crate) enum Command {
         after_help = "A place that has the ride may get a second one, so you are asked, or say --yes.\n\nExamples:\n  fitbridge resync 31827705 --sink folder\n  fitbridge resync 31827705 --fetch --yes"
     )]
     Resync(ResyncArgs),
+    /// Fetch older rides, a few at a time, newest first
+    #[command(
+        after_help = "Examples:\n  fitbridge backfill --since 2024-01-01\n  fitbridge backfill --status\n  fitbridge backfill --stop"
+    )]
+    Backfill(BackfillArgs),
+    /// Look whether everything upstream is here and everything here is delivered, and mend what is not
+    #[command(after_help = "Example:\n  fitbridge reconcile --name igpsport")]
+    Reconcile {
+        /// Only this source
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+    },
     /// Keep going: poll, fetch, deliver until stopped
     Serve,
     /// Play iGPSport, its file host, Intervals.icu and a webhook receiver on this machine
@@ -437,6 +449,23 @@ pub(crate) struct ResyncArgs {
     /// Send it also where it is already
     #[arg(long)]
     pub yes: bool,
+}
+
+/// How far back to go.
+#[derive(Debug, Args)]
+pub(crate) struct BackfillArgs {
+    /// Rides of that date and later [default: every ride]
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub since: Option<jiff::civil::Date>,
+    /// Only this source
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// Only show how far it is
+    #[arg(long, conflicts_with_all = ["since", "stop"])]
+    pub status: bool,
+    /// Stop; what was not fetched yet waits until this command is given again
+    #[arg(long, conflicts_with = "since")]
+    pub stop: bool,
 }
 
 /// What to import.

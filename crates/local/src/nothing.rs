@@ -39,6 +39,16 @@ impl Ledger for Nothing {
         Ok(RecordPage::default())
     }
 
+    async fn range_back(
+        &self,
+        _scope: &Scope,
+        _prefix: &str,
+        _before: Option<&str>,
+        _limit: usize,
+    ) -> Result<RecordPage, LedgerError> {
+        Ok(RecordPage::default())
+    }
+
     async fn commit(&self, _writes: Vec<Write>) -> Result<(), CommitError> {
         Err(LedgerError::ReadOnly(read_only()).into())
     }

@@ -149,7 +149,7 @@ impl<'a> Case<'a> {
     /// Nothing is left hanging, and what failed says why.
     fn judge_states(&self) {
         for ride in self.rides.values() {
-            if ride.state.stage().is_some() {
+            if ride.state.stage().is_some() || ride.state == ActivityState::Backlog {
                 self.broken("I5", format!("ride {} hangs in {}", ride.rider_id(), ride.state.name()));
             }
             if ride.state.failure().is_some_and(|failure| failure.code == Code::Bug) {

@@ -85,6 +85,16 @@ impl Ledger for Counted {
         self.read().range(scope, prefix, after, limit).await
     }
 
+    async fn range_back(
+        &self,
+        scope: &Scope,
+        prefix: &str,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<RecordPage, LedgerError> {
+        self.read().range_back(scope, prefix, before, limit).await
+    }
+
     async fn commit(&self, writes: Vec<Write>) -> Result<(), CommitError> {
         let of_service = writes.iter().filter(|write| write.key.scope == Scope::System).count();
         self.1.commits.fetch_add(1, Relaxed);

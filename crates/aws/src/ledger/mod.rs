@@ -163,7 +163,18 @@ impl Ledger for DynamoLedger {
         after: Option<&str>,
         limit: usize,
     ) -> Result<RecordPage, LedgerError> {
-        self.read_range(scope, prefix, after, limit).await
+        self.read_range(scope, prefix, after, limit, read::Order::Up).await
+    }
+
+    #[instrument(level = "debug", skip_all)]
+    async fn range_back(
+        &self,
+        scope: &Scope,
+        prefix: &str,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<RecordPage, LedgerError> {
+        self.read_range(scope, prefix, before, limit, read::Order::Down).await
     }
 
     #[instrument(level = "debug", skip_all, fields(writes = writes.len()))]

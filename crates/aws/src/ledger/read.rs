@@ -19,6 +19,15 @@ fn can_be(key: &Key) -> bool {
     (1..=MAX_PATH).contains(&key.path.len())
 }
 
+/// Which way a range is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// In the order of paths.
+    Up,
+    /// Against it.
+    Down,
+}
+
 /// A number of rows as DynamoDB takes it.
 pub(super) fn row_limit(limit: usize) -> i32 {
     i32::try_from(limit).unwrap_or(i32::MAX).max(1)
@@ -88,10 +97,18 @@ impl DynamoLedger {
         prefix: &str,
         after: Option<&str>,
         limit: usize,
+        order: Order,
     ) -> Result<RecordPage, LedgerError> {
-        // DynamoDB refuses to start outside of the range: from before it is from its start.
-        let after = after.filter(|after| *after >= prefix);
-        if prefix.len() > MAX_PATH || after.is_some_and(|after| !after.starts_with(prefix)) {
+        // DynamoDB refuses to start outside of the range: from before its start (or, downwards, from behind its
+        // end) is from there.
+        let inside = |path: &str| match order {
+            Order::Up => path >= prefix,
+            Order::Down => path < prefix || path.starts_with(prefix),
+        };
+        let after = after.filter(|after| inside(after));
+        // Nothing is below the empty text, which is also no key to start from.
+        let is_below_all = order == Order::Down && after.is_some_and(str::is_empty);
+        if is_below_all || prefix.len() > MAX_PATH || after.is_some_and(|after| !after.starts_with(prefix)) {
             return Ok(RecordPage::default());
         }
         let start = |path: &str| key_item(&Key { scope: scope.clone(), path: path.to_owned() });
@@ -102,6 +119,7 @@ impl DynamoLedger {
             .expression_attribute_values(":pk", AttributeValue::S(scope_text(scope)))
             .set_exclusive_start_key(after.filter(|after| !after.is_empty()).map(start))
             .consistent_read(true)
+            .set_scan_index_forward((order == Order::Down).then_some(false))
             .limit(row_limit(limit))
             .set_return_consumed_capacity(self.capacity());
         // An empty text is no prefix to DynamoDB.

@@ -37,13 +37,17 @@ impl Observer for MetricsObserver {
     fn activity(&self, activity: &Activity) {
         match &activity.state {
             // A ride that was put back to work is discovered too, but not for the first time.
-            ActivityState::Discovered if activity.first_seen_at == activity.updated_at => {
+            ActivityState::Discovered | ActivityState::Backlog
+                if activity.first_seen_at == activity.updated_at && activity.taken_at.is_none() =>
+            {
                 self.0.count(Metric::ActivitiesDiscovered);
             }
             ActivityState::Resolved { .. } => self.0.count(Metric::ActivitiesQueued),
             ActivityState::Fetched { .. } => {
                 self.0.count(Metric::ActivitiesStored);
-                self.lag(Metric::FetchLagSeconds, activity.first_seen_at, activity.updated_at);
+                // What stood on the backlog was not late: it waited for its turn.
+                let from = activity.taken_at.unwrap_or(activity.first_seen_at);
+                self.lag(Metric::FetchLagSeconds, from, activity.updated_at);
             }
             ActivityState::Unavailable { failure, .. } => self.retry(Metric::ActivityRetries, failure.code),
             ActivityState::DeadLetter { failure } => {

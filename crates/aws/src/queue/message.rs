@@ -116,6 +116,9 @@ mod tests {
                 Task::Deliver { sink: connection.clone(), content },
                 format!(r#""task":"deliver","sink":"c-1","content":"{content}""#),
             ),
+            (Task::Reconcile { connection: connection.clone() }, r#""task":"reconcile","connection":"c-1""#.to_owned()),
+            (Task::Verify { connection: connection.clone() }, r#""task":"verify","connection":"c-1""#.to_owned()),
+            (Task::Backfill { connection: connection.clone() }, r#""task":"backfill","connection":"c-1""#.to_owned()),
             (Task::Settle { connection }, r#""task":"settle","connection":"c-1""#.to_owned()),
             (
                 Task::Notify { notice: fitbridge_core::domain::NoticeId::new("n-1").unwrap() },

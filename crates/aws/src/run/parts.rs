@@ -199,7 +199,13 @@ impl Parts {
 
     /// The engine's times and bounds, as the environment has them.
     pub fn policy(&self) -> Policy {
-        Policy { shards: self.environment.shards, poll_class: self.environment.poll_class, ..Policy::default() }
+        let rate = self.environment.requests_per_second_of_a_shard();
+        Policy {
+            shards: self.environment.shards,
+            poll_class: self.environment.poll_class,
+            backfill_per_minute: rate.map(Policy::backfill_share),
+            ..Policy::default()
+        }
     }
 
     /// iGPSport, at its own pace.

@@ -3,6 +3,7 @@
 mod account;
 mod admin;
 pub(crate) mod audit;
+mod backfill;
 mod completions;
 mod connect;
 mod demo;
@@ -16,6 +17,7 @@ mod import;
 mod list;
 pub(crate) mod notify;
 mod plan;
+mod reconcile;
 mod retry;
 mod rules;
 mod serve;
@@ -90,7 +92,7 @@ fn dispatch(cli: Cli, out: Out) -> Result<Exit, Stop> {
     let settings = Settings::read(&home)?;
     let usual = if matches!(command, Command::Serve) { Level::INFO } else { Level::ERROR };
     logging::start(Some(&settings), cli.verbose, usual);
-    let context = Context { out, home, settings };
+    let context = Context { out, home, settings, verbose: cli.verbose };
     block_on(context.command(command))
 }
 
@@ -112,6 +114,8 @@ pub(crate) struct Context {
     pub home: std::path::PathBuf,
     /// The settings.
     pub settings: Settings,
+    /// How much more is to be said.
+    pub verbose: u8,
 }
 
 impl Context {
@@ -141,6 +145,8 @@ impl Context {
             Command::Split { ride } => duplicates::split(&self, &ride).await,
             Command::Forget { rides, delete_file } => forget::forget(&self, &rides, delete_file).await,
             Command::Resync(args) => forget::resync(&self, &args).await,
+            Command::Backfill(args) => backfill::run(&self, args).await,
+            Command::Reconcile { name } => reconcile::run(&self, name.as_deref()).await,
             Command::Serve => serve::run(&self).await,
             Command::Simulator(args) => simulate::run(&self, &args).await,
             Command::Demo { keep } => demo::run(&self, keep).await,

@@ -12,7 +12,7 @@ use crate::exit::{Exit, Stop};
 
 /// Serves until SIGTERM or Ctrl-C, then finishes or gives back what it holds.
 pub(crate) async fn run(context: &Context) -> Result<Exit, Stop> {
-    let mut app = context.open_watched(Arc::new(ServeLog))?;
+    let mut app = context.open_watched(Arc::new(ServeLog::default()))?;
     let now = fitbridge_core::ports::Clock::now(&SystemClock);
     let _lock = ServeLock::take(&app.home, now).map_err(|error| match error {
         ServeLockError::Taken { holder } => Stop::failed(Failure::new(Code::ServeRunning, holder)),

@@ -1,14 +1,27 @@
 //! What `serve` logs of its work: a line for each ride that arrives somewhere, and for each poll that found
 //! something. Failures are logged by the engine, where they are handled.
 
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+};
+
 use fitbridge_core::{
-    domain::{Connection, Delivery, DeliveryState, How},
+    domain::{BackfillPhase, Connection, ConnectionId, Delivery, DeliveryState, How},
     engine::{Observer, Poll},
 };
 
+use super::backfill;
+
+/// Rides of a backfill after which its progress is told again.
+const TELL_EVERY: u64 = 100;
+
 /// Logs what went well.
-#[derive(Debug)]
-pub(crate) struct ServeLog;
+#[derive(Debug, Default)]
+pub(crate) struct ServeLog {
+    /// How far each backfill was when it was told last.
+    told: Mutex<BTreeMap<ConnectionId, (BackfillPhase, u64)>>,
+}
 
 impl Observer for ServeLog {
     fn delivery(&self, delivery: &Delivery) {
@@ -20,6 +33,16 @@ impl Observer for ServeLog {
         let ride = delivery.about.external_id.as_str();
         let remote_id = remote_id.as_ref().map(|id| id.0.as_str()).unwrap_or_default();
         tracing::info!(ride, sink = %delivery.sink, remote_id, "{ride} {what}: {}", delivery.sink);
+    }
+
+    fn connection(&self, connection: &Connection) {
+        let Some(backfill) = connection.backfill() else { return };
+        let now = (backfill.phase, backfill.done() / TELL_EVERY);
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.insert(connection.id.clone(), now) != Some(now) {
+            let (done, total) = (backfill.done(), backfill.total);
+            tracing::info!(connection = %connection.id, done, total, "{}: {}", connection.name, backfill::line(backfill));
+        }
     }
 
     fn polled(&self, connection: &Connection, result: &Poll) {

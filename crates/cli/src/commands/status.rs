@@ -12,7 +12,7 @@ use fitbridge_core::{
 use serde_json::json;
 
 use super::{
-    Context,
+    Context, backfill, reconcile,
     rules::{lines, rules_record},
     sync::connections,
 };
@@ -38,6 +38,10 @@ pub(crate) async fn run(context: &Context) -> Result<Exit, Stop> {
     }
     for connection in &connections {
         exit = exit.max(show_connection(out, &app.engine, connection).await?);
+        let report = connection.source().and_then(|source| source.report.as_deref());
+        if let Some(report) = report.filter(|_| context.verbose > 0) {
+            reconcile::notes(context, report);
+        }
     }
     let rides = store.all::<Activity>(&app.user, "activity/").await?;
     let mut states = BTreeMap::<&str, usize>::new();
@@ -123,12 +127,23 @@ pub(crate) async fn show_connection(out: Out, engine: &Engine, connection: &Conn
                 out.line(format!("  next: {}", Code::TokenExpired.next_step()));
             }
         }
+        if let Some(backfill) = &source.backfill {
+            out.line(format!("  {}", backfill::line(backfill)));
+        }
+        if source.reconcile.is_some() {
+            out.line("  a reconcile is under way");
+        }
+        if let Some(report) = &source.report {
+            out.line(format!("  {}", reconcile::line(report)));
+        }
         for problem in &source.problems {
             out.line(format!("  a row that cannot be read: {}", plain(&problem.reason)));
         }
         record["upstream_rides"] = source.mark.as_ref().map(|mark| mark.total_rows).into();
         record["token_ends_at"] = source.token_ends_at.map(|end| end.to_string()).into();
         record["stay_signed_in"] = source.stay_signed_in.into();
+        record["backfill"] = source.backfill.as_deref().map(backfill::record).into();
+        record["report"] = source.report.as_deref().map(reconcile::record).into();
         record["undecodable_rows"] = source.problems.len().into();
     } else {
         let prefix = format!("delivery/{}/", connection.id);

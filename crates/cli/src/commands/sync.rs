@@ -17,7 +17,7 @@ use fitbridge_local::{
 use serde_json::json;
 
 use super::{
-    Context,
+    Context, backfill,
     plan::Plan,
     tally::{Counts, Tally},
 };
@@ -99,6 +99,12 @@ fn finish(context: &Context, tally: &Tally, connections: &[Connection], report: 
         counts.new, counts.duplicate, counts.linked, counts.filtered, counts.held, counts.failed
     ));
     exit = exit.max(print_deliveries(context, tally, &counts));
+    for connection in &report.waiting.connections {
+        let line = connection.backfill().filter(|one| one.is_running()).map(backfill::line);
+        let line = line.unwrap_or_else(|| "older rides wait to be sent".into());
+        out.line(format!("{}: {line}; the next `fitbridge sync` goes on", connection.name));
+        exit = exit.max(Exit::Unfinished);
+    }
     for failure in &report.failures {
         out.note(format!("fitbridge: {}", plain(&failure.to_string())));
         out.note(format!("  next: {}", failure.code.next_step()));

@@ -86,6 +86,9 @@ pub(crate) async fn run(context: &Context, ride: &str) -> Result<Exit, Stop> {
 /// Where a ride is, for people.
 pub(crate) fn state_of(ride: &Activity) -> String {
     match &ride.state {
+        ActivityState::Backlog => {
+            "on the backlog: its turn comes, newest rides first (`fitbridge backfill --status`)".into()
+        }
         ActivityState::Discovered => "seen upstream; where its file lies is asked for next".into(),
         ActivityState::Resolved { .. } => "its file is being fetched".into(),
         ActivityState::Unavailable { asked_until: Some(until), .. } => format!("waits until {until:.0}"),

@@ -84,6 +84,8 @@ pub enum Stage {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum ActivityState {
+    /// Seen upstream, from before the source was connected: its turn comes, newest first.
+    Backlog,
     /// Seen upstream; where its file lies is not known yet.
     Discovered,
     /// Where its file lies is known.
@@ -154,6 +156,7 @@ impl ActivityState {
     /// The state's name as it is shown and counted.
     pub fn name(&self) -> &'static str {
         match self {
+            Self::Backlog => "backlog",
             Self::Discovered => "discovered",
             Self::Resolved { .. } => "resolved",
             Self::Unavailable { .. } => "unavailable",
@@ -231,6 +234,9 @@ pub struct Activity {
     pub attempts: u32,
     /// When it was first seen here.
     pub first_seen_at: Timestamp,
+    /// When it was taken off the backlog, if it ever stood there: lags count from then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_at: Option<Timestamp>,
     /// When the record last changed.
     pub updated_at: Timestamp,
 }
@@ -254,6 +260,7 @@ impl Activity {
             earlier: Vec::new(),
             attempts: 0,
             first_seen_at: now,
+            taken_at: None,
             updated_at: now,
         }
     }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use jiff::{Timestamp, civil::Date, tz::Offset};
 use serde::{Deserialize, Serialize};
 
-use super::{ActivityId, ConnectionId, RemoteAccount, RideId, Rules, UserId};
+use super::{ActivityId, Backfill, ConnectionId, ContentId, Reconcile, RemoteAccount, Report, RideId, Rules, UserId};
 use crate::{Code, Failure};
 
 /// A rider. The record's version is what writers check who depend on the set of connections.
@@ -52,6 +52,18 @@ pub enum History {
     None,
     /// Rides of that local date and later.
     Since(Date),
+}
+
+impl History {
+    /// The history that reaches back to that local date too, or to the first ride.
+    #[must_use]
+    pub fn widened(self, since: Option<Date>) -> Self {
+        match (self, since) {
+            (Self::All, _) | (_, None) => Self::All,
+            (Self::None, Some(since)) => Self::Since(since),
+            (Self::Since(old), Some(since)) => Self::Since(old.min(since)),
+        }
+    }
 }
 
 impl FromStr for History {
@@ -162,6 +174,18 @@ pub struct SourceProgress {
     /// The beginning of the provider's incident after which this paused token was tried: once per incident.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probed_for: Option<Timestamp>,
+    /// The backfill, once there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backfill: Option<Box<Backfill>>,
+    /// The reconcile that is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reconcile: Option<Box<Reconcile>>,
+    /// What the last reconcile found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<Box<Report>>,
+    /// Minutes that the rider's wall clock is ahead of UTC, as far as is known from the rides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset_minutes: Option<i16>,
 }
 
 /// What was at a sink before the first delivery.
@@ -202,6 +226,16 @@ pub struct Resume {
     /// The last ride that is done; `None` at the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<ActivityId>,
+    /// Of a source: rides on the backlog that were passed.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub on_backlog: u64,
+    /// Of a sink: deliveries that were handed over and may not be through yet; a few at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moving: Vec<ContentId>,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Which side of the bridge a connection is on, and how far it is.
@@ -260,6 +294,38 @@ impl Connection {
             Role::Sink(progress) => Some(progress),
             Role::Source(_) => None,
         }
+    }
+
+    /// The backfill, if it is a source that ever had one.
+    pub fn backfill(&self) -> Option<&Backfill> {
+        self.source().and_then(|source| source.backfill.as_deref())
+    }
+
+    /// The reconcile that is under way, if one is.
+    pub fn reconcile(&self) -> Option<&Reconcile> {
+        self.source().and_then(|source| source.reconcile.as_deref())
+    }
+
+    /// Whether something goes on for it by itself: rides that wait to be woken, a backfill, or a reconcile.
+    pub fn has_work(&self) -> bool {
+        let resume = match &self.role {
+            Role::Source(source) => source.resume.is_some(),
+            Role::Sink(sink) => sink.resume.is_some(),
+        };
+        self.is_active() && (resume || self.reconcile().is_some() || self.backfill().is_some_and(Backfill::is_running))
+    }
+
+    /// Whether something goes on for it now that did not before.
+    pub fn begins_work(&self, before: &Self) -> bool {
+        let goes_on = |one: &Self| {
+            let resume = match &one.role {
+                Role::Source(source) => source.resume.is_some(),
+                Role::Sink(sink) => sink.resume.is_some(),
+            };
+            [resume, one.reconcile().is_some(), one.backfill().is_some_and(Backfill::is_running)]
+        };
+        let begun = goes_on(self).into_iter().zip(goes_on(before)).any(|(now, before)| now && !before);
+        self.has_work() && (begun || !before.has_work())
     }
 
     /// Whether calls may be made for it.

@@ -1,18 +1,21 @@
 //! What FitBridge talks about: users, connections, activities, deliveries, rides.
 
 pub mod activity;
+pub mod backfill;
 pub mod connection;
 pub mod delivery;
 pub mod event;
 pub mod ids;
 pub mod link;
 pub mod notice;
+pub mod reconcile;
 pub mod ride;
 pub mod rules;
 pub mod story;
 pub mod template;
 
 pub use activity::{Activity, ActivityState, FileLocation, Integrity, Origin, Stage};
+pub use backfill::{Backfill, BackfillPhase, Pace};
 pub use connection::{
     Baseline, Connection, ConnectionState, History, LoginIntent, Refusals, Role, RowProblem, SinkProgress,
     SourceProgress, User, WalkMark,
@@ -25,6 +28,7 @@ pub use ids::{
 };
 pub use link::{Hunch, Likeness, Link, LinkReason, Trace};
 pub use notice::{Cause, Channel, Contact, Message, Notice, NoticeState, Quiet};
+pub use reconcile::{Found, Reconcile, ReconcilePlace, Report};
 pub use ride::{DetailFacts, ListedFacts, RecordedFacts, Ride};
 pub use rules::{Filtered, Indoor, Rules, RulesError};
 pub use story::{News, Story};

@@ -2,11 +2,11 @@
 
 use jiff::Timestamp;
 
-use super::{Engine, EngineError, Poll, policy::later, secrets::SourceSecret, settle::resume_of};
+use super::{Engine, EngineError, Poll, policy::later, secrets::SourceSecret};
 use crate::{
     Code, Failure,
     domain::{Connection, ConnectionState, LoginIntent, Refusals, Role, SourceProgress},
-    ports::{Access, SealedKey, SourceError, VaultError},
+    ports::{Access, Due, SealedKey, SourceError, VaultError},
     store::Stored,
 };
 
@@ -235,7 +235,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Replaces a connection's record, keeping its due time unless the token's end is another now; `false`
+    /// Replaces a connection's record, keeping its due time unless it begins something or the token's end is
+    /// another now; `false`
     /// when it was changed meanwhile.
     pub(super) async fn save_connection(
         &self,
@@ -243,9 +244,13 @@ impl Engine {
         changed: Connection,
     ) -> Result<bool, EngineError> {
         let end = |connection: &Connection| connection.source().and_then(|source| source.token_ends_at);
-        let due = match end(&changed) != end(&stored.doc) && resume_of(&changed).is_none() {
-            true => self.due_at_token_end(&changed),
-            false => stored.due.clone(),
+        let is_claimed = stored.due.as_ref().is_some_and(|due| due.claim.is_some());
+        let due = if changed.begins_work(&stored.doc) && !is_claimed {
+            self.due_of(&changed)
+        } else if end(&changed) != end(&stored.doc) && !changed.has_work() {
+            self.due_at_token_end(&changed)
+        } else {
+            stored.due.clone().or_else(|| self.due_of(&changed))
         };
         if !self.save(stored, &changed, due.clone()).await? {
             return Ok(false);
@@ -255,6 +260,15 @@ impl Engine {
         stored.doc = changed;
         self.ports.observer.connection(&stored.doc);
         Ok(true)
+    }
+
+    /// When a connection is due that nobody is at work on: at once where something goes on for it, else to warn
+    /// its rider of the token's end.
+    pub(super) fn due_of(&self, connection: &Connection) -> Option<Due> {
+        match connection.has_work() {
+            true => Some(Due::at(self.shard(&connection.user), self.now())),
+            false => self.due_at_token_end(connection),
+        }
     }
 
     /// Reads a connection again; `false` when it is gone.

@@ -38,10 +38,7 @@ impl Engine {
             return Ok(Ok(()));
         }
         let now = self.now();
-        // Local dates run ahead of UTC by up to 14 h.
-        let today = Offset::UTC.to_datetime(now).date();
-        let tomorrow = today.tomorrow().unwrap_or(today);
-        let baseline = match adapter.list(target, FIRST_DAY, tomorrow).await {
+        let baseline = match self.list_all(adapter, target).await {
             Ok(rides) => {
                 let elsewhere = self.write_baseline(&sink.doc, rides).await?;
                 Baseline::Taken { at: now, elsewhere }
@@ -67,6 +64,13 @@ impl Engine {
             }
         }
         Ok(Ok(()))
+    }
+
+    /// Lists everything that is at a sink.
+    pub(super) async fn list_all(&self, adapter: &dyn Sink, target: &SinkTarget) -> Result<Vec<RemoteRide>, SinkError> {
+        // Local dates run ahead of UTC by up to 14 h.
+        let today = Offset::UTC.to_datetime(self.now()).date();
+        adapter.list(target, FIRST_DAY, today.tomorrow().unwrap_or(today)).await
     }
 
     /// Writes the rides that came by another route, by month; says how many there are.

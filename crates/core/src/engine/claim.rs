@@ -9,7 +9,7 @@ use crate::{
         Activity, ActivityId, ActivityState, Connection, ConnectionId, ContentId, Delivery, DeliveryState, Stage,
         UserId,
     },
-    ports::{Claim, Due, Scope, Task},
+    ports::{Claim, Due, MAX_BATCH, Scope, Task, Write},
     store::{Document, Stored},
 };
 
@@ -116,7 +116,7 @@ impl Engine {
         Ok(self.take(stored, claimed, now).await?.map(|stored| (stored, before)))
     }
 
-    async fn take<T: Document + HasUser>(
+    pub(super) async fn take<T: Document + HasUser>(
         &self,
         mut stored: Stored<T>,
         claimed: T,
@@ -192,6 +192,29 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Commits writes together or, where one of them does not fit, each by itself. Says which were done.
+    pub(super) async fn commit_each(&self, writes: Vec<Write>) -> Result<Vec<bool>, EngineError> {
+        self.commit_groups(writes.into_iter().map(|write| vec![write]).collect()).await
+    }
+
+    /// The same with groups of writes that belong together; small ones, and no key in two of them.
+    pub(super) async fn commit_groups(&self, groups: Vec<Vec<Write>>) -> Result<Vec<bool>, EngineError> {
+        let largest = groups.iter().map(Vec::len).max().unwrap_or(1).max(1);
+        let mut done = Vec::with_capacity(groups.len());
+        for groups in groups.chunks((MAX_BATCH / largest).max(1)) {
+            if self.store.commit(groups.concat()).await? {
+                done.extend(groups.iter().map(|_| true));
+                continue;
+            }
+            for group in groups {
+                done.push(self.store.commit(group.clone()).await?);
+            }
+        }
+        Ok(done)
+    }
+}
+
 /// The first attempt, and one after each wait.
 fn most_attempts(waits: &[jiff::SignedDuration]) -> u32 {
     u32::try_from(waits.len()).unwrap_or(u32::MAX).saturating_add(1)
@@ -207,6 +230,12 @@ pub(super) trait HasUser {
 }
 
 impl HasUser for Activity {
+    fn user(&self) -> &UserId {
+        &self.user
+    }
+}
+
+impl HasUser for Connection {
     fn user(&self) -> &UserId {
         &self.user
     }

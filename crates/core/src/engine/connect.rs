@@ -67,6 +67,10 @@ impl Engine {
             resume: Some(Resume::default()),
             warned_of: old.and_then(|old| old.warned_of),
             probed_for: None,
+            backfill: old.and_then(|old| old.backfill.clone()),
+            reconcile: old.and_then(|old| old.reconcile.clone()),
+            report: old.and_then(|old| old.report.clone()),
+            offset_minutes: old.and_then(|old| old.offset_minutes),
         };
         let role = |old: Option<&Connection>| {
             let strangers = old.and_then(|old| old.paused()).is_some_and(|why| why.code == Code::StrangerRides);

@@ -173,7 +173,7 @@ impl Engine {
     }
 
     /// Opens a sink connection.
-    async fn open_sink(&self, connection: &Connection) -> Result<SinkTarget, EngineError> {
+    pub(super) async fn open_sink(&self, connection: &Connection) -> Result<SinkTarget, EngineError> {
         let key = SealedKey { user: connection.user.clone(), connection: connection.id.clone() };
         let secret = match self.ports.vault.open(&key).await {
             Ok(secret) => Some(secret),

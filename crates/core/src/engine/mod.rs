@@ -5,6 +5,8 @@
 //! - [`Engine::resolve`] asks where a ride's file lies;
 //! - [`Engine::fetch`] turns a ride into an archived, identified activity with its deliveries;
 //! - [`Engine::deliver`] moves one delivery one state on;
+//! - [`Engine::backfill`] takes the next of a source's older rides off the backlog;
+//! - [`Engine::reconcile`] and [`Engine::verify`] look whether everything is where it should be;
 //! - [`Engine::settle`] puts waiting rides back to work after a (re)connection;
 //! - [`Engine::tell`] tells the rider of a failure or a recovery.
 //!
@@ -18,6 +20,7 @@ mod planted;
 mod access;
 mod account;
 mod audit;
+pub mod backfill;
 mod baseline;
 mod claim;
 pub mod connect;
@@ -37,6 +40,7 @@ mod place;
 mod policy;
 mod poll;
 mod probe;
+pub mod reconcile;
 pub mod redrive;
 mod resolve;
 pub mod resync;
@@ -56,6 +60,7 @@ use futures::lock::Mutex as AsyncMutex;
 use jiff::Timestamp;
 
 pub use account::Exported;
+pub use backfill::Backfilled;
 pub use deliver::Delivered;
 pub use fetch::Fetched;
 pub use notify::Tell;
@@ -64,6 +69,7 @@ pub use observer::{NoObserver, Observer};
 pub use planted::Bug;
 pub use policy::Policy;
 pub use poll::Poll;
+pub use reconcile::Reconciled;
 pub use resolve::Resolved;
 pub use tick::{Eagerness, Tick, Ticket, Waiting};
 pub use told::MOST_NOTICES;
@@ -163,6 +169,7 @@ pub struct Engine {
     policy: Policy,
     owner: OwnerId,
     health: health::Health,
+    budget: backfill::Budget,
     /// One listing of a sink's baseline at a time; the others of this process wait and see it taken.
     baseline_turn: AsyncMutex<()>,
 }
@@ -171,7 +178,15 @@ impl Engine {
     /// An engine over these adapters. `owner` is the name its claims carry.
     pub fn new(ports: Ports, policy: Policy, owner: OwnerId) -> Self {
         let store = Store::new(Arc::clone(&ports.ledger));
-        Self { ports, store, policy, owner, health: health::Health::default(), baseline_turn: AsyncMutex::new(()) }
+        Self {
+            ports,
+            store,
+            policy,
+            owner,
+            health: health::Health::default(),
+            budget: backfill::Budget::default(),
+            baseline_turn: AsyncMutex::new(()),
+        }
     }
 
     /// Typed reads, for those who show what is there.
@@ -202,6 +217,9 @@ impl Engine {
             Task::Fetch { activity } => self.fetch(&job.user, activity).await.map(drop),
             Task::Deliver { sink, content } => self.deliver(&job.user, sink, content).await.map(drop),
             Task::Erase { activity } => self.erase(&job.user, activity).await.map(drop),
+            Task::Backfill { connection } => self.backfill(&job.user, connection).await.map(drop),
+            Task::Reconcile { connection } => self.reconcile(&job.user, connection).await.map(drop),
+            Task::Verify { connection } => self.verify(&job.user, connection).await.map(drop),
             Task::Settle { connection } => self.settle(&job.user, connection).await.map(drop),
             Task::Notify { notice } => self.tell(&job.user, notice).await.map(drop),
         }

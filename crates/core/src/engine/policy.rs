@@ -26,9 +26,26 @@ pub struct Policy {
     pub delivery_backoff: Vec<SignedDuration>,
     /// A refusal before the token's end pauses only when it is repeated this much later.
     pub refusal_gap: SignedDuration,
-    /// A list that looks unchanged is walked anyway when the last walk is this old: a deletion together
-    /// with a late upload can leave page 1 and the count as they were.
+    /// A list that looks unchanged is walked anyway when the last walk is this old. The nightly reconcile does
+    /// so sooner; this is for sources where none comes to its end.
     pub rewalk_after: SignedDuration,
+    /// Rides that are handed over at once when a walk finds them; more than that in one walk go on the backlog
+    /// too, so that a rider who uploads years at once delays nobody.
+    pub new_at_once: usize,
+    /// Rides of a backlog that are under way at a time, for each source; and deliveries, for each sink that
+    /// gets the archive. A new ride has at most so many of its own rider's before it.
+    pub backfill_window: usize,
+    /// Calls that a step of a backfill makes at a time.
+    pub backfill_calls: usize,
+    /// Calls to the source that all backfills of a shard together make in a minute; `None` is no limit. A share
+    /// of the rate that is allowed ([`Policy::backfill_share`]): the rest is for polls and new rides.
+    pub backfill_per_minute: Option<f64>,
+    /// Pages of a list that a step of a reconcile reads; they come out of the share of backfills.
+    pub reconcile_pages: usize,
+    /// Whether sources are reconciled each night.
+    pub nightly: bool,
+    /// How long a step is waited with while what was taken before is not through.
+    pub backfill_gap: SignedDuration,
     /// How long a provider is left alone when its breaker opens; doubled with each strike, at most an hour.
     pub breaker_wait: SignedDuration,
     /// This many connections refused together, and no other answered, is the provider and not the riders.
@@ -94,7 +111,14 @@ impl Default for Policy {
                 hours(24),
             ],
             refusal_gap: minutes(2),
-            rewalk_after: hours(24),
+            rewalk_after: hours(72),
+            new_at_once: 100,
+            backfill_window: 20,
+            backfill_calls: 2,
+            backfill_per_minute: Some(60.0),
+            reconcile_pages: 10,
+            nightly: true,
+            backfill_gap: SignedDuration::from_secs(3),
             breaker_wait: minutes(5),
             incident_connections: 3,
             incident_window: minutes(10),
@@ -112,6 +136,11 @@ impl Default for Policy {
 }
 
 impl Policy {
+    /// Calls a minute that backfills may make where so many a second are allowed in all: a fifth.
+    pub fn backfill_share(requests_per_second: f64) -> f64 {
+        requests_per_second * 60.0 / 5.0
+    }
+
     /// When to try again after `attempts` attempts, or `None` when they are used up. A fifth either way is
     /// left to chance, so that what failed together does not come back together.
     pub(super) fn next_try(

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::{Engine, EngineError, access::access, policy::later};
+use super::{Engine, EngineError, access::access, policy::later, reconcile::next_night};
 use crate::{
     Code, Failure,
-    domain::{ActivityId, ConnectionId, UserId, WalkMark, ids::short_digest},
+    domain::{ActivityId, Backfill, Connection, ConnectionId, Reconcile, UserId, WalkMark, ids::short_digest},
     ports::{ListPage, SourceError},
 };
 
@@ -84,7 +84,14 @@ impl Engine {
             if planted!(self, IdlePollWrites) {
                 self.change_source(stored, |source| source.mark = Some(mark_of(&first, now))).await?;
             }
-            self.change_source(stored, |source| (source.refusals, source.away_since) = (None, None)).await?;
+            let nightly = self.nightly_is_due(&connection, now);
+            self.change_source(stored, |source| {
+                (source.refusals, source.away_since) = (None, None);
+                if nightly && source.reconcile.is_none() {
+                    source.reconcile = Some(Box::new(Reconcile::new(now, false)));
+                }
+            })
+            .await?;
             return Ok(Poll::Idle);
         }
         if planted!(self, MarkBeforeWalk) {
@@ -104,11 +111,23 @@ impl Engine {
             }
             source.problems = walked.problems.clone();
             (source.refusals, source.away_since) = (None, None);
+            walked.begin_backfill(source, now);
         })
         .await?;
         self.trim_events(&connection.user).await?;
         self.trim_notices(&connection.user).await?;
         Ok(Poll::Walked { new: walked.new, filtered: walked.filtered, undecodable: walked.problems.len() })
+    }
+}
+
+impl Engine {
+    /// Whether a source's nightly reconcile should begin: its minute of the night has passed since the last one,
+    /// and nothing else is going on. The one write of an idle poll, once a night.
+    fn nightly_is_due(&self, connection: &Connection, now: jiff::Timestamp) -> bool {
+        let Some(source) = connection.source().filter(|_| self.policy.nightly) else { return false };
+        let is_busy = source.reconcile.is_some() || source.backfill.as_deref().is_some_and(Backfill::is_running);
+        let last = source.report.as_ref().map_or(connection.connected_at, |report| report.begun_at);
+        !is_busy && next_night(connection, source.offset_minutes.unwrap_or(0), last) <= now
     }
 }
 

@@ -1,11 +1,13 @@
 //! Putting waiting rides back to work after a connection was made, or made again.
 
-use super::{Engine, EngineError, walk::activity_prefix};
+use jiff::Timestamp;
+
+use super::{Engine, EngineError, policy::later, walk::activity_prefix};
 use crate::{
-    Code,
+    Code, Failure,
     domain::{
-        Activity, ActivityId, ActivityState, Connection, ConnectionId, ContentId, Delivery, DeliveryState, Origin,
-        Role, UserId, connection::Resume,
+        Activity, ActivityId, ActivityState, Backfill, Connection, ConnectionId, ContentId, Delivery, DeliveryState,
+        Origin, Role, Stage, UserId, connection::Resume,
     },
     ports::{Due, Job, Key, Task, Write},
     store::Stored,
@@ -13,10 +15,14 @@ use crate::{
 
 /// Rides that are looked at in one step; each is at most one write.
 const PAGE: usize = 80;
+/// How often a ride is looked at again that somebody else keeps changing.
+const TRIES: usize = 5;
 
 impl Engine {
     /// Goes through a rider's rides page by page. The place is kept in the connection, so that a crash
-    /// resumes there. `true` when there was something to do.
+    /// resumes there. Deliveries are handed over a few at a time, newest rides first, so that a long archive
+    /// holds up no new ride: when enough are under way, the connection comes due again. `true` when there was
+    /// something to do.
     #[tracing::instrument(skip_all, fields(user = %user, connection = %connection))]
     pub async fn settle(&self, user: &UserId, connection: &ConnectionId) -> Result<bool, EngineError> {
         let mut worked = false;
@@ -26,30 +32,47 @@ impl Engine {
                 break;
             };
             if !stored.doc.is_active() {
-                self.resume_at(&mut stored, None).await?;
+                self.resume_at(&mut stored, None, None).await?;
                 break;
             }
             worked = true;
-            let next = match &stored.doc.role {
-                Role::Source(_) => self.wake_rides(&stored.doc, &resume).await?,
-                Role::Sink(_) => self.wake_deliveries(&stored.doc, &resume).await?,
+            let (next, is_enough) = match &stored.doc.role {
+                Role::Source(_) => (self.wake_rides(&stored.doc, resume).await?, false),
+                Role::Sink(_) => self.wake_deliveries(&stored.doc, resume).await?,
             };
-            self.resume_at(&mut stored, next).await?;
+            let wait = is_enough.then(|| Due::at(self.shard(user), later(self.now(), self.policy.backfill_gap)));
+            self.resume_at(&mut stored, next, wait).await?;
+            if is_enough {
+                break;
+            }
         }
         Ok(worked)
     }
 
-    /// Keeps the place; `None` is the end. Where another worker was faster, its place counts.
-    async fn resume_at(&self, stored: &mut Stored<Connection>, next: Option<Resume>) -> Result<(), EngineError> {
+    /// Keeps the place; `Turn::End` is the end. Where another worker was faster, its place counts.
+    async fn resume_at(
+        &self,
+        stored: &mut Stored<Connection>,
+        next: Option<Turn>,
+        wait: Option<Due>,
+    ) -> Result<(), EngineError> {
         let mut moved = stored.doc.clone();
-        let ended = next.is_none();
-        match &mut moved.role {
-            Role::Source(source) => source.resume = next,
-            Role::Sink(sink) => sink.resume = next,
+        let now = self.now();
+        let goes_on = matches!(next, Some(Turn::Next(_)));
+        match (&mut moved.role, next) {
+            (Role::Source(source), Some(Turn::End { on_backlog })) => {
+                source.resume = None;
+                if on_backlog > 0 {
+                    let again = source.backfill.as_ref().map(|backfill| backfill.again(now, on_backlog));
+                    source.backfill = Some(Box::new(again.unwrap_or_else(|| Backfill::new(now, on_backlog))));
+                }
+            }
+            (Role::Source(source), next) => source.resume = next.and_then(Turn::place),
+            (Role::Sink(sink), next) => sink.resume = next.and_then(Turn::place),
         }
-        let due = match ended {
-            true => self.due_at_token_end(&moved),
-            false => Some(self.handed_over(&moved.user, self.now())),
+        let due = match goes_on {
+            true => Some(wait.unwrap_or_else(|| self.handed_over(&moved.user, now))),
+            false => self.due_of(&moved),
         };
         if self.save(stored, &moved, due).await? {
             self.ports.observer.connection(&moved);
@@ -57,72 +80,98 @@ impl Engine {
         Ok(())
     }
 
-    /// When a connection is due that has no rides to wake: to warn its rider of the token's end.
+    /// When a connection is due whose token ends some day: to warn its rider of that.
     pub(super) fn due_at_token_end(&self, connection: &Connection) -> Option<Due> {
         connection.warning().map(|(at, _)| Due::at(self.shard(&connection.user), at))
     }
 
     /// Warns the rider when the token ends soon, once per token's life: that it was done is written first.
     async fn look_at_token_end(&self, stored: &mut Stored<Connection>) -> Result<bool, EngineError> {
+        // What goes on for it has a due time of its own, and warns on its way.
+        if stored.doc.has_work() {
+            return Ok(false);
+        }
         let warning = stored.doc.warning().filter(|(at, _)| *at <= self.now());
-        let mut warned = stored.doc.clone();
-        if let (Role::Source(source), Some((_, end))) = (&mut warned.role, warning) {
-            source.warned_of = Some(end);
-        }
-        let due = self.due_at_token_end(&warned);
-        if warned == stored.doc && due == stored.due {
+        let due = self.due_at_token_end(&warned_of(&stored.doc, warning.map(|(_, end)| end)));
+        if warning.is_none() && due == stored.due {
             return Ok(false);
         }
-        if !self.save(stored, &warned, due).await? {
-            return Ok(false);
-        }
+        self.warn_of_token_end(stored, warning.map(|(_, end)| end), due).await
+    }
+
+    /// The same on the way of something longer that has claimed the source; the claim stays.
+    pub(super) async fn look_at_token_end_claimed(&self, stored: &mut Stored<Connection>) -> Result<(), EngineError> {
+        let warning = stored.doc.warning().filter(|(at, _)| *at <= self.now());
         if let Some((_, end)) = warning {
+            let due = stored.due.clone();
+            self.warn_of_token_end(stored, Some(end), due).await?;
+        }
+        Ok(())
+    }
+
+    async fn warn_of_token_end(
+        &self,
+        stored: &mut Stored<Connection>,
+        end: Option<Timestamp>,
+        due: Option<Due>,
+    ) -> Result<bool, EngineError> {
+        let warned = warned_of(&stored.doc, end);
+        if !self.save(stored, &warned, due.clone()).await? {
+            return Ok(false);
+        }
+        (stored.doc, stored.due) = (warned, due);
+        stored.version += 1;
+        if let Some(end) = end {
+            let warned = &stored.doc;
             tracing::info!(connection = %warned.id, "the token of connection {} ends {end:.0}", warned.id);
-            self.ports.observer.expiring(&warned, end);
+            self.ports.observer.expiring(warned, end);
         }
-        Ok(warning.is_some())
+        Ok(end.is_some())
     }
 
-    /// A page of a source's rides: those that waited for the token, and those that a wider history lets in.
-    async fn wake_rides(&self, source: &Connection, resume: &Resume) -> Result<Option<Resume>, EngineError> {
-        let (rides, next) = self.page_of_rides(source, &activity_prefix(source), resume).await?;
+    /// A page of a source's rides: those that waited for the token go on, and those that a wider history lets
+    /// in are put on the backlog.
+    async fn wake_rides(&self, source: &Connection, resume: Resume) -> Result<Option<Turn>, EngineError> {
+        let path = |id: &ActivityId| Key::activity(&source.user, id).path;
+        let after = resume.after.as_ref().map(path);
+        let prefix = activity_prefix(source);
+        let (rides, next) = self.store.page::<Activity>(&source.user, &prefix, after.as_deref(), PAGE).await?;
         let now = self.now();
+        let mut on_backlog = resume.on_backlog;
+        let (mut woken, mut writes) = (Vec::new(), Vec::new());
         for stored in &rides {
-            let mut woken = stored.doc.clone();
-            match &stored.doc.state {
-                state if state.stage().is_some() && stored.due.is_none() => {}
-                // The time that a refused token was left alone is over with the new token.
-                ActivityState::Unavailable { failure, .. } if failure.code == Code::TokenRefused => {}
-                ActivityState::Filtered { .. } => {
-                    let Origin::Cloud { ride_id, .. } = stored.doc.origin else { continue };
-                    let date = stored.doc.ride.listed.as_ref().and_then(|listed| listed.date);
-                    if source.filters_listed(ride_id, date).is_some() {
-                        continue;
-                    }
-                    woken.state = ActivityState::Discovered;
-                }
-                _ => continue,
-            }
-            woken.updated_at = now;
-            let task = match woken.state.stage() {
-                Some(crate::domain::Stage::Fetch) => Task::Fetch { activity: woken.id.clone() },
-                _ => Task::Resolve { activity: woken.id.clone() },
-            };
-            let due = self.due_for(&woken.user, &task, now);
-            if self.save(stored, &woken, Some(due)).await? {
-                self.ports.observer.activity(&woken);
-                self.hand_over(vec![Job { user: woken.user, task }]).await;
-            }
+            on_backlog += u64::from(stored.doc.state == ActivityState::Backlog);
+            let Some(ride) = woken_ride(source, stored) else { continue };
+            let ride = Activity { updated_at: now, ..ride };
+            let due = task_of(&ride).map(|task| self.due_for(&ride.user, &task, now));
+            writes.push(stored.replace(&ride, due)?);
+            woken.push(ride);
         }
-        Ok(next)
+        let done = self.commit_each(writes).await?;
+        let mut jobs = Vec::new();
+        for (ride, _) in woken.into_iter().zip(done).filter(|(_, done)| *done) {
+            self.ports.observer.activity(&ride);
+            on_backlog += u64::from(ride.state == ActivityState::Backlog);
+            jobs.extend(task_of(&ride).map(|task| Job { user: ride.user, task }));
+        }
+        self.hand_over(jobs).await;
+        let last = rides.last().map(|ride| ride.doc.id.clone());
+        Ok(Some(match next.and(last) {
+            Some(after) => Turn::Next(Resume { after: Some(after), on_backlog, moving: Vec::new() }),
+            None => Turn::End { on_backlog },
+        }))
     }
 
-    /// A page of a rider's rides: each that the sink wants has a delivery, and what waited for the
-    /// connection goes on.
-    async fn wake_deliveries(&self, sink: &Connection, resume: &Resume) -> Result<Option<Resume>, EngineError> {
-        let (rides, next) = self.page_of_rides(sink, "activity/", resume).await?;
-        let now = self.now();
-        let due = self.handed_over(&sink.user, now);
+    /// A page of a rider's rides, newest first: each that the sink wants has a delivery, and what waited for
+    /// the connection goes on; until enough are under way, which is the second value.
+    async fn wake_deliveries(&self, sink: &Connection, resume: Resume) -> Result<(Option<Turn>, bool), EngineError> {
+        let mut moving = self.still_sending(sink, &resume.moving).await?;
+        let room = self.policy.backfill_window.saturating_sub(moving.len());
+        if room == 0 {
+            return Ok((Some(Turn::Next(Resume { moving, ..resume })), true));
+        }
+        let before = resume.after.as_ref().map(|id| Key::activity(&sink.user, id).path);
+        let (rides, next) = self.store.page_back::<Activity>(&sink.user, "activity/", before.as_deref(), PAGE).await?;
         let mut fetched = Vec::new();
         for ride in &rides {
             if let ActivityState::Fetched { content, .. } = ride.doc.state {
@@ -132,25 +181,76 @@ impl Engine {
         }
         let keys: Vec<_> = fetched.iter().map(|(_, content)| Key::delivery(&sink.user, &sink.id, content)).collect();
         let known = self.store.read_many::<Delivery>(&keys).await?;
-        let mut woken = Vec::new();
+        let due = self.handed_over(&sink.user, self.now());
+        let (mut woken, mut writes, mut rides_of) = (Vec::new(), Vec::new(), Vec::new());
+        let mut last = rides.last().map(|ride| ride.doc.id.clone());
+        let (mut is_cut, mut is_open) = (false, 0);
         for ((ride, content), known) in fetched.into_iter().zip(known) {
             let delivery = match known {
                 None => self.first_delivery(sink, &ride.doc, content, &due)?,
                 Some(known) => Self::wake_delivery(&known, &due)?,
             };
             let Some((delivery, write)) = delivery else { continue };
-            // One by one: a delivery that changed meanwhile must not hold up the page. A ride that was linked
-            // or forgotten meanwhile gets none.
-            if self.store.commit(vec![write, ride.unchanged()]).await? {
-                woken.push(delivery);
+            is_open += usize::from(delivery.state.is_open());
+            woken.push(delivery);
+            // A ride that was linked or forgotten meanwhile gets none.
+            writes.push(vec![write, ride.unchanged()]);
+            rides_of.push(ride.doc.id.clone());
+            if is_open == room {
+                last = Some(ride.doc.id.clone());
+                is_cut = true;
+                break;
             }
         }
+        let done = self.commit_groups(writes).await?;
+        let missed: Vec<_> = rides_of.into_iter().zip(&done).filter(|(_, done)| !**done).map(|(id, _)| id).collect();
+        let mut woken: Vec<_> = woken.into_iter().zip(done).filter(|(_, done)| *done).map(|(one, _)| one).collect();
+        for ride in missed {
+            woken.extend(self.wake_again(sink, &ride, &due).await?);
+        }
+        moving.extend(woken.iter().map(|delivery| delivery.content));
         self.hand_over_deliveries(woken).await;
-        Ok(next)
+        let goes_on = is_cut || next.is_some();
+        let turn =
+            last.filter(|_| goes_on).map(|after| Turn::Next(Resume { after: Some(after), on_backlog: 0, moving }));
+        Ok((turn, is_cut))
+    }
+
+    /// One ride of a page that changed while the page was worked on, as it is now.
+    async fn wake_again(
+        &self,
+        sink: &Connection,
+        ride: &ActivityId,
+        due: &Due,
+    ) -> Result<Option<Delivery>, EngineError> {
+        for _ in 0..TRIES {
+            let Some(ride) = self.store.activity(&sink.user, ride).await? else { return Ok(None) };
+            // Whoever fetches it makes its deliveries.
+            let ActivityState::Fetched { content, .. } = ride.doc.state else { return Ok(None) };
+            let delivery = match self.store.delivery(&sink.user, &sink.id, &content).await? {
+                None => self.first_delivery(sink, &ride.doc, content, due)?,
+                Some(known) => Self::wake_delivery(&known, due)?,
+            };
+            let Some((delivery, write)) = delivery else { return Ok(None) };
+            if self.store.commit(vec![write, ride.unchanged()]).await? {
+                return Ok(Some(delivery));
+            }
+        }
+        Err(Failure::new(Code::LedgerLocked, "the ride keeps changing").into())
+    }
+
+    /// Those of the deliveries handed over before that were not tried yet.
+    async fn still_sending(&self, sink: &Connection, moving: &[ContentId]) -> Result<Vec<ContentId>, EngineError> {
+        let keys: Vec<_> = moving.iter().map(|content| Key::delivery(&sink.user, &sink.id, content)).collect();
+        let known = self.store.read_many::<Delivery>(&keys).await?;
+        let untried = |one: &Stored<Delivery>| {
+            one.due.is_some() && matches!(one.doc.state, DeliveryState::Pending | DeliveryState::Sending)
+        };
+        Ok(known.into_iter().flatten().filter(untried).map(|one| one.doc.content).collect())
     }
 
     /// The delivery of a ride that the sink wants, and its write.
-    fn first_delivery(
+    pub(super) fn first_delivery(
         &self,
         sink: &Connection,
         ride: &Activity,
@@ -166,7 +266,7 @@ impl Engine {
     }
 
     /// A delivery that waited for the connection, pending again, and its write.
-    fn wake_delivery(known: &Stored<Delivery>, due: &Due) -> Result<Option<(Delivery, Write)>, EngineError> {
+    pub(super) fn wake_delivery(known: &Stored<Delivery>, due: &Due) -> Result<Option<(Delivery, Write)>, EngineError> {
         if !known.doc.waits_for_connection(known.due.is_some()) {
             return Ok(None);
         }
@@ -177,19 +277,61 @@ impl Engine {
         let write = known.replace(&delivery, Some(due.clone()))?;
         Ok(Some((delivery, write)))
     }
+}
 
-    async fn page_of_rides(
-        &self,
-        connection: &Connection,
-        prefix: &str,
-        resume: &Resume,
-    ) -> Result<(Vec<Stored<Activity>>, Option<Resume>), EngineError> {
-        let path = |id: &ActivityId| Key::activity(&connection.user, id).path;
-        let after = resume.after.as_ref().map(path);
-        let (rides, next) = self.store.page::<Activity>(&connection.user, prefix, after.as_deref(), PAGE).await?;
-        let last = rides.last().map(|ride| ride.doc.id.clone());
-        Ok((rides, next.and(last).map(|last| Resume { after: Some(last) })))
+/// A source whose rider was warned of that end of its token.
+fn warned_of(connection: &Connection, end: Option<Timestamp>) -> Connection {
+    let mut warned = connection.clone();
+    if let (Role::Source(source), Some(end)) = (&mut warned.role, end) {
+        source.warned_of = Some(end);
     }
+    warned
+}
+
+/// What a page led to.
+enum Turn {
+    /// Go on there.
+    Next(Resume),
+    /// That was the last; so many rides stand on the source's backlog.
+    End { on_backlog: u64 },
+}
+
+impl Turn {
+    fn place(self) -> Option<Resume> {
+        match self {
+            Self::Next(resume) => Some(resume),
+            Self::End { .. } => None,
+        }
+    }
+}
+
+/// A source's ride as it goes on now, if it waited for the connection or for its wider history.
+fn woken_ride(source: &Connection, stored: &Stored<Activity>) -> Option<Activity> {
+    let mut ride = stored.doc.clone();
+    match &stored.doc.state {
+        state if state.stage().is_some() && stored.due.is_none() => {}
+        // The time that a refused token was left alone is over with the new token.
+        ActivityState::Unavailable { failure, .. } if failure.code == Code::TokenRefused => {}
+        ActivityState::Filtered { .. } => {
+            let Origin::Cloud { ride_id, .. } = stored.doc.origin else { return None };
+            let date = stored.doc.ride.listed.as_ref().and_then(|listed| listed.date);
+            if source.filters_listed(ride_id, date).is_some() {
+                return None;
+            }
+            ride.state = ActivityState::Backlog;
+        }
+        _ => return None,
+    }
+    Some(ride)
+}
+
+/// What a ride needs next, if it needs anything by itself.
+pub(super) fn task_of(ride: &Activity) -> Option<Task> {
+    let activity = ride.id.clone();
+    Some(match ride.state.stage()? {
+        Stage::Resolve => Task::Resolve { activity },
+        Stage::Fetch => Task::Fetch { activity },
+    })
 }
 
 pub(super) fn resume_of(connection: &Connection) -> Option<&Resume> {

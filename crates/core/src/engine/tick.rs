@@ -6,7 +6,10 @@ use jiff::Timestamp;
 
 use super::{Engine, EngineError, Policy};
 use crate::{
-    domain::{Activity, ActivityId, ActivityState, ConnectionId, ContentId, Delivery, NoticeId, OwnerId, Shard, Stage},
+    domain::{
+        Activity, ActivityId, ActivityState, Backfill, Connection, ConnectionId, ContentId, Delivery, NoticeId,
+        OwnerId, Reconcile, Shard, Stage,
+    },
     ports::{Change, Claim, Due, Expect, Job, Key, MAX_BATCH, PlanSlot, PollClass, Record, Scope, Task, Write},
     store::{Cursor, CursorClaim, StoreError, Stored},
 };
@@ -213,16 +216,9 @@ impl Engine {
                     leased.push((self.lease(record, now, shard), job));
                 }
             }
-            let writes = leased.iter().map(|(write, _)| write.clone()).collect();
-            if self.store.commit(writes).await? {
-                jobs.extend(leased.into_iter().filter_map(|(_, job)| job));
-                continue;
-            }
-            for (write, job) in leased {
-                if self.store.commit(vec![write]).await? {
-                    jobs.extend(job);
-                }
-            }
+            let (writes, found): (Vec<_>, Vec<_>) = leased.into_iter().unzip();
+            let done = self.commit_each(writes).await?;
+            jobs.extend(found.into_iter().zip(done).filter(|(_, done)| *done).filter_map(|(job, _)| job));
         }
         Ok(jobs)
     }
@@ -337,10 +333,31 @@ fn job_of(record: &Record) -> Option<Job> {
             Task::Deliver { sink, content: ContentId::try_from(content.to_owned()).ok()? }
         }
         "notice" => Task::Notify { notice: NoticeId::new(rest).ok()? },
-        "connection" => Task::Settle { connection: ConnectionId::new(rest).ok()? },
+        "connection" => connection_task(ConnectionId::new(rest).ok()?, &record.body),
         _ => return None,
     };
     Some(Job { user: user.clone(), task })
+}
+
+/// What a due connection waits for: first what waited for the connection itself, then a reconcile, then the
+/// backlog.
+fn connection_task(connection: ConnectionId, body: &str) -> Task {
+    #[derive(serde::Deserialize)]
+    struct Peek {
+        resume: Option<serde::de::IgnoredAny>,
+        reconcile: Option<Reconcile>,
+        backfill: Option<Backfill>,
+    }
+    match serde_json::from_str::<Peek>(body) {
+        Ok(Peek { resume: None, reconcile: Some(reconcile), .. }) => match reconcile.is_for_poller() {
+            true => Task::Reconcile { connection },
+            false => Task::Verify { connection },
+        },
+        Ok(Peek { resume: None, reconcile: None, backfill: Some(backfill) }) if backfill.is_running() => {
+            Task::Backfill { connection }
+        }
+        _ => Task::Settle { connection },
+    }
 }
 
 /// What still waits for something in a shard: for exit codes and status.
@@ -350,6 +367,8 @@ pub struct Waiting {
     pub rides: Vec<Activity>,
     /// Deliveries that are not done.
     pub deliveries: Vec<Delivery>,
+    /// Connections with a backfill, or rides that wait to be woken, that go on.
+    pub connections: Vec<Connection>,
 }
 
 impl Engine {
@@ -357,11 +376,12 @@ impl Engine {
     pub async fn waiting(&self, shard: Shard) -> Result<Waiting, EngineError> {
         let rows = self.store.ledger().due(shard, Timestamp::MAX, EVERYTHING).await.map_err(StoreError::from)?;
         let mut waiting = Waiting::default();
-        let (mut rides, mut deliveries) = (Vec::new(), Vec::new());
+        let (mut rides, mut deliveries, mut connections) = (Vec::new(), Vec::new(), Vec::new());
         for row in rows {
             match row.key.path.split_once('/').map(|(kind, _)| kind) {
                 Some("activity") => rides.push(row.key),
                 Some("delivery") => deliveries.push(row.key),
+                Some("connection") => connections.push(row.key),
                 _ => {}
             }
         }
@@ -373,6 +393,11 @@ impl Engine {
         for stored in self.store.read_many::<Delivery>(&deliveries).await?.into_iter().flatten() {
             if stored.doc.state.is_open() {
                 waiting.deliveries.push(stored.doc);
+            }
+        }
+        for stored in self.store.read_many::<Connection>(&connections).await?.into_iter().flatten() {
+            if stored.due.is_some() && stored.doc.has_work() {
+                waiting.connections.push(stored.doc);
             }
         }
         Ok(waiting)

@@ -21,12 +21,7 @@ impl Engine {
             let records = self.store.ledger().get_many(keys).await.map_err(StoreError::from)?;
             let writes: Vec<_> =
                 records.into_iter().flatten().filter_map(|record| self.unleased(record, now)).collect();
-            if self.store.commit(writes.clone()).await? {
-                continue;
-            }
-            for write in writes {
-                self.store.commit(vec![write]).await?;
-            }
+            self.commit_each(writes).await?;
         }
         Ok(())
     }
@@ -51,7 +46,10 @@ fn key_of(job: &Job) -> Option<Key> {
             Key::activity(&job.user, activity)
         }
         Task::Deliver { sink, content } => Key::delivery(&job.user, sink, content),
-        Task::Settle { connection } => Key::connection(&job.user, connection),
+        Task::Backfill { connection }
+        | Task::Reconcile { connection }
+        | Task::Verify { connection }
+        | Task::Settle { connection } => Key::connection(&job.user, connection),
         Task::Notify { notice } => Key::notice(&job.user, notice),
     })
 }

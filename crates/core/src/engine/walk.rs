@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+
 use super::{
     Engine, EngineError,
     access::access,
@@ -9,8 +11,12 @@ use super::{
     secrets::SourceSecret,
 };
 use crate::{
-    domain::{Activity, ActivityId, ActivityState, Connection, Origin, Ride, RideId, RowProblem, WalkMark},
+    domain::{
+        Activity, ActivityId, ActivityState, Backfill, BackfillPhase, Connection, Origin, Ride, RideId, RowProblem,
+        SourceProgress, WalkMark,
+    },
     ports::{Job, Key, ListPage, ListedRow, Scope, SourceError, Task},
+    store::Stored,
 };
 
 /// A walk is begun again at most this often when rows shift under it.
@@ -28,6 +34,10 @@ pub(super) struct Walked {
     pub(super) is_complete: bool,
     pub(super) new: Vec<ActivityId>,
     pub(super) filtered: usize,
+    /// Rows whose rides stand on the backlog.
+    backlog: BTreeSet<RideId>,
+    /// How many of them were put there by this walk.
+    pub(super) put_on_backlog: usize,
     pub(super) problems: Vec<RowProblem>,
     /// Not one listed ride is known although some should be: these are somebody else's.
     pub(super) strangers: bool,
@@ -39,7 +49,7 @@ pub(super) struct Walked {
 
 impl Default for WalkMark {
     fn default() -> Self {
-        Self { total_rows: 0, digest: String::new(), walked_at: jiff::Timestamp::UNIX_EPOCH }
+        Self { total_rows: 0, digest: String::new(), walked_at: Timestamp::UNIX_EPOCH }
     }
 }
 
@@ -53,7 +63,7 @@ impl Engine {
         secret: &SourceSecret,
         first: ListPage,
     ) -> Result<Result<Walked, SourceError>, EngineError> {
-        let mut walked = Walked { recognised: !self.has_history(connection).await?, ..Walked::default() };
+        let mut walked = self.begin_walk(connection, false).await?;
         let mut first = first;
         for _ in 0..MOST_WALKS {
             walked.mark = mark_of(&first, self.now());
@@ -77,9 +87,15 @@ impl Engine {
                 break;
             }
         }
-        walked.strangers = !walked.recognised && !walked.held_back.is_empty();
+        walked.strangers = walked.is_strange();
         walked.problems.truncate(MOST_PROBLEMS);
         Ok(Ok(walked))
+    }
+
+    /// What a walk starts with; rides of one that goes on with a part of the list are recognised already.
+    pub(super) async fn begin_walk(&self, connection: &Connection, goes_on: bool) -> Result<Walked, EngineError> {
+        let recognised = goes_on || !self.has_history(connection).await?;
+        Ok(Walked { recognised, ..Walked::default() })
     }
 
     /// Whether there was a walk that left rides by which this account can be recognised.
@@ -137,7 +153,7 @@ impl Engine {
     }
 
     /// Records the rows of a page that are not known yet and hands them over.
-    async fn note_rows(
+    pub(super) async fn note_rows(
         &self,
         connection: &Connection,
         rows: Vec<ListedRow>,
@@ -147,44 +163,92 @@ impl Engine {
         let keys: Vec<_> = rows.iter().map(key).collect();
         let known = self.store.read_many::<Activity>(&keys).await?;
         walked.recognised |= known.iter().any(Option::is_some);
+        let on_backlog = |known: &Option<Stored<Activity>>| {
+            known.as_ref().is_some_and(|known| known.doc.state == ActivityState::Backlog)
+        };
+        let waiting = rows.iter().zip(&known).filter(|(_, known)| on_backlog(known));
+        walked.backlog.extend(waiting.map(|(row, _)| row.ride_id));
+        let handed_over = walked.new.len();
         let unknown = rows.into_iter().zip(known).filter(|(_, known)| known.is_none()).map(|(row, _)| row);
         walked.held_back.extend(unknown);
         if !walked.recognised {
             return Ok(());
         }
-        let mut jobs = Vec::new();
-        for row in std::mem::take(&mut walked.held_back) {
-            if let Some(activity) = self.discover(connection, row).await? {
-                if activity.state.stage().is_some() {
-                    let task = Task::Resolve { activity: activity.id.clone() };
-                    jobs.push(Job { user: connection.user.clone(), task });
-                    walked.new.push(activity.id);
-                } else {
-                    walked.filtered += 1;
+        let rows = std::mem::take(&mut walked.held_back);
+        for activity in self.record(connection, rows, walked.new.len()).await? {
+            self.ports.observer.activity(&activity);
+            match (&activity.state, &activity.origin) {
+                (ActivityState::Discovered, _) => walked.new.push(activity.id),
+                (ActivityState::Backlog, Origin::Cloud { ride_id, .. }) => {
+                    walked.backlog.insert(*ride_id);
+                    walked.put_on_backlog += 1;
                 }
+                _ => walked.filtered += 1,
             }
         }
-        self.hand_over(jobs).await;
+        let job = |activity: &ActivityId| Job {
+            user: connection.user.clone(),
+            task: Task::Resolve { activity: activity.clone() },
+        };
+        self.hand_over(walked.new[handed_over..].iter().map(job).collect()).await;
         Ok(())
     }
 
-    /// Records one ride; `None` when another worker was faster.
-    async fn discover(&self, connection: &Connection, row: ListedRow) -> Result<Option<Activity>, EngineError> {
+    /// Records rides that were not known: those that are wanted now, up to a number of them, the others on
+    /// the backlog, and those that the rider does not want as filtered. Names those that no other worker
+    /// recorded first.
+    async fn record(
+        &self,
+        connection: &Connection,
+        rows: Vec<ListedRow>,
+        found_before: usize,
+    ) -> Result<Vec<Activity>, EngineError> {
         let now = self.now();
-        let rule = connection.filters_listed(row.ride_id, row.facts.date);
-        let id = Origin::cloud_id(&connection.id, row.ride_id);
-        let origin = Origin::Cloud { connection: connection.id.clone(), ride_id: row.ride_id };
-        let ride = Ride { listed: Some(row.facts), ..Ride::default() };
-        let mut activity = Activity::new(connection.user.clone(), id, origin, ride, now);
-        if let Some(rule) = rule {
-            activity.state = ActivityState::Filtered { rule };
+        let source = connection.source();
+        // Until a walk was completed, what was there at connecting is history; what a later one finds is not.
+        let old = source.filter(|source| source.mark.is_none()).and_then(|source| source.newest_at_connect);
+        let mut found = found_before;
+        let (mut rides, mut writes) = (Vec::new(), Vec::new());
+        for row in rows {
+            let rule = connection.filters_listed(row.ride_id, row.facts.date);
+            // A first helping of history comes at once, so that a rider who connects sees rides arrive.
+            let is_old = old.is_some_and(|newest| row.ride_id <= newest);
+            let most = if is_old { self.policy.backfill_window } else { self.policy.new_at_once };
+            let can_wait = found >= most;
+            let state = match rule {
+                Some(rule) => ActivityState::Filtered { rule },
+                None if can_wait => ActivityState::Backlog,
+                None => ActivityState::Discovered,
+            };
+            found += usize::from(state == ActivityState::Discovered);
+            let due = state.stage().map(|_| self.handed_over(&connection.user, now));
+            let id = Origin::cloud_id(&connection.id, row.ride_id);
+            let origin = Origin::Cloud { connection: connection.id.clone(), ride_id: row.ride_id };
+            let ride = Ride { listed: Some(row.facts), ..Ride::default() };
+            let mut activity = Activity::new(connection.user.clone(), id, origin, ride, now);
+            activity.state = state;
+            writes.push(self.store.create(&activity, due, None)?);
+            rides.push(activity);
         }
-        let due = activity.state.stage().map(|_| self.handed_over(&connection.user, now));
-        if !self.store.commit(vec![self.store.create(&activity, due, None)?]).await? {
-            return Ok(None);
+        let done = self.commit_each(writes).await?;
+        Ok(rides.into_iter().zip(done).filter(|(_, done)| *done).map(|(ride, _)| ride).collect())
+    }
+}
+
+impl Walked {
+    /// Whether not one of the rows so far is known although some should be.
+    pub(super) fn is_strange(&self) -> bool {
+        !self.recognised && !self.held_back.is_empty()
+    }
+
+    /// Lets a source's backfill begin, or begin again, where this walk left rides on the backlog.
+    pub(super) fn begin_backfill(&self, source: &mut SourceProgress, now: Timestamp) {
+        let on_backlog = u64::try_from(self.backlog.len()).unwrap_or(u64::MAX);
+        let missed = source.backfill.as_ref().is_none_or(|backfill| backfill.phase == BackfillPhase::Done);
+        if on_backlog > 0 && (self.put_on_backlog > 0 || missed) {
+            let again = source.backfill.as_ref().map(|backfill| backfill.again(now, on_backlog));
+            source.backfill = Some(Box::new(again.unwrap_or_else(|| Backfill::new(now, on_backlog))));
         }
-        self.ports.observer.activity(&activity);
-        Ok(Some(activity))
     }
 }
 

@@ -235,6 +235,15 @@ pub trait Ledger: Send + Sync + std::fmt::Debug {
         limit: usize,
     ) -> Result<RecordPage, LedgerError>;
 
+    /// The same in the opposite order: from the last of those paths, or from before `before`, downwards.
+    async fn range_back(
+        &self,
+        scope: &Scope,
+        prefix: &str,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<RecordPage, LedgerError>;
+
     /// Does all writes or none. At most [`MAX_BATCH`], each key once. An empty commit does nothing.
     async fn commit(&self, writes: Vec<Write>) -> Result<(), CommitError>;
 

@@ -37,6 +37,21 @@ pub enum Task {
         /// The ride.
         activity: ActivityId,
     },
+    /// Take the next of a source's older rides off the backlog.
+    Backfill {
+        /// The source connection.
+        connection: ConnectionId,
+    },
+    /// Read on in a source's list, to see whether all of it is known.
+    Reconcile {
+        /// The source connection.
+        connection: ConnectionId,
+    },
+    /// Look on whether what is here is where it should be.
+    Verify {
+        /// The source connection.
+        connection: ConnectionId,
+    },
     /// Put a connection's waiting rides back to work after it was (re)connected.
     Settle {
         /// The connection.
@@ -52,7 +67,7 @@ pub enum Task {
 impl Task {
     /// Whether it calls the source's API, which only the poller may.
     pub fn calls_source(&self) -> bool {
-        matches!(self, Self::Poll { .. } | Self::Resolve { .. })
+        matches!(self, Self::Poll { .. } | Self::Resolve { .. } | Self::Backfill { .. } | Self::Reconcile { .. })
     }
 }
 

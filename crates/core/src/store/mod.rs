@@ -12,6 +12,7 @@
 //! | `event/{time}-{tag}` | [`Event`](crate::domain::Event): what happened, for the audit |
 //! | `day/{date}` | [`Day`]: which rides began on a day (UTC) |
 //! | `baseline/{connection}/{month}` | [`BaselineMonth`]: what was at a sink before us |
+//! | `seen/{connection}/{part}` | [`SeenRides`]: what a reconcile saw upstream, while it is under way |
 //! | `sealed/{connection}` | a vault's ciphertext, where the vault keeps it in the ledger |
 //!
 //! | path in the system's scope | record |
@@ -27,6 +28,6 @@ mod stored;
 
 pub use records::{
     BaselineMonth, BaselineRide, Breaker, ContentOwner, Cursor, CursorClaim, Day, DayRide, Document, Halt, Listed,
-    Receipt,
+    Receipt, SeenRides,
 };
 pub use stored::{Store, StoreError, Stored};

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::{
     domain::{
         Activity, ActivityId, Connection, ConnectionId, Contact, ContentId, Delivery, Event, Notice, NoticeId, OwnerId,
-        RemoteId, Shard, Story, User, UserId, story,
+        RemoteId, RideId, Shard, Story, User, UserId, story,
     },
     ports::{Key, Scope},
 };
@@ -163,6 +163,25 @@ pub struct DayRide {
 impl Document for Day {
     fn key(&self) -> Key {
         Key::day(&self.user, self.day)
+    }
+}
+
+/// Rides that a reconcile saw upstream; kept until it is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenRides {
+    /// Whose.
+    pub user: UserId,
+    /// At which source.
+    pub source: ConnectionId,
+    /// Which part of the list: how often it was begun again, and the first page of the part.
+    pub part: String,
+    /// The rides.
+    pub rides: Vec<RideId>,
+}
+
+impl Document for SeenRides {
+    fn key(&self) -> Key {
+        user_key(&self.user, format!("{}{}", Key::seen_prefix(&self.source), self.part))
     }
 }
 
@@ -340,6 +359,11 @@ impl Key {
     /// Of the rides of a day.
     pub fn day(user: &UserId, day: Date) -> Self {
         user_key(user, format!("day/{day}"))
+    }
+
+    /// The start of the paths of what a reconcile saw at a source.
+    pub fn seen_prefix(source: &ConnectionId) -> String {
+        format!("seen/{source}/")
     }
 
     /// Of a provider's breaker.

@@ -160,6 +160,19 @@ impl Store {
         Ok((docs, page.next))
     }
 
+    /// The same downwards, from before the path `before`.
+    pub async fn page_back<T: Document>(
+        &self,
+        user: &UserId,
+        prefix: &str,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<(Vec<Stored<T>>, Option<String>), StoreError> {
+        let page = self.ledger.range_back(&Scope::User(user.clone()), prefix, before, limit).await?;
+        let docs = page.records.into_iter().map(decode).collect::<Result<_, _>>()?;
+        Ok((docs, page.next))
+    }
+
     /// Reads all of a user's documents of one kind; for people's commands, not for the engine.
     pub async fn all<T: Document>(&self, user: &UserId, prefix: &str) -> Result<Vec<Stored<T>>, StoreError> {
         let (mut all, mut after) = (Vec::new(), None);

@@ -118,6 +118,17 @@ impl Ledger for FailingLedger {
         self.inner.range(scope, prefix, after, limit).await
     }
 
+    async fn range_back(
+        &self,
+        scope: &Scope,
+        prefix: &str,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<RecordPage, LedgerError> {
+        self.call()?;
+        self.inner.range_back(scope, prefix, before, limit).await
+    }
+
     async fn commit(&self, writes: Vec<Write>) -> Result<(), CommitError> {
         self.call()?;
         match self.commit_fault() {

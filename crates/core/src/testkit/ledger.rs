@@ -152,6 +152,28 @@ impl Ledger for MemoryLedger {
         Ok(RecordPage { records: page, next })
     }
 
+    async fn range_back(
+        &self,
+        scope: &Scope,
+        prefix: &str,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<RecordPage, LedgerError> {
+        let limit = limit.max(1);
+        let tables = self.tables();
+        let from = Key { scope: scope.clone(), path: prefix.into() };
+        let records: Vec<_> = tables
+            .records
+            .range(from..)
+            .map(|(_, record)| record)
+            .take_while(|record| record.key.scope == *scope && record.key.path.starts_with(prefix))
+            .take_while(|record| before.is_none_or(|before| record.key.path.as_str() < before))
+            .collect();
+        let page: Vec<Record> = records.iter().rev().take(limit).map(|record| (*record).clone()).collect();
+        let next = page.last().filter(|_| records.len() > limit).map(|record| record.key.path.clone());
+        Ok(RecordPage { records: page, next })
+    }
+
     async fn commit(&self, writes: Vec<Write>) -> Result<(), CommitError> {
         if writes.len() > MAX_BATCH {
             return Err(LedgerError::Misuse(format!("{} writes in one commit", writes.len())).into());

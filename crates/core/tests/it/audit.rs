@@ -100,7 +100,7 @@ async fn an_event_is_written_with_its_change_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn an_idle_poll_writes_no_event_and_old_ones_are_dropped_by_a_walk() {
+async fn an_idle_poll_writes_no_event_and_old_ones_are_dropped_each_night() {
     let world = World::new();
     let engine = world.engine("a");
     let source = world.connect(&engine, None).await;
@@ -125,7 +125,7 @@ async fn an_idle_poll_writes_no_event_and_old_ones_are_dropped_by_a_walk() {
         world.clock.advance(SignedDuration::from_hours(25));
         world.poll(&engine, &source).await;
         let now = stored().await;
-        assert!(now < left, "each walk drops some: {now} of {left}");
+        assert!(now < left, "each night drops some: {now} of {left}");
         left = now;
     }
 }

@@ -120,7 +120,8 @@ async fn who_stays_signed_in_is_not_warned() {
 #[tokio::test]
 async fn a_crash_around_the_warning_tells_it_at_most_once() {
     for moment in [Moment::Before, Moment::After] {
-        let world = World::new();
+        let mut world = World::new();
+        world.policy.nightly = false;
         let setup = world.engine("setup");
         let source = world.connect(&setup, None).await;
         world.work(&setup).await;

@@ -136,11 +136,12 @@ async fn a_long_archive_is_gone_through_over_crashes() {
     let engine = world.engine("a");
     let source = world.connect(&engine, None).await;
     world.poll(&engine, &source).await;
+    world.quiet(&engine).await;
     let sink = world.connect_sink(&engine, "s", None).await;
     let failing = fitbridge_core::testkit::FailingLedger::new(std::sync::Arc::new(world.ledger.clone()));
     let crashing = world.engine_over(std::sync::Arc::new(failing.clone()), "b");
     crashing.sweep(crate::world::SHARD, fitbridge_core::engine::Eagerness::Due).await.unwrap();
-    failing.crash_at_call(150);
+    failing.crash_at_call(4);
     assert!(crashing.settle(&world.user, &sink.id).await.is_err());
     world.queue.take();
     world.quiet(&engine).await;

@@ -4,6 +4,7 @@
 
 mod account;
 mod audit;
+mod backfills;
 mod dedupe;
 mod deliveries;
 mod expiring;
@@ -18,6 +19,7 @@ mod outages;
 mod polling;
 mod probes;
 mod races;
+mod reconciles;
 mod reconnecting;
 mod redrive;
 mod riders;

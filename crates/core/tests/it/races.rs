@@ -62,6 +62,17 @@ impl Ledger for Yielding {
         self.0.range(scope, prefix, after, limit).await
     }
 
+    async fn range_back(
+        &self,
+        scope: &Scope,
+        prefix: &str,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<RecordPage, LedgerError> {
+        turn().await;
+        self.0.range_back(scope, prefix, before, limit).await
+    }
+
     async fn commit(&self, writes: Vec<Write>) -> Result<(), CommitError> {
         turn().await;
         let committed = self.0.commit(writes).await;

@@ -162,7 +162,12 @@ impl World {
             self.work(engine).await;
             let next = self.ledger.due(SHARD, Timestamp::MAX, 1000).await.unwrap();
             // The warning before a token's end is days away and nothing that has to become quiet.
-            let is_work = |row: &&DueRow| row.at <= self.now() || !row.key.path.starts_with("connection/");
+            let waiting = engine.waiting(SHARD).await.unwrap().connections;
+            let goes_on = |row: &DueRow| {
+                waiting.iter().any(|one| fitbridge_core::ports::Key::connection(&one.user, &one.id) == row.key)
+            };
+            let is_work =
+                |row: &&DueRow| row.at <= self.now() || !row.key.path.starts_with("connection/") || goes_on(row);
             let Some(next) = next.iter().find(is_work) else { return };
             self.clock.set(next.at.max(self.now()));
         }

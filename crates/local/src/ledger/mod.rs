@@ -148,6 +148,20 @@ impl Ledger for SqliteLedger {
         self.readers.run(page).await
     }
 
+    #[instrument(level = "trace", skip_all)]
+    async fn range_back(
+        &self,
+        scope: &Scope,
+        prefix: &str,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<RecordPage, LedgerError> {
+        let (scope, prefix, before) = (scope.clone(), prefix.to_owned(), before.map(str::to_owned));
+        let page =
+            move |connection: &_| query::range_back(connection, &scope, &prefix, before.as_deref(), limit.max(1));
+        self.readers.run(page).await
+    }
+
     #[instrument(level = "trace", skip_all, fields(writes = writes.len()))]
     async fn commit(&self, writes: Vec<Write>) -> Result<(), CommitError> {
         writer::check(&writes)?;

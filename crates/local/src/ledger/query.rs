@@ -18,6 +18,8 @@ const PAGE_BYTES: usize = 4 << 20;
 const GET: &str = "SELECT {columns} FROM records WHERE scope = ?1 AND path = ?2";
 const RANGE_FROM: &str = "SELECT {columns} FROM records WHERE scope = ?1 AND path >= ?2 ORDER BY path LIMIT ?3";
 const RANGE_BEHIND: &str = "SELECT {columns} FROM records WHERE scope = ?1 AND path > ?2 ORDER BY path LIMIT ?3";
+const BACK_FROM_END: &str = "SELECT {columns} FROM records WHERE scope = ?1 ORDER BY path DESC LIMIT ?2";
+const BACK_BEFORE: &str = "SELECT {columns} FROM records WHERE scope = ?1 AND path < ?2 ORDER BY path DESC LIMIT ?3";
 const DUE: &str = "SELECT scope, path, due_at_ms FROM records WHERE due_shard = ?1 AND due_at_ms <= ?2
     ORDER BY due_at_ms, scope, path LIMIT ?3";
 const NEXT_OWNER: &str = "SELECT owner FROM records WHERE owner > ?1 ORDER BY owner LIMIT 1";
@@ -52,7 +54,53 @@ pub(super) fn range(
         _ => (RANGE_FROM, prefix),
     };
     let mut statement = connection.prepare_cached(&with_columns(sql))?;
-    let mut rows = statement.query(params![scope_text(scope), from, sql_limit(limit.saturating_add(1))])?;
+    let rows = statement.query(params![scope_text(scope), from, sql_limit(limit.saturating_add(1))])?;
+    page_of(rows, scope, prefix, limit)
+}
+
+/// The same downwards.
+pub(super) fn range_back(
+    connection: &Connection,
+    scope: &Scope,
+    prefix: &str,
+    before: Option<&str>,
+    limit: usize,
+) -> Answer<RecordPage> {
+    let most = sql_limit(limit.saturating_add(1));
+    let end = behind_all(prefix);
+    let bound = match (before, end.as_deref()) {
+        (Some(before), Some(end)) => Some(before.min(end)),
+        (before, end) => before.or(end),
+    };
+    let mut statement;
+    let rows = match bound {
+        Some(bound) => {
+            statement = connection.prepare_cached(&with_columns(BACK_BEFORE))?;
+            statement.query(params![scope_text(scope), bound, most])?
+        }
+        None => {
+            statement = connection.prepare_cached(&with_columns(BACK_FROM_END))?;
+            statement.query(params![scope_text(scope), most])?
+        }
+    };
+    page_of(rows, scope, prefix, limit)
+}
+
+/// The first text behind all that start with a prefix; `None` where nothing can be.
+fn behind_all(prefix: &str) -> Option<String> {
+    let mut rest: Vec<char> = prefix.chars().collect();
+    while let Some(last) = rest.pop() {
+        // The next character there is: behind the last one below the surrogates comes the first above them.
+        let next = if last == '\u{d7ff}' { Some('\u{e000}') } else { char::from_u32(u32::from(last) + 1) };
+        if let Some(next) = next {
+            rest.push(next);
+            return Some(rest.into_iter().collect());
+        }
+    }
+    None
+}
+
+fn page_of(mut rows: rusqlite::Rows<'_>, scope: &Scope, prefix: &str, limit: usize) -> Answer<RecordPage> {
     let (mut page, mut bytes) = (RecordPage::default(), 0);
     while let Some(row) = rows.next()? {
         // Paths are in order, so those with the prefix lie together.
@@ -135,6 +183,8 @@ mod tests {
             (GET, "PRIMARY KEY (scope=? AND path=?)", 2),
             (RANGE_FROM, "PRIMARY KEY (scope=? AND path>?)", 3),
             (RANGE_BEHIND, "PRIMARY KEY (scope=? AND path>?)", 3),
+            (BACK_BEFORE, "PRIMARY KEY (scope=? AND path<?)", 3),
+            (BACK_FROM_END, "PRIMARY KEY (scope=?)", 2),
             (DUE, "COVERING INDEX records_due (due_shard=? AND due_at_ms<?)", 3),
             (NEXT_OWNER, "COVERING INDEX records_owner (owner>?)", 1),
             (DUE_OF_OWNER, "COVERING INDEX records_owner (owner=? AND due_shard=? AND due_at_ms>?)", 4),

@@ -36,6 +36,8 @@ impl Default for Limits {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Lane {
     Source,
+    /// One step at a time, beside the source's lane: a history never takes the room of new rides.
+    Backfill,
     Files,
     Notices,
     Sink(ConnectionId),
@@ -118,6 +120,7 @@ impl Lanes {
 
     fn start(&mut self, job: Job) {
         let lane = match &job.task {
+            Task::Backfill { .. } | Task::Reconcile { .. } | Task::Verify { .. } => Lane::Backfill,
             task if task.calls_source() => Lane::Source,
             Task::Deliver { sink, .. } => Lane::Sink(sink.clone()),
             Task::Notify { .. } => Lane::Notices,
@@ -125,6 +128,7 @@ impl Lanes {
         };
         let size = match lane {
             Lane::Source => self.limits.source,
+            Lane::Backfill => 1,
             Lane::Files => self.limits.files,
             Lane::Notices => NOTICES,
             Lane::Sink(_) => self.limits.sink,

@@ -7,6 +7,6 @@ mod serve;
 
 pub use fitbridge_host::Paced;
 pub use lanes::{Lanes, Limits};
-pub use pass::{PassReport, SourcePass, pass};
+pub use pass::{PassReport, SourcePass, pass, work_through};
 pub use queue::{Jobs, LocalQueue};
 pub use serve::{Served, serve};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fitbridge_core::{
     Code, Failure,
-    domain::{Connection, Shard, UserId},
+    domain::{Connection, Role, Shard, SourceProgress, UserId},
     engine::{Eagerness, EngineError, Poll, Waiting},
 };
 
@@ -40,21 +40,36 @@ pub async fn pass(lanes: &mut Lanes, user: &UserId) -> Result<PassReport, Engine
     let shard = Shard::of(user, engine.policy().shards);
     engine.load_breakers().await?;
     let mut report = PassReport { sources: poll_sources(lanes, user).await?, ..PassReport::default() };
-    let mut waits = PROMPT.iter();
-    loop {
-        engine.sweep(shard, Eagerness::Eager).await?;
-        lanes.drain().await;
-        report.failures.append(&mut lanes.take_failures());
-        if !may_be_tried_now(&engine.waiting(shard).await?, &engine) || !report.failures.is_empty() {
-            break;
-        }
-        let Some(wait) = waits.next() else { break };
-        tokio::time::sleep(*wait).await;
-    }
+    report.failures = work_through(lanes, shard).await?;
     // What the pass brought is told as it stands at its end.
     engine.tell_all(user).await?;
     report.waiting = engine.waiting(shard).await?;
     Ok(report)
+}
+
+/// Works on what is due, or only waits for our own backoff, until nothing is left that may be tried now. Returns
+/// the failures of the work itself.
+pub async fn work_through(lanes: &mut Lanes, shard: Shard) -> Result<Vec<Failure>, EngineError> {
+    let engine = std::sync::Arc::clone(lanes.engine());
+    let (mut waits, mut left_before) = (PROMPT.iter(), None);
+    loop {
+        engine.sweep(shard, Eagerness::Eager).await?;
+        lanes.drain().await;
+        let failures = lanes.take_failures();
+        let waiting = engine.waiting(shard).await?;
+        // A history, an archive for a new sink, and a reconcile are gone through step by step.
+        let left = left_to_do(&waiting);
+        let moved = left.is_some() && left != left_before;
+        left_before = left;
+        if !failures.is_empty() {
+            return Ok(failures);
+        }
+        if moved {
+            continue;
+        }
+        let Some(wait) = waits.next().filter(|_| may_be_tried_now(&waiting, &engine)) else { return Ok(failures) };
+        tokio::time::sleep(*wait).await;
+    }
 }
 
 async fn poll_sources(lanes: &mut Lanes, user: &UserId) -> Result<Vec<SourcePass>, EngineError> {
@@ -85,6 +100,19 @@ async fn poll_sources(lanes: &mut Lanes, user: &UserId) -> Result<Vec<SourcePass
         }
     }
     Ok(sources)
+}
+
+/// How far the connections are that go through something long; `None` where none does. While it changes, there
+/// is something to do at once.
+fn left_to_do(waiting: &Waiting) -> Option<Vec<Connection>> {
+    let mut connections = waiting.connections.clone();
+    for connection in &mut connections {
+        if let Role::Source(SourceProgress { backfill: Some(backfill), .. }) = &mut connection.role {
+            // A step that took nothing moves the clock only.
+            backfill.pace = None;
+        }
+    }
+    (!connections.is_empty()).then_some(connections)
 }
 
 /// Polls while the workers carry on with what the walk hands over, page by page.

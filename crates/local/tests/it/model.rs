@@ -95,6 +95,9 @@ async fn run(ops: Vec<Op>) {
             Op::Range(prefix, after, limit) => {
                 let page = sqlite.range(&scope(), prefix, after, limit).await;
                 assert_eq!(page, memory.range(&scope(), prefix, after, limit).await, "{prefix:?} {after:?} {limit}");
+                let back = sqlite.range_back(&scope(), prefix, after, limit).await;
+                let expected = memory.range_back(&scope(), prefix, after, limit).await;
+                assert_eq!(back, expected, "{prefix:?} {after:?} {limit} downwards");
             }
             Op::Due(shard, until) => assert_eq!(due(&*sqlite, shard, until).await, due(&memory, shard, until).await),
             Op::Planned(slot) => assert_eq!(planned(&*sqlite, slot).await, planned(&memory, slot).await),

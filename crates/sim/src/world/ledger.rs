@@ -254,6 +254,18 @@ impl Ledger for Process {
         self.world.ledger.range(scope, prefix, after, limit).await
     }
 
+    async fn range_back(
+        &self,
+        scope: &Scope,
+        prefix: &str,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<RecordPage, LedgerError> {
+        self.look_at(scope, prefix);
+        self.away("a range").await?;
+        self.world.ledger.range_back(scope, prefix, before, limit).await
+    }
+
     async fn commit(&self, writes: Vec<Write>) -> Result<(), CommitError> {
         for write in &writes {
             self.look_at(&write.key.scope, &write.key.path);

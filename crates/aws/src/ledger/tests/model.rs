@@ -98,6 +98,24 @@ async fn range(ledger: &dyn Ledger, scope: &Scope, prefix: &str, after: Option<&
     }
 }
 
+async fn range_back(
+    ledger: &dyn Ledger,
+    scope: &Scope,
+    prefix: &str,
+    before: Option<&str>,
+    limit: usize,
+) -> Vec<String> {
+    let (mut rows, mut before) = (Vec::new(), before.map(str::to_owned));
+    loop {
+        let page = ledger.range_back(scope, prefix, before.as_deref(), limit).await.expect("a range");
+        rows.extend(page.records.iter().map(|record| format!("{record:?}")));
+        before = page.next;
+        if before.is_none() {
+            return rows;
+        }
+    }
+}
+
 async fn planned(ledger: &dyn Ledger, slot: PlanSlot) -> BTreeSet<Key> {
     let (mut rows, mut cursor) = (BTreeSet::new(), None::<String>);
     loop {
@@ -132,6 +150,8 @@ async fn compare(op: Op, dynamo: &DynamoLedger, memory: &MemoryLedger) {
         Op::Range(scope, prefix, after, limit) => {
             let there = range(dynamo, &scope, prefix, after, limit).await;
             assert_eq!(there, range(memory, &scope, prefix, after, limit).await, "{scope:?} {prefix} {after:?}");
+            let there = range_back(dynamo, &scope, prefix, after, limit).await;
+            assert_eq!(there, range_back(memory, &scope, prefix, after, limit).await, "{scope:?} {prefix} {after:?}");
         }
         Op::Due(shard, until, limit) => {
             // Rows of one time may be cut off differently.

@@ -71,6 +71,15 @@ async fn a_range_is_one_consistent_query() {
 }
 
 #[tokio::test]
+async fn a_range_downwards_is_one_query_the_other_way() {
+    let fake = Fake::start([]).await;
+    fake.ledger().range_back(&ann("").scope, "activity/", Some("b"), 20).await.unwrap();
+    let body = fake.only("Query");
+    assert_eq!(body["ScanIndexForward"], json!(false));
+    assert_eq!(body["ExclusiveStartKey"], json!(null), "DynamoDB refuses to start outside of the range");
+}
+
+#[tokio::test]
 async fn a_single_put_carries_its_condition_and_its_id() {
     let fake = Fake::start([]).await;
     let ledger = fake.ledger();

@@ -160,7 +160,11 @@ async fn now(desk: &Desk, job: &Job) -> Result<(String, Option<Failure>), Stop> 
             let delivery = store.delivery(user, sink, content).await?;
             delivery.map_or_else(gone, |one| (one.doc.state.name().to_owned(), one.doc.state.failure().cloned()))
         }
-        Task::Settle { connection } | Task::Poll { connection } => {
+        Task::Settle { connection }
+        | Task::Poll { connection }
+        | Task::Backfill { connection }
+        | Task::Reconcile { connection }
+        | Task::Verify { connection } => {
             let found = store.connection(user, connection).await?;
             let now = desk.engine.now();
             found.map_or_else(gone, |one| (one.doc.phase(now).to_owned(), one.doc.paused().cloned()))

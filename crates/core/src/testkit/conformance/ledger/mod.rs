@@ -63,7 +63,8 @@ pub async fn suite(subject: &dyn Subject) {
             a_wrong_expectation_is_a_conflict, batches_are_all_or_nothing, batches_have_a_limit,
             misuse_is_told_and_changes_nothing, checks_guard_a_commit, bodies_come_back_unchanged,
             many_are_read_in_the_order_asked, everything_survives_reopening;
-        ranges: ranges_keep_to_prefix_and_order, ranges_never_leak, ranges_are_paged;
+        ranges: ranges_keep_to_prefix_and_order, ranges_never_leak, ranges_are_paged,
+            ranges_are_paged_downwards;
         indexes: due_rows_come_earliest_first, due_follows_the_record, due_keeps_to_its_shard,
             odd_times_are_kept, due_times_are_kept_to_the_millisecond, a_lagging_index_catches_up,
             the_plan_follows_the_record, the_plan_is_paged;
