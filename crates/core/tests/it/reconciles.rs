@@ -155,7 +155,7 @@ async fn each_night_there_is_one_and_else_idle_polls_write_nothing() {
         polls += 1;
         writes += world.ledger.take_writes().0;
         world.work(&engine).await;
-        if world.connection(&engine, &source.id).await.due.is_none() {
+        if !world.connection(&engine, &source.id).await.doc.has_work() {
             reports.extend(
                 world.connection(&engine, &source.id).await.doc.source().unwrap().report.clone().map(|one| one.at),
             );
