@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     Engine, EngineError,
-    policy::{later, later_asked},
+    policy::{LONGEST_ASKED, SKEW, later, later_asked},
 };
 use crate::{
     Failure,
@@ -61,6 +61,11 @@ impl Health {
     }
 }
 
+/// Whether a breaker was opened at a time that is still to come.
+fn is_of_a_wrong_clock(breaker: &Breaker, now: Timestamp) -> bool {
+    breaker.opened_at > later(now, SKEW)
+}
+
 /// The provider an account belongs to.
 pub(super) fn provider_of(account: &RemoteAccount) -> String {
     match account.realm.as_str() {
@@ -88,7 +93,9 @@ impl Engine {
         let providers = self.health.providers();
         let known = providers.get(&provider_of(account))?;
         let breaker = known.breaker.as_ref()?;
-        let until = known.probe_until.map_or(breaker.open_until, |probe| probe.max(breaker.open_until));
+        let probe = known.probe_until.filter(|probe| *probe <= later(now, PROBE + SKEW));
+        let until = if is_of_a_wrong_clock(breaker, now) { Timestamp::MIN } else { breaker.open_until };
+        let until = probe.map_or(until, |probe| probe.max(until));
         (until > now || planted!(self, BreakerNeverCloses)).then(|| Breaker { open_until: until, ..breaker.clone() })
     }
 
@@ -102,7 +109,7 @@ impl Engine {
     /// Until when a sink asked to be left alone, if that is not over.
     pub(super) fn sink_waits(&self, user: &UserId, sink: &ConnectionId, now: Timestamp) -> Option<Timestamp> {
         let mut sinks = self.health.sinks.lock().unwrap_or_else(PoisonError::into_inner);
-        sinks.retain(|_, until| *until > now);
+        sinks.retain(|_, until| *until > now && *until <= later(now, LONGEST_ASKED + SKEW));
         sinks.get(&(user.clone(), sink.clone())).copied()
     }
 
@@ -224,6 +231,7 @@ impl Engine {
         let stored: Option<Stored<Breaker>> = self.store.read(&Key::breaker(&provider)).await?;
         // Calls that were under way when it opened are no strikes of their own.
         let going_on = stored.as_ref().map(|stored| &stored.doc).filter(|breaker| breaker.closed_at.is_none());
+        let going_on = going_on.filter(|breaker| !is_of_a_wrong_clock(breaker, now));
         let before = going_on.map_or(0, |breaker| breaker.strikes);
         let is_open = going_on.is_some_and(|breaker| breaker.open_until > now);
         let since = going_on.map_or(now, |breaker| breaker.since);

@@ -160,8 +160,13 @@ pub(super) fn later(now: Timestamp, wait: SignedDuration) -> Timestamp {
     now.checked_add(wait).unwrap_or(Timestamp::MAX)
 }
 
+/// How far the clocks of several workers may be apart. A moment that lies further ahead than it can was
+/// written by a clock that was wrong, and is not heeded.
+pub(super) const SKEW: SignedDuration = SignedDuration::from_mins(10);
+/// The longest wait that a server may ask for.
+pub(super) const LONGEST_ASKED: SignedDuration = SignedDuration::from_hours(24);
+
 /// The same for a duration from outside, such as a wait that a server asked for; a day at most.
 pub(super) fn later_asked(now: Timestamp, wait: std::time::Duration) -> Timestamp {
-    const DAY: std::time::Duration = std::time::Duration::from_secs(86_400);
-    later(now, SignedDuration::try_from(wait.min(DAY)).unwrap_or(SignedDuration::from_hours(24)))
+    later(now, SignedDuration::try_from(wait).unwrap_or(LONGEST_ASKED).min(LONGEST_ASKED))
 }

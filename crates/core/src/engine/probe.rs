@@ -1,10 +1,12 @@
-//! Trying a paused token once, after the provider's incident in which it was refused.
+//! Paused tokens that may be good: each is tried once after the provider's incident in which it was refused,
+//! and one that only a wrong clock saw end is used again.
 
 use jiff::Timestamp;
 
 use super::{
     Engine, EngineError, Poll,
     access::{access, sealed_key},
+    policy::{SKEW, later},
     secrets::SourceSecret,
 };
 use crate::{
@@ -24,6 +26,9 @@ impl Engine {
         reason: Failure,
     ) -> Result<Poll, EngineError> {
         let now = self.now();
+        if paused_by_a_wrong_clock(&stored.doc, now) {
+            return self.resume(stored, reason).await;
+        }
         let Some(incident) = self.incident_to_probe(&stored.doc, now) else { return Ok(Poll::Paused(reason)) };
         let account = stored.doc.account.clone();
         if self.open_breaker(&account, now).is_some() {
@@ -63,20 +68,32 @@ impl Engine {
     }
 
     async fn resume_after_probe(&self, stored: &mut Stored<Connection>, reason: Failure) -> Result<Poll, EngineError> {
-        let now = self.now();
         let (account, id) = (stored.doc.account.clone(), stored.doc.id.clone());
-        self.provider_answered(&account, &id, now).await?;
+        self.provider_answered(&account, &id, self.now()).await?;
+        self.resume(stored, reason).await
+    }
+
+    /// Makes a paused connection active, wakes what waited for it, and polls it.
+    async fn resume(&self, stored: &mut Stored<Connection>, reason: Failure) -> Result<Poll, EngineError> {
         let mut resumed = stored.doc.clone();
         resumed.state = ConnectionState::Active;
         if let Role::Source(source) = &mut resumed.role {
             source.refusals = None;
             source.resume = Some(Resume::default());
         }
-        stored.due = Some(Due::at(self.shard(&resumed.user), now));
+        stored.due = Some(Due::at(self.shard(&resumed.user), self.now()));
         if !self.save_connection(stored, resumed).await? {
             return Ok(Poll::Paused(reason));
         }
-        tracing::info!(connection = %id, "connection {id} goes on: its token is accepted again after the incident");
+        let id = &stored.doc.id;
+        tracing::info!(connection = %id, "connection {id} goes on: its token has not ended ({reason})");
         self.poll_active(stored).await
     }
+}
+
+/// Whether a token was found ended at a moment that is still to come, and has not ended.
+fn paused_by_a_wrong_clock(connection: &Connection, now: Timestamp) -> bool {
+    let ConnectionState::Paused { reason, since } = &connection.state else { return false };
+    let ends_at = connection.source().and_then(|source| source.token_ends_at);
+    reason.code == Code::TokenExpired && *since > later(now, SKEW) && ends_at.is_some_and(|end| end > now)
 }

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::{Engine, EngineError, Policy};
+use super::{
+    Engine, EngineError, Policy,
+    policy::{LONGEST_ASKED, SKEW, later},
+};
 use crate::{
     domain::{
         Activity, ActivityId, ActivityState, Backfill, Connection, ConnectionId, ContentId, Delivery, NoticeId,
@@ -123,7 +126,7 @@ impl Engine {
         minute: i64,
         now: Timestamp,
     ) -> Result<Option<Stored<Cursor>>, EngineError> {
-        let until = super::policy::later(now, self.policy.tick_lease);
+        let until = later(now, self.policy.tick_lease);
         let claimed = Some(CursorClaim { owner: self.owner.clone(), until });
         let key = Key::cursor(shard);
         let Some(mut stored) = self.store.read::<Cursor>(&key).await? else {
@@ -132,16 +135,22 @@ impl Engine {
             let made = self.store.commit(vec![self.store.create(&cursor, None, None)?]).await?;
             return Ok(made.then_some(Stored { doc: cursor, version: 1, due: None, plan: None }));
         };
-        if stored.doc.done_minute >= minute {
+        // A clock that was ahead has done minutes that are still to come: they are done anew from here on,
+        // else nobody would be polled until the clock is there again.
+        let rewound = stored.doc.done_minute > minute.saturating_add(SKEW.as_mins());
+        if stored.doc.done_minute >= minute && !rewound {
             return Ok(None);
         }
+        let longest = later(until, SKEW);
         let busy = |claim: &CursorClaim| {
-            claim.owner != self.owner && claim.until > now && !self.ports.ledger.is_gone(&claim.owner)
+            let holds = claim.until > now && claim.until <= longest;
+            claim.owner != self.owner && holds && !self.ports.ledger.is_gone(&claim.owner)
         };
         if stored.doc.claimed.as_ref().is_some_and(busy) {
             return Ok(None);
         }
-        let cursor = Cursor { claimed, ..stored.doc.clone() };
+        let done_minute = if rewound { minute - 1 } else { stored.doc.done_minute };
+        let cursor = Cursor { shard, done_minute, claimed };
         if !self.save(&stored, &cursor, None).await? {
             return Ok(None);
         }
@@ -262,7 +271,7 @@ impl Engine {
     fn lease(&self, record: Record, now: Timestamp, shard: Shard) -> Write {
         let early = record.due.as_ref().is_some_and(|due| due.claim.is_none() && due.at > now);
         let claim = Some(Claim { owner: self.owner.clone(), working: false });
-        let due = Some(Due { shard, at: super::policy::later(now, self.policy.lease), claim });
+        let due = Some(Due { shard, at: later(now, self.policy.lease), claim });
         let body = if early { with_attempt_back(record.body) } else { record.body };
         let expect = Expect::Version(record.version);
         Write { key: record.key, expect, change: Change::Put { body, due, plan: record.plan } }
@@ -298,9 +307,12 @@ fn is_asked(record: &Record, now: Timestamp) -> bool {
         #[serde(default)]
         asked_until: Option<Timestamp>,
     }
+    // Nobody is heeded for longer: such a time was written by a clock that was wrong.
+    let heeded = |until: Timestamp| until > now && until <= later(now, LONGEST_ASKED + SKEW);
     match serde_json::from_str::<Asked>(&record.body) {
         // An accepted file is asked after when the sink said, not sooner.
-        Ok(asked) => asked.state == "accepted" || asked.asked_until.is_some_and(|until| until > now),
+        Ok(asked) if asked.state == "accepted" => record.due.as_ref().is_none_or(|due| heeded(due.at)),
+        Ok(asked) => asked.asked_until.is_some_and(heeded),
         Err(_) => false,
     }
 }
@@ -450,6 +462,6 @@ mod tests {
         assert!(asked(r#"{"state":"retrying","asked_until":"2026-01-01T00:00:01Z"}"#));
         assert!(!asked(r#"{"state":"retrying","asked_until":"2026-01-01T00:00:00Z"}"#));
         assert!(!asked(r#"{"state":"retrying"}"#));
-        assert!(asked(r#"{"state":"accepted","poll_token":"t"}"#));
+        assert!(asked(r#"{"state":"accepted","poll_token":"t"}"#), "nobody says until when");
     }
 }

@@ -5,6 +5,7 @@
 mod account;
 mod audit;
 mod backfills;
+mod clocks;
 mod dedupe;
 mod deliveries;
 mod expiring;

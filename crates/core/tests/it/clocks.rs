@@ -1,0 +1,154 @@
+//! A machine's clock that was wrong for a while.
+
+use std::{sync::Arc, time::Duration};
+
+use fitbridge_core::{
+    Code, Failure,
+    domain::History,
+    engine::{Eagerness, Poll},
+    ports::{Key, Outcome, SourceError, Task},
+    store::Cursor,
+    testkit::{FailingLedger, SourceVerb},
+};
+use jiff::SignedDuration;
+
+use crate::world::{SHARD, World};
+
+fn polls(world: &World) -> usize {
+    world.queue.take().into_iter().filter(|job| matches!(job.task, Task::Poll { .. })).count()
+}
+
+#[tokio::test]
+async fn a_clock_that_was_ahead_keeps_nobody_from_being_polled() {
+    for hours in [1, 24, 24 * 3650] {
+        let world = World::new();
+        let engine = world.engine("a");
+        world.connect(&engine, Some(History::None)).await;
+        let right = world.now();
+        engine.tick(SHARD).await.unwrap();
+        world.clock.advance(SignedDuration::from_hours(hours));
+        engine.tick(SHARD).await.unwrap();
+        world.queue.take();
+        world.clock.set(right);
+        let mut seen = 0;
+        for _ in 0..5 {
+            world.pass_minutes(1);
+            engine.tick(SHARD).await.unwrap();
+            seen += polls(&world);
+        }
+        assert_eq!(seen, 1, "once in five minutes, as ever; it was ahead by {hours} hours");
+        let cursor = engine.store().read::<Cursor>(&Key::cursor(SHARD)).await.unwrap().unwrap();
+        assert_eq!(cursor.doc.done_minute, world.now().as_second() / 60);
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_is_a_little_behind_another_workers_leaves_its_minutes_alone() {
+    let world = World::new();
+    let (ahead, behind) = (world.engine("a"), world.engine("b"));
+    world.connect(&ahead, Some(History::None)).await;
+    world.pass_minutes(3);
+    ahead.tick(SHARD).await.unwrap();
+    world.queue.take();
+    world.clock.advance(SignedDuration::from_mins(-3));
+    for _ in 0..3 {
+        behind.tick(SHARD).await.unwrap();
+        world.pass_minutes(1);
+    }
+    assert_eq!(polls(&world), 0, "those minutes are done");
+}
+
+#[tokio::test]
+async fn a_tick_that_died_with_a_clock_ahead_stands_in_nobodys_way() {
+    let world = World::new();
+    let right = world.now();
+    let ledger = FailingLedger::new(Arc::new(world.ledger.clone()));
+    let crashing = world.engine_over(Arc::new(ledger.clone()), "a");
+    world.connect(&crashing, Some(History::None)).await;
+    crashing.tick(SHARD).await.unwrap();
+    world.queue.take();
+    world.clock.advance(SignedDuration::from_hours(5));
+    // Ask for a stop, load breakers, read the cursor, claim it; then it dies.
+    ledger.crash_at_call(5);
+    assert!(crashing.tick(SHARD).await.is_err());
+    world.clock.set(right + SignedDuration::from_mins(5));
+    world.engine("b").tick(SHARD).await.unwrap();
+    assert_eq!(polls(&world), 1, "a claim of five hours is none");
+}
+
+#[tokio::test]
+async fn a_breaker_of_a_clock_that_was_ahead_is_tried_at_once() {
+    let world = World::new();
+    let engine = world.engine("a");
+    let source = world.connect(&engine, Some(History::None)).await;
+    let right = world.now();
+    world.clock.advance(SignedDuration::from_hours(24 * 3));
+    let away = SourceError::Away(Failure::new(Code::ProviderError, "500"));
+    world.source.fail_always(SourceVerb::List, Some(away));
+    for _ in 0..9 {
+        let poll = engine.poll(&source.user, &source.id).await.unwrap();
+        assert!(matches!(poll, Poll::Away(_)), "{poll:?}");
+        world.pass_minutes(1);
+    }
+    assert!(world.source.take_calls().len() < 10, "it is left alone");
+    world.clock.set(right);
+    engine.load_breakers().await.unwrap();
+    // It is not back yet: the wait that follows is of the clock as it is now.
+    engine.poll(&source.user, &source.id).await.unwrap();
+    assert_eq!(world.source.take_calls().len(), 1);
+    engine.poll(&source.user, &source.id).await.unwrap();
+    assert!(world.source.take_calls().is_empty());
+    world.source.fail_always(SourceVerb::List, None);
+    world.pass_minutes(61);
+    engine.load_breakers().await.unwrap();
+    assert!(!matches!(engine.poll(&source.user, &source.id).await.unwrap(), Poll::Away(_)));
+}
+
+#[tokio::test]
+async fn a_sink_that_asked_for_patience_under_a_clock_ahead_is_tried_again() {
+    let world = World::new();
+    let engine = world.engine("a");
+    world.source.upload_many(&world.account, 1..3);
+    let source = world.connect(&engine, Some(History::All)).await;
+    let sink = world.connect_sink(&engine, "me", None).await;
+    let right = world.now();
+    world.clock.advance(SignedDuration::from_hours(24 * 3));
+    let patience = Outcome::Throttled { retry_after: Some(Duration::from_secs(3600)) };
+    world.sink.reply_always(Some(patience));
+    world.poll(&engine, &source).await;
+    world.sink.reply_always(None);
+    world.clock.set(right);
+    // What waits has its times from the clock as it was; a rider's own command, or `serve`, which notices
+    // the jump, takes it all the same.
+    engine.sweep(SHARD, Eagerness::Eager).await.unwrap();
+    world.drain(&engine).await;
+    assert_eq!(world.at(&sink), world.files_of(1..3));
+}
+
+#[tokio::test]
+async fn a_token_that_only_a_wrong_clock_saw_end_is_used_again_when_the_clock_is_right() {
+    let world = World::new();
+    let engine = world.engine("a");
+    world.source.upload_many(&world.account, 1..3);
+    let source = world.connect(&engine, Some(History::All)).await;
+    let right = world.now();
+    world.clock.advance(SignedDuration::from_hours(24 * 3650));
+    assert!(matches!(world.poll(&engine, &source).await, Poll::Paused(why) if why.code == Code::TokenExpired));
+    assert!(matches!(world.poll(&engine, &source).await, Poll::Paused(_)), "as far as anybody can tell");
+    assert!(world.source.take_calls().iter().all(|call| call.verb() == SourceVerb::Identify));
+    world.clock.set(right);
+    let poll = world.poll(&engine, &source).await;
+    assert!(matches!(&poll, Poll::Walked { new, .. } if new.len() == 2), "{poll:?}");
+    assert!(world.connection(&engine, &source.id).await.doc.is_active());
+    // One that is revoked is paused as ever, and stays so.
+    world.clock.advance(SignedDuration::from_hours(24 * 8));
+    assert!(matches!(world.poll(&engine, &source).await, Poll::Paused(_)));
+    world.source.fail_always(SourceVerb::List, Some(SourceError::Refused("401".into())));
+    world.clock.set(right);
+    for _ in 0..3 {
+        world.pass_minutes(3);
+        engine.poll(&source.user, &source.id).await.unwrap();
+    }
+    let stored = world.connection(&engine, &source.id).await.doc;
+    assert!(stored.paused().is_some_and(|why| why.code == Code::TokenRefused), "{stored:?}");
+}
