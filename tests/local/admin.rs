@@ -29,6 +29,30 @@ fn riders_beside_the_one_of_the_machine() {
 }
 
 #[test]
+fn everything_about_a_rider_is_exported_reconciled_and_deleted() {
+    let bench = Bench::new(3);
+    bench.connect_all();
+    bench.sync().exits(0);
+    let begun = bench.run(&["--json", "admin", "reconcile", "me"]).exits(0);
+    assert_eq!((&begun.summary()["changed"], &begun.of_type("reconcile")[0]["new"]), (&json!(1), &json!(true)));
+    bench.run(&["admin", "reconcile", "me", "igpsport"]).exits(0).says("under way already");
+    bench.sync().exits(0);
+    bench.run(&["admin", "users", "show", "me"]).exits(0).says("reconciled");
+    let zip = bench.home().with_extension("zip");
+    let output = zip.to_str().expect("a path");
+    bench.run(&["admin", "users", "export", "nobody", "-o", output]).exits(1).says("no_such_rider");
+    let exported = bench.run(&["--json", "admin", "users", "export", "me", "-o", output]).exits(0);
+    assert_eq!(exported.summary()["files"], 3, "{exported}");
+    assert!(zip.is_file());
+    bench.run(&["admin", "users", "export", "me", "-o", output]).exits(1).says("--force");
+    bench.run(&["admin", "users", "delete", "me"]).exits(1).says("--yes");
+    let gone = bench.run(&["--json", "admin", "users", "delete", "me", "--yes"]).exits(0);
+    assert_eq!(gone.summary()["files"], 3, "{gone}");
+    bench.run(&["admin", "users", "show", "me"]).exits(1).says("no_such_rider");
+    assert_eq!(bench.run(&["--json", "admin", "users", "list"]).exits(0).summary()["riders"], 0);
+}
+
+#[test]
 fn a_stop_holds_for_every_command_and_is_told() {
     let bench = Bench::new(2);
     bench.connect_all();

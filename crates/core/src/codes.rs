@@ -48,6 +48,7 @@ macro_rules! catalogue {
 catalogue! {
     // the source and its token
     TokenExpired "token_expired" "the iGPSport token has reached its end" "connect again with a fresh token: `fitbridge connect igpsport --token-stdin`";
+    TokenExpiring "token_expiring" "the iGPSport token ends within 48 hours" "connect again with a fresh token before that: `fitbridge connect igpsport --token-stdin`";
     TokenRefused "token_refused" "iGPSport refuses the token" "connect again with a fresh token: `fitbridge connect igpsport --token-stdin`";
     TokenInvalid "token_invalid" "this is not an iGPSport token" "copy the whole token from iGPSport's web app and paste it again";
     TokenMissing "token_missing" "the sealed token of this connection is not there" "connect again: `fitbridge connect igpsport --token-stdin`";

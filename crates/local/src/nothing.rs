@@ -79,4 +79,8 @@ impl Archive for Nothing {
     async fn delete(&self, _user: &UserId, _content: ContentId) -> Result<(), ArchiveError> {
         Ok(())
     }
+
+    async fn forget_user(&self, _user: &UserId) -> Result<u64, ArchiveError> {
+        Ok(0)
+    }
 }

@@ -9,6 +9,7 @@ use fitbridge_core::{
     domain::{ContentId, UserId},
     ports::{Archive, ArchiveError, Put, archive_path},
 };
+use futures::TryStreamExt as _;
 use object_store::{
     BackoffConfig, ClientOptions, Error, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, RetryConfig,
     UpdateVersion,
@@ -190,6 +191,21 @@ impl Archive for S3Archive {
             Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(unavailable(&error)),
         }
+    }
+
+    /// In a versioned bucket what is deleted stays as an old version until the bucket's rule ends it.
+    async fn forget_user(&self, user: &UserId) -> Result<u64, ArchiveError> {
+        let [root, owner, ..] = archive_path(user, ContentId::of(b""));
+        let folder = path::Path::from_iter([root, owner]);
+        let found: Vec<_> = self.store.list(Some(&folder)).try_collect().await.map_err(|error| unavailable(&error))?;
+        let count = u64::try_from(found.len()).unwrap_or(u64::MAX);
+        for object in found {
+            match self.store.delete(&object.location).await {
+                Ok(()) | Err(Error::NotFound { .. }) => {}
+                Err(error) => return Err(unavailable(&error)),
+            }
+        }
+        Ok(count)
     }
 
     fn makes_links(&self) -> bool {

@@ -68,4 +68,8 @@ impl Archive for Absent {
     async fn delete(&self, _: &UserId, _: ContentId) -> Result<(), ArchiveError> {
         Err(ArchiveError::Unavailable(bug().to_string()))
     }
+
+    async fn forget_user(&self, _: &UserId) -> Result<u64, ArchiveError> {
+        Err(ArchiveError::Unavailable(bug().to_string()))
+    }
 }

@@ -77,6 +77,14 @@ pub(crate) enum Verb {
         /// Whose
         rider: UserId,
     },
+    /// Look whether everything of a rider is where it should be, and mend what is not
+    #[command(after_help = "Example:\n  fitbridge admin --aws reconcile ada\n  fitbridge admin --aws users show ada")]
+    Reconcile {
+        /// Whose
+        rider: UserId,
+        /// Only this source
+        name: Option<String>,
+    },
     /// Begin anew with what was rejected or given up
     #[command(
         after_help = "Examples:\n  fitbridge admin --aws redrive --user ada --dry-run\n  fitbridge admin --aws redrive --sink intervals --since 3h"
@@ -139,6 +147,25 @@ pub(crate) enum Users {
     Remove {
         /// Who
         rider: UserId,
+    },
+    /// Write everything about a rider into a ZIP file; secrets are left out
+    Export {
+        /// Who
+        rider: UserId,
+        /// Where to write it
+        #[arg(short, long, value_name = "FILE")]
+        output: PathBuf,
+        /// Write over a file that is there
+        #[arg(long)]
+        force: bool,
+    },
+    /// Delete everything about a rider: rides, files, secrets; a receipt stays
+    Delete {
+        /// Who
+        rider: UserId,
+        /// Yes, for good
+        #[arg(long)]
+        yes: bool,
     },
 }
 

@@ -7,15 +7,21 @@ use std::{
 };
 
 use fitbridge_core::{
-    Code, Failure,
+    Code, Engine, Failure,
+    domain::UserId,
     ports::{Bundle, BundleError, Clock},
+    store::Receipt,
 };
 use fitbridge_local::{ServeLock, SystemClock};
 use serde_json::json;
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
 use super::Context;
-use crate::exit::{Exit, Stop};
+use crate::{
+    app::App,
+    exit::{Exit, Stop},
+    out::Out,
+};
 
 /// A ZIP file that appears under its name when it is complete.
 struct ZipBundle {
@@ -63,26 +69,35 @@ impl Bundle for ZipBundle {
 
 /// Writes everything about the rider into a ZIP file.
 pub(crate) async fn export(context: &Context, output: &Path, force: bool) -> Result<Exit, Stop> {
+    may_write(output, force)?;
+    let app = context.open()?;
+    write(context.out, &app.engine, &app.user, output, force).await
+}
+
+/// Refuses to write over a file that is there.
+pub(super) fn may_write(output: &Path, force: bool) -> Result<(), Stop> {
     if !force && output.exists() {
         let detail = format!("{} is there already; use --force to write over it", output.display());
         return Err(Stop::failed(Failure::new(Code::Settings, detail)));
     }
-    let app = context.open()?;
+    Ok(())
+}
+
+/// Writes everything about a rider into a ZIP file, and tells what it holds.
+pub(super) async fn write(out: Out, engine: &Engine, user: &UserId, output: &Path, force: bool) -> Result<Exit, Stop> {
     let mut bundle = ZipBundle::create(output)?;
-    let exported = app.engine.export(&app.user, &mut bundle).await?;
+    let exported = engine.export(user, &mut bundle).await?;
     let bytes = bundle.finish(force)?;
     let records: u64 = exported.records.values().sum();
-    context.out.line(format!(
+    out.line(format!(
         "{}: {records} records, {} original files, {bytes} bytes; manifest.json lists each with its SHA-256",
         output.display(),
         exported.files
     ));
     if !exported.missing.is_empty() {
-        context
-            .out
-            .line(format!("  {} files are no longer in the archive; the manifest names them", exported.missing.len()));
+        out.line(format!("  {} files are no longer in the archive; the manifest names them", exported.missing.len()));
     }
-    context.out.record(&json!({
+    out.record(&json!({
         "type": "summary",
         "output": output,
         "records": exported.records,
@@ -95,24 +110,37 @@ pub(crate) async fn export(context: &Context, output: &Path, force: bool) -> Res
 
 /// Deletes everything about the rider; a receipt stays.
 pub(crate) async fn delete(context: &Context, yes: bool) -> Result<Exit, Stop> {
-    if !yes {
-        let detail = "this deletes all rides, files and secrets for good: say --yes, and export first if in doubt";
-        return Err(Stop::failed(Failure::new(Code::Settings, detail)));
-    }
+    confirmed(yes)?;
     let app = context.open()?;
+    let receipt = delete_here(&app, &app.user).await?;
+    told(context.out, &receipt);
+    Ok(Exit::Done)
+}
+
+/// Nothing brings it back.
+pub(super) fn confirmed(yes: bool) -> Result<(), Stop> {
+    let detail = "this deletes all rides, files and secrets for good: say --yes, and export first if in doubt";
+    if yes { Ok(()) } else { Err(Stop::failed(Failure::new(Code::Settings, detail))) }
+}
+
+/// Deletes everything about a rider from this machine, also from the free pages of its database.
+pub(super) async fn delete_here(app: &App, user: &UserId) -> Result<Receipt, Stop> {
     // `serve` would go on with what it has in hand.
     let _lock = ServeLock::take(&app.home, SystemClock.now())
         .map_err(|error| Stop::failed(Failure::new(Code::ServeRunning, error.to_string())))?;
-    let receipt = app.engine.delete_account(&app.user).await?;
-    let ledger = app.home.join("ledger.sqlite");
-    drop(app);
+    let receipt = app.engine.delete_account(user).await?;
     // Deleted rows lie in free pages until they are written over.
-    fitbridge_local::scrub(&ledger).map_err(|error| Stop::failed(error.failure()))?;
-    context.out.line(format!(
+    fitbridge_local::scrub(&app.home.join("ledger.sqlite")).map_err(|error| Stop::failed(error.failure()))?;
+    Ok(receipt)
+}
+
+/// Tells what was deleted.
+pub(super) fn told(out: Out, receipt: &Receipt) {
+    out.line(format!(
         "deleted: {} records, {} files, the secrets of {} connections; what stays is this receipt: {}",
         receipt.records, receipt.files, receipt.secrets, receipt.digest
     ));
-    context.out.record(&json!({
+    out.record(&json!({
         "type": "summary",
         "records": receipt.records,
         "files": receipt.files,
@@ -120,5 +148,4 @@ pub(crate) async fn delete(context: &Context, yes: bool) -> Result<Exit, Stop> {
         "receipt": receipt.digest,
         "done_at": receipt.done_at.map(|at| at.to_string()),
     }));
-    Ok(Exit::Done)
 }

@@ -67,6 +67,16 @@ fn sentence(kind: &EventKind, name: impl Fn(&str) -> String) -> String {
             format!("{activity}{to} was given up: {failure}")
         }
         EventKind::Forgotten { activity } => format!("{activity} was forgotten"),
+        EventKind::Linked { activity, others } => {
+            let others: Vec<_> = others.iter().map(ToString::to_string).collect();
+            format!("{activity} was linked with {}", others.join(", "))
+        }
+        EventKind::Split { activity } => format!("{activity} was taken out of its group"),
+        EventKind::Resynced { activity, sinks } if sinks.is_empty() => format!("{activity} was to be sent again"),
+        EventKind::Resynced { activity, sinks } => {
+            let sinks: Vec<_> = sinks.iter().map(|sink| name(sink.as_str())).collect();
+            format!("{activity} was to be sent again to {}", sinks.join(", "))
+        }
         EventKind::ContactChanged { via, on } => {
             let what = via.as_ref().map_or_else(|| "quiet hours".to_owned(), |via| format!("notices by {via}"));
             format!("{what}: {}", if *on { "set" } else { "off" })

@@ -11,6 +11,7 @@ impl Code {
 
 const CAUSES: &[(Code, &str)] = &[
     (Code::TokenExpired, "iGPSport's tokens live about seven days and cannot be refreshed"),
+    (Code::TokenExpiring, "iGPSport's tokens live about seven days, and you do not stay signed in"),
     (
         Code::TokenRefused,
         "the token was replaced by a newer login, the password was changed, or iGPSport ended the session",

@@ -71,6 +71,26 @@ pub enum EventKind {
         /// Which.
         activity: ActivityId,
     },
+    /// The rider said that rides are one.
+    Linked {
+        /// The one that is sent.
+        activity: ActivityId,
+        /// Those that it stands for.
+        others: Vec<ActivityId>,
+    },
+    /// The rider took a ride out of its group.
+    Split {
+        /// Which.
+        activity: ActivityId,
+    },
+    /// The rider had a ride sent again.
+    Resynced {
+        /// Which.
+        activity: ActivityId,
+        /// Where to; empty for all that want it.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        sinks: Vec<ConnectionId>,
+    },
     /// How the rider is told was changed.
     ContactChanged {
         /// Which way; `None` for quiet hours.
@@ -110,6 +130,9 @@ impl EventKind {
             Self::Delivered { .. } => "delivered",
             Self::Failed { .. } => "failed",
             Self::Forgotten { .. } => "forgotten",
+            Self::Linked { .. } => "linked",
+            Self::Split { .. } => "split",
+            Self::Resynced { .. } => "resynced",
             Self::ContactChanged { .. } => "contact_changed",
             Self::Exported { .. } => "exported",
             Self::Act { .. } => "act",

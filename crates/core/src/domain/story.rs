@@ -62,6 +62,7 @@ pub fn of_connection(before: Option<&Connection>, after: &Connection) -> Story {
     } else if before.is_some_and(|before| rules(before) != rules(after)) {
         story.events.push(EventKind::RulesChanged { connection: connection.clone() });
     }
+    of_token_end(&mut story, before, after);
     let paused = before.and_then(|before| before.paused());
     match (&after.state, paused) {
         (ConnectionState::Paused { reason, .. }, None) => {
@@ -75,7 +76,7 @@ pub fn of_connection(before: Option<&Connection>, after: &Connection) -> Story {
         (ConnectionState::Removed { .. }, _) if !was_removed => {
             story.events.push(EventKind::Disconnected { connection, name });
             let reason = paused.map(|reason| reason.code);
-            for code in [Code::ProviderAway, Code::AttemptsUsedUp].into_iter().chain(reason) {
+            for code in [Code::ProviderAway, Code::AttemptsUsedUp, Code::TokenExpiring].into_iter().chain(reason) {
                 story.ends(Cause::of(code, id));
             }
             return story;
@@ -91,6 +92,21 @@ pub fn of_connection(before: Option<&Connection>, after: &Connection) -> Story {
     story
 }
 
+/// A token's end is warned of once. Another token is the recovery; a pause is told for itself.
+fn of_token_end(story: &mut Story, before: Option<&Connection>, after: &Connection) {
+    let warned_of = |connection: &Connection| {
+        connection.source().and_then(|source| source.warned_of.filter(|end| source.token_ends_at == Some(*end)))
+    };
+    let expiring = Cause::of(Code::TokenExpiring, &after.id);
+    let was_active = before.is_some_and(Connection::is_active);
+    match (before.and_then(warned_of), warned_of(after)) {
+        (None, Some(end)) => story.fails(expiring, &Failure::new(Code::TokenExpiring, format!("it ends {end:.0}"))),
+        (Some(_), None) if was_active => story.recovers(expiring),
+        (Some(_), _) if !after.is_active() => story.ends(expiring),
+        _ => {}
+    }
+}
+
 /// What of a connection the rider decides.
 fn rules(connection: &Connection) -> (super::History, &serde_json::Value, Option<&super::Rules>) {
     (connection.history, &connection.settings, connection.sink().map(|sink| &sink.rules))
@@ -99,6 +115,9 @@ fn rules(connection: &Connection) -> (super::History, &serde_json::Value, Option
 /// What a ride's change means.
 pub fn of_activity(before: &Activity, after: &Activity) -> Story {
     let mut story = Story::default();
+    if let (None, Some(sinks)) = (&before.resync, &after.resync) {
+        story.events.push(EventKind::Resynced { activity: after.id.clone(), sinks: sinks.clone() });
+    }
     if before.state.name() == after.state.name() {
         return story;
     }
@@ -120,13 +139,14 @@ pub fn of_activity(before: &Activity, after: &Activity) -> Story {
         ActivityState::Forgotten { .. } => story.events.push(EventKind::Forgotten { activity: after.id.clone() }),
         _ => {}
     }
-    // The rider, or the operator, has begun anew with what was given up.
+    // The rider, or the operator, has begun anew with what was given up, or does not want it any more.
     let was_given_up = match &before.state {
         ActivityState::DeadLetter { .. } => Some(Code::AttemptsUsedUp),
         ActivityState::Rejected { failure } => Some(failure.code),
         _ => None,
     };
-    if let (Some(code), Some(_)) = (was_given_up, after.state.stage()) {
+    let is_moot = after.state.stage().is_some() || matches!(after.state, ActivityState::Forgotten { .. });
+    if let Some(code) = was_given_up.filter(|_| is_moot) {
         story.ends(Cause { code, connection: after.source().cloned() });
     }
     let disk_full = |state: &ActivityState| state.failure().is_some_and(|failure| failure.code == Code::DiskFull);

@@ -8,8 +8,8 @@ use super::{Engine, EngineError};
 use crate::{
     Code, Failure,
     domain::{
-        Activity, ActivityId, ActivityState, Connection, Delivery, DeliveryState, Link, LinkReason, Story, Trace,
-        UserId, Withdrawal,
+        Activity, ActivityId, ActivityState, Connection, Delivery, DeliveryState, EventKind, Link, LinkReason, Story,
+        Trace, UserId, Withdrawal,
         link::{MOST_TOGETHER, worth},
     },
     ports::{Key, Write},
@@ -95,8 +95,13 @@ impl Engine {
                 member.doc.apart.retain(|id| !ids.contains(id));
             }
             let (writes, members, told) = self.arrange(members, named.first(), LinkReason::Rider).await?;
-            if self.commit_group(user, writes, told, &Story::default()).await? {
-                return group_of(members);
+            let group = group_of(members)?;
+            let linked = EventKind::Linked {
+                activity: group.primary.id.clone(),
+                others: group.others.iter().map(|other| other.id.clone()).collect(),
+            };
+            if self.commit_group(user, writes, told, &Story::event(linked)).await? {
+                return Ok(group);
             }
         }
         Err(busy())
@@ -124,7 +129,8 @@ impl Engine {
             // Both check the rider's connections.
             let seen: BTreeSet<_> = writes.iter().map(|write| write.key.clone()).collect();
             writes.extend(own.into_iter().filter(|write| !seen.contains(&write.key)));
-            if self.commit_group(user, writes, told.and(own_told), &Story::default()).await? {
+            let split = Story::event(EventKind::Split { activity: ride.clone() });
+            if self.commit_group(user, writes, told.and(own_told), &split).await? {
                 let Some(mine) = mine.into_iter().next() else { return Err(no_such(ride)) };
                 return Ok((mine.doc, group_of(rest)?));
             }

@@ -7,8 +7,8 @@ use super::{Engine, EngineError, import::Imported};
 use crate::{
     Code, Failure,
     domain::{
-        Activity, ActivityId, ActivityState, Connection, ConnectionId, ContentId, Delivery, DeliveryState, Integrity,
-        Origin, UserId, Withdrawal,
+        Activity, ActivityId, ActivityState, Connection, ConnectionId, ContentId, Delivery, DeliveryState, EventKind,
+        Integrity, Origin, Story, UserId, Withdrawal,
     },
     ports::{ArchiveError, Job, Key, Task, Verdict, Write},
     store::Stored,
@@ -161,7 +161,8 @@ impl Engine {
             anew.updated_at = self.now();
             writes.push(stored.replace(&anew, None)?);
         }
-        if !self.store.commit(writes).await? {
+        let resynced = EventKind::Resynced { activity: anew.id.clone(), sinks: sinks.to_vec() };
+        if !self.commit_told(&anew.user, writes, &Story::event(resynced)).await? {
             return Ok(None);
         }
         if anew != stored.doc {

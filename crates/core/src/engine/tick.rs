@@ -262,8 +262,11 @@ impl Engine {
             Some(_) => due.at <= now,
             // Notices gather what a pass brings; they are told at its end.
             None if record.key.path.starts_with("notice/") => due.at <= now,
-            // What a connection waits for is a moment, such as the warning before its token's end.
-            None if record.key.path.starts_with("connection/") => due.at <= now,
+            // A connection with work waits for its share of the budget; without, for a moment, such as the
+            // warning before its token's end.
+            None if record.key.path.starts_with("connection/") => {
+                due.at <= now || (eagerness == Eagerness::Eager && has_work(record))
+            }
             None => due.at <= now || (eagerness == Eagerness::Eager && !is_asked(record, now)),
         }
     }
@@ -283,6 +286,11 @@ impl Engine {
 struct Peek {
     #[serde(flatten)]
     activity: Option<ActivityState>,
+}
+
+/// Whether something goes on for a connection.
+fn has_work(record: &Record) -> bool {
+    serde_json::from_str::<Connection>(&record.body).is_ok_and(|connection| connection.has_work())
 }
 
 /// The document with one attempt fewer: a try that the rider asked for ahead of its time is free, else

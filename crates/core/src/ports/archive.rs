@@ -56,11 +56,8 @@ pub trait Archive: Send + Sync + std::fmt::Debug {
     /// Deletes a file; `Ok` also where there was none.
     async fn delete(&self, user: &UserId, content: ContentId) -> Result<(), ArchiveError>;
 
-    /// Deletes whatever is left of a user, also what no record names, and says how many files that were. An
-    /// archive that cannot list its files leaves them to the rules of its storage.
-    async fn forget_user(&self, _user: &UserId) -> Result<u64, ArchiveError> {
-        Ok(0)
-    }
+    /// Deletes whatever is left of a user, also what no record names, and says how many files that were.
+    async fn forget_user(&self, user: &UserId) -> Result<u64, ArchiveError>;
 
     /// Whether it can make links; the same for its whole life.
     fn makes_links(&self) -> bool {

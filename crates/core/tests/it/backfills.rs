@@ -259,3 +259,19 @@ async fn an_archive_for_a_new_sink_is_sent_newest_first_and_behind_new_rides() {
     assert_eq!(world.connection(&engine, &sink.id).await.doc.sink().unwrap().resume, None);
     assert!(world.source.bytes(&world.account, RideId(1)).is_some());
 }
+
+#[tokio::test]
+async fn a_pass_of_a_rider_takes_the_backlog_ahead_of_its_turn() {
+    let world = World::new();
+    world.source.upload_many(&world.account, 1..401);
+    let engine = world.engine("a");
+    let source = world.connect(&engine, None).await;
+    world.poll(&engine, &source).await;
+    world.work(&engine).await;
+    assert!(backfill_of(&world, &engine, &source).await.is_running());
+    let stored = world.connection(&engine, &source.id).await;
+    assert!(stored.due.as_ref().is_some_and(|due| due.claim.is_none() && due.at > world.now()), "{:?}", stored.due);
+    assert_eq!(engine.sweep(SHARD, Eagerness::Due).await.unwrap(), 0, "the service waits for its share");
+    assert_eq!(engine.sweep(SHARD, Eagerness::Eager).await.unwrap(), 1);
+    assert!(matches!(world.queue.take()[..], [ref job] if matches!(job.task, Task::Backfill { .. })));
+}

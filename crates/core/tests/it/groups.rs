@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use fitbridge_core::{
     Code, Engine,
-    domain::{Activity, ActivityId, ContentId, DeliveryState, LinkReason, RecordedFacts, Withdrawal},
+    domain::{Activity, ActivityId, ContentId, DeliveryState, EventKind, LinkReason, RecordedFacts, Withdrawal},
     engine::import::Imported,
     ports::ScanReport,
     testkit::{FakeRide, FakeScanner},
@@ -193,6 +193,9 @@ async fn the_rider_links_what_no_rule_would() {
     let group = engine.link(&world.user, &[ids[2].clone(), ids[0].clone()]).await.unwrap();
     assert_eq!(group.primary.id, ids[2], "the first named, where nothing was sent");
     assert_eq!(group.others[0].link.as_ref().map(|link| link.why), Some(LinkReason::Rider));
+    let events = engine.events(&world.user, None, None, 10).await.unwrap().0;
+    let linked = EventKind::Linked { activity: ids[2].clone(), others: vec![ids[0].clone()] };
+    assert!(events.iter().any(|event| event.kind == linked), "{events:?}");
     let again = engine.link(&world.user, &[ids[0].clone(), ids[0].clone()]).await.unwrap_err();
     assert_eq!(again.failure().code, Code::LinkNeedsTwo, "also where it is linked already");
     let sink = world.connect_sink(&engine, "s", None).await;

@@ -6,7 +6,7 @@ use fitbridge_core::{
     Code, Engine, Failure,
     domain::{Channel, Message, NoticeState, Quiet, Service},
     engine::{MOST_NOTICES, Tell, redrive::Which},
-    ports::{NotifyError, Outcome, SourceError, Task},
+    ports::{FileError, NotifyError, Outcome, SourceError, Task},
     testkit::{FailingLedger, Moment, SourceVerb},
 };
 use jiff::SignedDuration;
@@ -298,4 +298,60 @@ async fn the_trouble_of_a_place_that_is_disconnected_is_told_to_nobody() {
     let states: Vec<_> =
         engine.notices(&world.user).await.unwrap().into_iter().map(|notice| notice.doc.state).collect();
     assert_eq!(states, [NoticeState::Closed]);
+}
+
+#[tokio::test]
+async fn the_tokens_end_is_told_ahead_once_and_a_new_token_ends_it() {
+    let world = World::new();
+    let engine = world.engine("a");
+    with_contact(&world, &engine).await;
+    let token = world.source.token(&world.account, world.in_days(1));
+    world.connect_with(&engine, None, token.clone(), None).await;
+    world.work(&engine).await;
+    world.clock.advance(world.policy.notice_gather);
+    assert_eq!(told(&world, &engine).await, [(Some(Message::Failure), Some(Code::TokenExpiring), 1)]);
+    // The same token again is the same end.
+    world.connect_with(&engine, None, token, None).await;
+    world.clock.advance(world.policy.notice_gather);
+    assert_eq!(told(&world, &engine).await, []);
+    world.connect(&engine, None).await;
+    world.clock.advance(world.policy.notice_gather);
+    assert_eq!(told(&world, &engine).await, [(Some(Message::Recovery), Some(Code::TokenExpiring), 0)]);
+}
+
+#[tokio::test]
+async fn when_the_warned_of_end_comes_the_pause_is_what_is_told_and_mended() {
+    let world = World::new();
+    let engine = world.engine("a");
+    with_contact(&world, &engine).await;
+    let token = world.source.token(&world.account, world.in_days(1));
+    let source = world.connect_with(&engine, None, token, None).await;
+    world.work(&engine).await;
+    world.clock.advance(world.policy.notice_gather);
+    assert_eq!(told(&world, &engine).await.len(), 1);
+    world.clock.advance(SignedDuration::from_hours(25));
+    world.poll(&engine, &source).await;
+    world.clock.advance(world.policy.notice_gather);
+    assert_eq!(told(&world, &engine).await, [(Some(Message::Failure), Some(Code::TokenExpired), 1)]);
+    world.connect(&engine, None).await;
+    world.clock.advance(world.policy.notice_gather);
+    assert_eq!(told(&world, &engine).await, [(Some(Message::Recovery), Some(Code::TokenExpired), 0)]);
+}
+
+#[tokio::test]
+async fn the_trouble_of_a_ride_that_is_forgotten_is_told_to_nobody() {
+    let world = World::new();
+    let engine = world.engine("a");
+    with_contact(&world, &engine).await;
+    world.source.upload_many(&world.account, 1..2);
+    world.source.files().fail_always(Some(FileError::Never(Code::FileTooLarge.into())));
+    let source = world.connect(&engine, None).await;
+    world.poll(&engine, &source).await;
+    world.work(&engine).await;
+    let ride = world.rides(&engine).await.remove(0);
+    assert_eq!(ride.state.failure().map(|failure| failure.code), Some(Code::FileTooLarge), "{:?}", ride.state);
+    assert_eq!(ride.state.stage(), None, "it is given up");
+    engine.forget(&world.user, &ride.id, false).await.unwrap();
+    world.clock.advance(world.policy.notice_gather);
+    assert_eq!(told(&world, &engine).await, []);
 }

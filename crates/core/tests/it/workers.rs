@@ -244,4 +244,10 @@ impl fitbridge_core::ports::Archive for SlowArchive {
     ) -> Result<(), fitbridge_core::ports::ArchiveError> {
         self.archive.delete(user, content).await
     }
+    async fn forget_user(
+        &self,
+        user: &fitbridge_core::domain::UserId,
+    ) -> Result<u64, fitbridge_core::ports::ArchiveError> {
+        self.archive.forget_user(user).await
+    }
 }

@@ -77,4 +77,9 @@ impl Archive for Process {
         self.archive_away(user).await?;
         self.world.archive.delete(user, content).await
     }
+
+    async fn forget_user(&self, user: &UserId) -> Result<u64, ArchiveError> {
+        self.archive_away(user).await?;
+        self.world.archive.forget_user(user).await
+    }
 }

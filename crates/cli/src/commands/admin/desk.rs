@@ -58,7 +58,7 @@ pub(super) struct Desk {
     pub cloud: Option<Cloud>,
     one_host: bool,
     // Held while this process may have claims on this machine's data.
-    _app: Option<App>,
+    app: Option<App>,
 }
 
 /// What an operator does that changes something.
@@ -99,7 +99,7 @@ impl Desk {
             engine: Arc::clone(&app.engine),
             cloud: None,
             one_host: settings.igpsport_url.is_some() != settings.igpsport_china_url.is_some(),
-            _app: Some(app),
+            app: Some(app),
         })
     }
 
@@ -130,7 +130,12 @@ impl Desk {
         let engine = Arc::new(parts.operator().map_err(wrong)?);
         let dead = place.dead_letter_queue_url.clone().or(outputs.dead_letter_queue_url);
         let dead_letters = dead.map(|url| DeadLetterQueue::new(parts.clients.sqs.clone(), url));
-        Ok(Self { out, engine, cloud: Some(Cloud { parts, dead_letters }), one_host, _app: None })
+        Ok(Self { out, engine, cloud: Some(Cloud { parts, dead_letters }), one_host, app: None })
+    }
+
+    /// What there is only on one machine.
+    pub(super) fn app(&self) -> Option<&App> {
+        self.app.as_ref()
     }
 
     /// What there is only on AWS.

@@ -1,5 +1,6 @@
 //! `fitbridge admin`: what the operator of a service does, on AWS or with this machine's data.
 
+mod account;
 mod aws;
 mod connections;
 mod dead_letters;
@@ -51,6 +52,7 @@ async fn verb(desk: &Desk, verb: Verb) -> Result<Exit, Stop> {
         Verb::Connect { rider, what } => connections::connect(desk, &rider, what).await,
         Verb::Disconnect { rider, name } => connections::disconnect(desk, &rider, &name).await,
         Verb::Connections { rider } => connections::list(desk, &rider).await,
+        Verb::Reconcile { rider, name } => account::reconcile(desk, &rider, name.as_deref()).await,
         Verb::Redrive(args) => redrive::run(desk, &args, SystemClock.now()).await,
         Verb::DeadLetters(what) => dead_letters::run(desk, what).await,
         Verb::Vault(what) => vault::run(desk, what).await,

@@ -9,7 +9,7 @@ use fitbridge_core::{
 };
 use serde_json::json;
 
-use super::{Act, Desk, changed};
+use super::{Act, Desk, account, changed};
 use crate::{
     args::admin::Users,
     commands::{
@@ -30,6 +30,8 @@ pub(super) async fn run(desk: &Desk, what: Users) -> Result<Exit, Stop> {
         Users::Pause { rider } => pause(desk, &rider).await,
         Users::Resume { rider } => resume(desk, &rider).await,
         Users::Remove { rider } => remove(desk, &rider).await,
+        Users::Export { rider, output, force } => account::export(desk, &rider, &output, force).await,
+        Users::Delete { rider, yes } => account::delete(desk, &rider, yes).await,
     }
 }
 

@@ -15,6 +15,7 @@ pub async fn suite(archive: &dyn Archive, damage: &(dyn Fn(&UserId, ContentId) +
     damage_is_told_and_mended(archive, damage).await;
     files_of_any_size_and_user_come_back(archive).await;
     writers_at_once_agree(archive).await;
+    a_forgotten_user_has_no_file_and_others_have_theirs(archive).await;
 }
 
 fn user(name: &str) -> UserId {
@@ -78,4 +79,20 @@ async fn writers_at_once_agree(archive: &dyn Archive) {
     assert!(puts.iter().all(Result::is_ok), "all writers succeed: {puts:?}");
     assert!(created >= 1, "one made it: {puts:?}");
     assert_eq!(archive.open(&me, id).await, Ok(bytes), "it is whole");
+}
+
+async fn a_forgotten_user_has_no_file_and_others_have_theirs(archive: &dyn Archive) {
+    // One name begins with the other: a prefix must not take both.
+    let (me, other) = (user("leaver"), user("leaver2"));
+    let files = [file("the first to go"), file("the second to go")];
+    for (id, bytes) in &files {
+        assert_eq!(archive.put(&me, *id, bytes.clone()).await, Ok(Put::Created), "mine");
+        assert_eq!(archive.put(&other, *id, bytes.clone()).await, Ok(Put::Created), "the other's");
+    }
+    assert_eq!(archive.forget_user(&me).await, Ok(2), "how many there were");
+    assert_eq!(archive.forget_user(&me).await, Ok(0), "none is left");
+    for (id, bytes) in files {
+        assert_eq!(archive.open(&me, id).await, Err(ArchiveError::Missing(id)), "it is gone");
+        assert_eq!(archive.open(&other, id).await, Ok(bytes), "the other's stays");
+    }
 }
