@@ -32,7 +32,9 @@ pub(super) async fn delete(desk: &Desk, rider: &UserId, yes: bool) -> Result<Exi
     let receipt = desk.act(act, work).await?;
     account::told(desk.out, &receipt);
     if desk.app().is_none() {
-        desk.out.line("  a function that had a job of this rider in hand may have written since: run this again in an hour");
+        desk.out.line(
+            "  a function that had a job of this rider in hand may have written since: run this again in an hour",
+        );
     }
     Ok(Exit::Done)
 }
@@ -50,7 +52,10 @@ pub(super) async fn reconcile(desk: &Desk, rider: &UserId, name: Option<&str>) -
         begun += usize::from(is_new);
         desk.out.record(&json!({ "type": "reconcile", "rider": rider, "name": source.name, "new": is_new }));
         let said = if is_new { "is begun" } else { "is under way already" };
-        desk.out.line(format!("{}: a reconcile {said}; `fitbridge admin users show {rider}` tells what it found", source.name));
+        desk.out.line(format!(
+            "{}: a reconcile {said}; `fitbridge admin users show {rider}` tells what it found",
+            source.name
+        ));
     }
     Ok(changed(desk, begun))
 }
