@@ -55,11 +55,12 @@ dev: setup ## The service on this machine: emulators, simulator, ticks, and the 
 	$(CARGO) build -p fitbridge-poller -p fitbridge-sink
 	$(CARGO) test -p fitbridge-tests --features aws --test aws -- --ignored --exact --nocapture dev::until_ctrl_c
 
-soak: setup ## Long proofs: 200 kills of a sync, a million records, 20,000 worlds; needs about an hour and 4 GiB of disk
+soak: setup ## Long proofs: kills, stops and faults, a million records, 20,000 worlds; needs about two hours and 6 GiB of disk (LOAD="days=1" is shorter)
 	FITBRIDGE_FUZZ_ROUNDS=50 FITBRIDGE_FUZZ_SEED=2 $(CARGO) test -p fitbridge-fuzz -- --nocapture
 	$(CARGO) run -p fitbridge-sim -- --seeds 20000 --from 1000000
 	$(CARGO) build -p fitbridge
-	$(CARGO) test -p fitbridge-tests --features soak --test soak -- --nocapture
+	RUST_TEST_THREADS=1 $(CARGO) test -p fitbridge-tests --features soak --test soak -- --nocapture
+	$(CARGO) bench --profile sim -p fitbridge-local --bench load -- $(LOAD)
 	$(CARGO) bench -p fitbridge-local --bench ledger
 
 bench: setup ## The numbers, each bench printing a table

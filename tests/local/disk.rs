@@ -1,52 +1,14 @@
 //! A disk that is full or read-only, a database that is locked or broken: said clearly, and nothing lost.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use fitbridge_simulator::{FileSpec, NewRide, Region, RideBatch};
-use fitbridge_tests::{Bench, Setup, tree_of};
+use fitbridge_tests::{Bench, Mount, Setup, end_leases, tree_of, wait_until};
 use rusqlite::Connection;
-use tempfile::TempDir;
-
-/// A small file system of its own, gone when dropped.
-struct Mount {
-    folder: TempDir,
-}
-
-impl Mount {
-    /// None where the tests may not mount.
-    fn of(kilobytes: u32) -> Option<Self> {
-        let folder = tempfile::tempdir().expect("a folder");
-        let size = format!("size={kilobytes}k");
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path());
-        let done = mount.output().is_ok_and(|output| output.status.success());
-        if !done {
-            println!("skipped: this machine does not let the tests mount a small disk");
-        }
-        done.then_some(Self { folder })
-    }
-
-    fn remount(&self, options: &str) {
-        let option = format!("remount,{options}");
-        let done = Command::new("mount").args(["-o", &option]).arg(self.folder.path()).status();
-        assert!(done.expect("mount starts").success(), "{option}");
-    }
-
-    fn home(&self) -> PathBuf {
-        self.folder.path().join("home")
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.folder.path()).status();
-    }
-}
 
 #[test]
 fn a_full_disk_is_told_and_with_room_everything_arrives() {
-    let Some(disk) = Mount::of(900) else { return };
+    let Some(disk) = Mount::of(900, "disk::a_full_disk_is_told_and_with_room_everything_arrives") else { return };
     let bench = Bench::with(Setup { home: Some(disk.home()), ..Setup::default() });
     let big = RideBatch { ride: NewRide { file: FileSpec::Standard, ..NewRide::default() }, ..RideBatch::small(12) };
     bench.world().add_rides(Region::Global, bench.member, &big).expect("rides");
@@ -63,14 +25,65 @@ fn a_full_disk_is_told_and_with_room_everything_arrives() {
 }
 
 #[test]
+fn a_disk_that_fills_up_under_serve_stops_nothing_for_good() {
+    let Some(disk) = Mount::of(900, "disk::a_disk_that_fills_up_under_serve_stops_nothing_for_good") else { return };
+    let bench = Bench::with(Setup { home: Some(disk.home()), ..Setup::default() });
+    let big = RideBatch { ride: NewRide { file: FileSpec::Standard, ..NewRide::default() }, ..RideBatch::small(12) };
+    bench.world().add_rides(Region::Global, bench.member, &big).expect("rides");
+    bench.connect_all();
+    let mut serve = bench.start(&["--json", "serve"]);
+    wait_until("the disk is full", || serve.said().contains("disk_full") || serve.said().contains("ledger_full"));
+    assert!(serve.is_running(), "it waits for room");
+    disk.remount("size=64m");
+    // What the full ledger could not let go of comes due when its lease ends; a rider's own command does not
+    // wait for the retries' times.
+    end_leases(bench.home());
+    bench.sync();
+    wait_until("everything arrives", || bench.at_webhook().len() == 12 && bench.in_folder().len() == 12);
+    serve.terminate();
+    let served = serve.finish().exits(0);
+    assert!(!served.text().contains("panicked"), "{served}");
+    bench.sync().exits(0);
+    bench.assert_exactly_once();
+}
+
+#[test]
+fn a_file_that_finds_no_room_is_not_taken_and_later_is() {
+    let Some(disk) = Mount::of(400, "disk::a_file_that_finds_no_room_is_not_taken_and_later_is") else { return };
+    let bench = Bench::with(Setup { home: Some(disk.home()), ..Setup::default() });
+    let ride = bench.add_ride(&NewRide { file: FileSpec::Standard, ..NewRide::default() });
+    let file = bench.path("ride.fit");
+    std::fs::write(&file, bench.world().ride_bytes(Region::Global, ride).expect("a file")).expect("written");
+    bench.connect_folder().exits(0);
+    let name = file.to_str().expect("a path of text");
+    let filler = disk.path().join("filler");
+    // Whatever room is left goes.
+    let mut room = 400 * 1024;
+    while room >= 4096 {
+        let taken = std::fs::read(&filler).map_or(0, |bytes| bytes.len());
+        if std::fs::write(&filler, vec![b'x'; taken + room]).is_err() {
+            std::fs::write(&filler, vec![b'x'; taken]).expect("what was there before fits");
+            room /= 2;
+        }
+    }
+    let told = bench.run(&["import", name]);
+    assert!(matches!(told.code, Some(1 | 2)), "{told}");
+    assert!(told.text().contains("full") && told.text().contains("next:"), "{told}");
+    assert!(bench.in_folder().is_empty());
+    std::fs::remove_file(&filler).expect("there is room again");
+    bench.run(&["import", name]).exits(0);
+    assert_eq!(bench.in_folder(), [bench.sha_of(ride)]);
+}
+
+#[test]
 fn a_full_folder_sink_is_told_and_with_room_gets_everything() {
-    let Some(disk) = Mount::of(300) else { return };
+    let Some(disk) = Mount::of(300, "disk::a_full_folder_sink_is_told_and_with_room_gets_everything") else { return };
     let bench = Bench::new(0);
     let big = RideBatch { ride: NewRide { file: FileSpec::Standard, ..NewRide::default() }, ..RideBatch::small(8) };
     bench.world().add_rides(Region::Global, bench.member, &big).expect("rides");
     bench.connect_source().exits(0);
     bench.connect_intervals().exits(0);
-    let folder = disk.folder.path().join("rides");
+    let folder = disk.path().join("rides");
     std::fs::create_dir_all(&folder).expect("a folder");
     bench.run(&["connect", "folder", folder.to_str().expect("a path")]).exits(0);
     let full = bench.sync().exits(2);
@@ -90,7 +103,7 @@ fn a_full_folder_sink_is_told_and_with_room_gets_everything() {
 
 #[test]
 fn a_home_that_may_not_be_written_is_told() {
-    let Some(disk) = Mount::of(8_000) else { return };
+    let Some(disk) = Mount::of(8_000, "disk::a_home_that_may_not_be_written_is_told") else { return };
     let bench = Bench::with(Setup { rides: 3, home: Some(disk.home()) });
     bench.connect_all();
     disk.remount("ro");

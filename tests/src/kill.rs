@@ -1,6 +1,6 @@
 //! Killing the process at random moments, and looking at what is left.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::bench::Bench;
 
@@ -71,4 +71,34 @@ fn kill_once(bench: &Bench, rides: usize, dice: &mut Dice) -> bool {
     let was_running = sync.is_running();
     bench.remember(sync.kill());
     was_running
+}
+
+/// Kills syncs of many rides every few seconds until one of them gets to its end, and counts at the sinks.
+///
+/// # Panics
+/// When a ride is missing or twice.
+pub fn kills_until_done(rides: usize, seed: u64) {
+    let mut dice = Dice::new(seed);
+    let bench = Bench::new(rides);
+    bench.connect_all();
+    let mut kills = 0;
+    loop {
+        let moment = Instant::now() + Duration::from_millis(1_000 + dice.below(4_000));
+        let mut sync = bench.start(&["--json", "sync"]);
+        while Instant::now() < moment && sync.is_running() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        if sync.is_running() {
+            bench.remember(sync.kill());
+            kills += 1;
+            println!("kill {kills}: {} of {rides} rides are at the webhook", bench.world().webhook_deliveries().len());
+            continue;
+        }
+        let ended = sync.finish();
+        assert_eq!(ended.code, Some(0), "seed {seed}, after {kills} kills: {ended}");
+        break;
+    }
+    bench.assert_exactly_once();
+    assert!(kills > 0, "it was too quick to be killed");
+    println!("{rides} rides arrived once each, through {kills} kills");
 }

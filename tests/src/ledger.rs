@@ -33,3 +33,24 @@ pub fn age_breakers(home: &Path) -> usize {
                WHERE path LIKE 'breaker/%'";
     ledger.execute(sql, []).expect("the breakers change")
 }
+
+/// Makes every lease be over, as if that time had passed. Says how many there were.
+///
+/// # Panics
+/// When the file cannot be changed.
+pub fn end_leases(home: &Path) -> usize {
+    let ledger = Connection::open(home.join("ledger.sqlite")).expect("the ledger opens");
+    let sql = "UPDATE records SET due_at_ms = 0 WHERE owner IS NOT NULL";
+    ledger.execute(sql, []).expect("the leases change")
+}
+
+/// Whether nobody is in the middle of a write.
+///
+/// # Panics
+/// When the file cannot be opened.
+#[must_use]
+pub fn may_be_written(home: &Path) -> bool {
+    let ledger = Connection::open(home.join("ledger.sqlite")).expect("the ledger opens");
+    ledger.busy_timeout(std::time::Duration::ZERO).expect("a setting");
+    ledger.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_ok()
+}

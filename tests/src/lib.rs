@@ -4,22 +4,30 @@
 mod arrivals;
 mod bench;
 mod binary;
+mod faketime;
+mod faults;
 mod kill;
 mod ledger;
 mod mail;
+mod mount;
 mod output;
 mod process;
 mod secrets;
+mod stop;
 mod tree;
 
 pub use bench::{Bench, Setup, WEBHOOK_SECRET};
 pub use binary::path as fitbridge;
-pub use kill::{Dice, kill_rounds};
-pub use ledger::{Row, age_breakers, ledger_rows};
+pub use faketime::MovedClock;
+pub use faults::{one_in_ten_goes_wrong, struck, sync_until_quiet};
+pub use kill::{Dice, kill_rounds, kills_until_done};
+pub use ledger::{Row, age_breakers, end_leases, ledger_rows, may_be_written};
 pub use mail::MailServer;
+pub use mount::Mount;
 pub use output::Output;
 pub use process::{Running, wait_until};
 pub use secrets::forms_of;
+pub use stop::{stop_in_the_middle, stop_rounds};
 pub use tree::{Tree, tree_of};
 
 /// SHA-256 in lower-case hex.

@@ -61,6 +61,12 @@ impl Running {
         text(&self.stdout)
     }
 
+    /// What came on both outputs so far.
+    #[must_use]
+    pub fn said(&self) -> String {
+        format!("{}\n{}", text(&self.stdout), text(&self.stderr))
+    }
+
     /// Whether it still runs.
     ///
     /// # Panics
@@ -83,7 +89,33 @@ impl Running {
     /// # Panics
     /// When it cannot be sent.
     pub fn terminate(&self) {
-        let sent = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status();
+        self.signal("-TERM");
+    }
+
+    /// SIGSTOP: it stands still, with all that it holds, until [`Running::go_on`].
+    ///
+    /// # Panics
+    /// When it cannot be sent.
+    pub fn stand_still(&self) {
+        self.signal("-STOP");
+    }
+
+    /// SIGCONT.
+    ///
+    /// # Panics
+    /// When it cannot be sent.
+    pub fn go_on(&self) {
+        self.signal("-CONT");
+    }
+
+    /// Its number, as the system counts processes.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").arg(signal).arg(self.child.id().to_string()).status();
         assert!(sent.expect("kill starts").success());
     }
 

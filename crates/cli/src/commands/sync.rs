@@ -49,9 +49,17 @@ pub(crate) async fn run(context: &Context) -> Result<Exit, Stop> {
         context.out.note("stopped; what is open goes on with the next `fitbridge sync`");
         return Ok(Exit::Unfinished);
     };
-    drop(engine);
     tally.add_waiting(&report.waiting);
-    Ok(finish(context, &tally, &connections, &report))
+    let exit = finish(context, &tally, &connections, &report);
+    if report.waiting.elsewhere > 0 {
+        context.out.note(format!(
+            "another process has {} rides or deliveries in hand; `fitbridge sync` goes on with them when it has ended, \
+             or has stood still for {} minutes",
+            report.waiting.elsewhere,
+            engine.policy().lease.as_mins()
+        ));
+    }
+    Ok(exit)
 }
 
 /// A rider's connections.

@@ -389,13 +389,19 @@ pub struct Waiting {
     pub deliveries: Vec<Delivery>,
     /// Connections with a backfill, or rides that wait to be woken, that go on.
     pub connections: Vec<Connection>,
+    /// How many of the rides and deliveries another process has in hand, which lives.
+    pub elsewhere: usize,
 }
 
 impl Engine {
     /// Everything that is open, however late it is due: what a pass could not finish.
     pub async fn waiting(&self, shard: Shard) -> Result<Waiting, EngineError> {
         let rows = self.store.ledger().due(shard, Timestamp::MAX, EVERYTHING).await.map_err(StoreError::from)?;
-        let mut waiting = Waiting::default();
+        let (mut waiting, now) = (Waiting::default(), self.now());
+        let is_elsewhere = |due: Option<&Due>| {
+            let claim = due.filter(|due| due.at > now).and_then(|due| due.claim.as_ref());
+            claim.is_some_and(|claim| claim.owner != self.owner && !self.ports.ledger.is_gone(&claim.owner))
+        };
         let (mut rides, mut deliveries, mut connections) = (Vec::new(), Vec::new(), Vec::new());
         for row in rows {
             match row.key.path.split_once('/').map(|(kind, _)| kind) {
@@ -407,11 +413,13 @@ impl Engine {
         }
         for stored in self.store.read_many::<Activity>(&rides).await?.into_iter().flatten() {
             if stored.doc.state.stage().is_some() {
+                waiting.elsewhere += usize::from(is_elsewhere(stored.due.as_ref()));
                 waiting.rides.push(stored.doc);
             }
         }
         for stored in self.store.read_many::<Delivery>(&deliveries).await?.into_iter().flatten() {
             if stored.doc.state.is_open() {
+                waiting.elsewhere += usize::from(is_elsewhere(stored.due.as_ref()));
                 waiting.deliveries.push(stored.doc);
             }
         }

@@ -42,6 +42,22 @@ async fn two_engines_work_at_once_and_nothing_is_doubled() {
 }
 
 #[tokio::test]
+async fn what_another_living_worker_has_in_hand_is_told_from_what_waits() {
+    let world = World::new();
+    world.source.upload_many(&world.account, 1..6);
+    let (one, two) = (world.engine("a"), world.engine("b"));
+    let source = world.connect(&one, None).await;
+    world.connect_sink(&one, "s", None).await;
+    world.work(&one).await;
+    one.poll(&world.user, &source.id).await.unwrap();
+    let (mine, theirs) = (one.waiting(SHARD).await.unwrap(), two.waiting(SHARD).await.unwrap());
+    assert_eq!((mine.rides.len(), mine.elsewhere), (5, 0));
+    assert_eq!((theirs.rides.len(), theirs.elsewhere), (5, 5));
+    world.ledger.kill(one.owner());
+    assert_eq!(two.waiting(SHARD).await.unwrap().elsewhere, 0, "it is gone");
+}
+
+#[tokio::test]
 async fn a_lost_job_comes_due_again_after_its_lease() {
     let world = World::new();
     world.source.upload_many(&world.account, 1..3);

@@ -1,9 +1,13 @@
 //! SQLite's errors as the port knows them, with the file's name and the next step.
 
-use std::path::Path;
+use std::{io, path::Path};
 
 use fitbridge_core::ports::LedgerError;
 use rusqlite::{Error, ErrorCode};
+
+const MAKE_ROOM: &str = "make room and try again; nothing is lost";
+/// As much as SQLite's shared memory grows at a time, and a page.
+const TRIAL: usize = 40 * 1024;
 
 /// What a query answers.
 pub(super) type Answer<T> = Result<T, Error>;
@@ -19,7 +23,9 @@ pub(super) fn translate(error: &Error, path: &Path) -> LedgerError {
             ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => {
                 LedgerError::Corrupt(text("keep the file, and restore a backup or start with another data folder"))
             }
-            ErrorCode::DiskFull => LedgerError::Full(text("make room and try again; nothing is lost")),
+            // Where SQLite grows a file that it has mapped, it calls a full disk an I/O error.
+            ErrorCode::SystemIoFailure if !has_room(path) => LedgerError::Full(text(MAKE_ROOM)),
+            ErrorCode::DiskFull => LedgerError::Full(text(MAKE_ROOM)),
             ErrorCode::ReadOnly | ErrorCode::PermissionDenied => {
                 LedgerError::ReadOnly(text("check the rights of the data folder and the disk"))
             }
@@ -36,6 +42,15 @@ pub(super) fn translate(error: &Error, path: &Path) -> LedgerError {
         }
         _ => LedgerError::Unavailable(text("try again, and report it if it stays")),
     }
+}
+
+/// Whether the file system of a file takes a few more pages; also where that cannot be tried.
+fn has_room(path: &Path) -> bool {
+    let trial = path.with_extension(format!("room-{}", std::process::id()));
+    let written = std::fs::write(&trial, vec![0; TRIAL]);
+    drop(std::fs::remove_file(&trial));
+    let full = |error: io::Error| matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    !written.is_err_and(full)
 }
 
 #[cfg(test)]
