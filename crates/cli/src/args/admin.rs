@@ -49,7 +49,6 @@ pub(crate) struct PlaceArgs {
 }
 
 /// What an operator can do.
-#[expect(clippy::large_enum_variant, reason = "one of them, once, when the command line is read")]
 #[derive(Debug, Subcommand)]
 #[expect(clippy::large_enum_variant, reason = "one is made per run of the program")]
 pub(crate) enum Verb {

@@ -127,7 +127,7 @@ impl Mould {
 }
 
 fn slot(shard: Shard, number: u64) -> PlanSlot {
-    let class = if number % WARM_ONE_OF == 0 { PollClass::Warm } else { PollClass::Cold };
+    let class = if number.is_multiple_of(WARM_ONE_OF) { PollClass::Warm } else { PollClass::Cold };
     let slot = u16::try_from(number / WARM_ONE_OF % u64::from(class.slots())).unwrap_or(0);
     PlanSlot { shard, class, slot }
 }

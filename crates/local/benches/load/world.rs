@@ -152,6 +152,10 @@ impl Archive for Shelf {
     async fn delete(&self, _user: &UserId, _content: ContentId) -> Result<(), ArchiveError> {
         Ok(())
     }
+
+    async fn forget_user(&self, _user: &UserId) -> Result<u64, ArchiveError> {
+        Ok(0)
+    }
 }
 
 /// A sink that counts, fails some first attempts, and can be away.
@@ -178,7 +182,7 @@ impl Sink for Counter {
 
     async fn deliver(&self, _target: &SinkTarget, file: &SinkFile, _about: &About, attempt: &Attempt) -> Outcome {
         let digit = file.content.as_bytes().first().map_or(0, |byte| u64::from(*byte));
-        let fails = attempt.number == 1 && digit % FAILS_ONE_OF == 0;
+        let fails = attempt.number == 1 && digit.is_multiple_of(FAILS_ONE_OF);
         if fails || self.away.contains(&self.clock.now()) {
             return Outcome::Transient { failure: Failure::new(Code::SinkAway, "503"), retry_after: None };
         }
