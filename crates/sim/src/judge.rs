@@ -5,8 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use fitbridge_core::{
     Code,
     domain::{
-        Activity, ActivityId, ActivityState, Connection, ContentId, Delivery, DeliveryState, Integrity, Origin, Role,
-        Shard,
+        Activity, ActivityId, ActivityState, Connection, ContentId, Delivery, DeliveryState, Integrity, Origin, Shard,
     },
     ports::Key,
     store::Store,
@@ -53,10 +52,7 @@ fn only_warns(world: &World, key: &Key) -> bool {
     let record = fitbridge_core::ports::Ledger::get(&world.ledger, key).now_or_never();
     let body = record.and_then(Result::ok).flatten().map(|record| record.body).unwrap_or_default();
     let connection = serde_json::from_str::<Connection>(&body).ok().filter(|_| key.path.starts_with("connection/"));
-    connection.is_some_and(|connection| match &connection.role {
-        Role::Source(source) => source.resume.is_none(),
-        Role::Sink(sink) => sink.resume.is_none(),
-    })
+    connection.is_some_and(|connection| !connection.has_work())
 }
 
 fn accounts(rider: &Rider) -> Vec<fitbridge_core::domain::RemoteAccount> {

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod bugs;
 mod clockwork;
 mod judge;
 mod riders;
@@ -10,6 +11,7 @@ mod trouble;
 mod workers;
 mod world;
 
+pub use bugs::{Catch, hunt, laws_broken_by};
 pub use fitbridge_core::engine::Bug;
 pub use run::{Options, Report, run};
 pub use shrink::{Shrunk, shrink};

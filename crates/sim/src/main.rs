@@ -1,16 +1,20 @@
 //! Runs worlds by their seeds, and tells what went wrong.
 
 use std::{
+    collections::BTreeMap,
     process::ExitCode,
     sync::{
-        Mutex,
+        Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     thread,
 };
 
 use clap::Parser;
-use fitbridge_sim::{Bug, Options, Report, run, shrink};
+use fitbridge_sim::{Bug, Options, Report, hunt, laws_broken_by, run, shrink};
+
+/// A bug that does not show in so many worlds is not found.
+const MOST_WORLDS: u64 = 600;
 
 /// The real engine in a world that does its worst; a seed decides everything and replays exactly.
 #[derive(Debug, Parser)]
@@ -31,6 +35,9 @@ struct Arguments {
     /// Plant a mistake; `list` names them
     #[arg(long)]
     bug: Option<String>,
+    /// Plant each mistake in turn, and say in which world it was found; fails where one is not
+    #[arg(long, conflicts_with_all = ["seed", "bug", "story"])]
+    bugs: bool,
     /// Threads
     #[arg(long, default_value_t = 2)]
     threads: u64,
@@ -48,14 +55,20 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if arguments.bugs {
+        return catch_all(arguments.threads);
+    }
     if let (Some(seed), true) = (arguments.seed, arguments.story) {
         let report = run(&Options { story: true, bug, ..Options::of(seed) });
         report.story.iter().for_each(|line| print(line));
         return ended(&report);
     }
     let (from, seeds) = arguments.seed.map_or((arguments.from, arguments.seeds), |seed| (seed, 1));
-    let (failed, done, copies) = run_all(from, seeds, arguments.threads, bug);
-    print(&format!("{done} worlds, {copies} copies at sinks, {} with a broken promise", failed.len()));
+    let Ran { failed, done, copies, longest } = run_all(from, seeds, arguments.threads, bug);
+    print(&format!(
+        "{done} worlds, {copies} copies at sinks, {longest} steps at most, {} with a broken promise",
+        failed.len()
+    ));
     let Some(first) = failed.iter().min_by_key(|report| report.seed) else { return ExitCode::SUCCESS };
     for report in &failed {
         for violation in &report.violations {
@@ -72,30 +85,69 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn run_all(from: u64, seeds: u64, threads: u64, bug: Option<Bug>) -> (Vec<Report>, u64, u64) {
-    let (next, done, copies) = (AtomicU64::new(from), AtomicU64::new(0), AtomicU64::new(0));
-    let failed = Mutex::new(Vec::new());
+/// What became of many worlds.
+struct Ran {
+    failed: Vec<Report>,
+    done: u64,
+    copies: u64,
+    longest: u64,
+}
+
+fn run_all(from: u64, seeds: u64, threads: u64, bug: Option<Bug>) -> Ran {
+    let ran = Mutex::new(Ran { failed: Vec::new(), done: 0, copies: 0, longest: 0 });
+    in_turn(from..from.saturating_add(seeds), threads, |seed| {
+        let report = run(&Options { bug, ..Options::of(seed) });
+        let mut ran = ran.lock().unwrap_or_else(PoisonError::into_inner);
+        (ran.done, ran.copies) = (ran.done + 1, ran.copies + report.copies);
+        ran.longest = ran.longest.max(report.steps);
+        if !report.violations.is_empty() {
+            ran.failed.push(report);
+        }
+    });
+    ran.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Plants each bug in turn, and prints a table of how it was found.
+fn catch_all(threads: u64) -> ExitCode {
+    let rows = Mutex::new(BTreeMap::new());
+    in_turn(0..u64::try_from(Bug::ALL.len()).unwrap_or(0), threads, |index| {
+        let Some(bug) = usize::try_from(index).ok().and_then(|index| Bug::ALL.get(index)).copied() else { return };
+        let catch = hunt(bug, MOST_WORLDS);
+        rows.lock().unwrap_or_else(PoisonError::into_inner).insert(bug, catch);
+    });
+    print(&format!("{:24} {:6} {:>6}  what was seen there", "bug", "law", "seed"));
+    let rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
+    for (bug, catch) in &rows {
+        let (law, seed, what) = match catch {
+            Some(catch) => (catch.violation.law, catch.seed.to_string(), catch.violation.what.clone()),
+            None => {
+                let sought = laws_broken_by(*bug).join(" or ");
+                ("-", "-".to_owned(), format!("NOT FOUND in {MOST_WORLDS} worlds: {sought}; {}", bug.what()))
+            }
+        };
+        print(&format!("{:24} {law:6} {seed:>6}  {what:.110}", bug.name()));
+    }
+    let missed = rows.values().filter(|catch| catch.is_none()).count();
+    print(&format!("{} planted bugs, {missed} not found", rows.len()));
+    if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Does something for each number, on so many threads.
+fn in_turn(numbers: std::ops::Range<u64>, threads: u64, act: impl Fn(u64) + Sync) {
+    let next = AtomicU64::new(numbers.start);
     thread::scope(|scope| {
         for _ in 0..threads.max(1) {
             scope.spawn(|| {
                 loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed - from >= seeds {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= numbers.end {
                         break;
                     }
-                    let report = run(&Options { bug, ..Options::of(seed) });
-                    done.fetch_add(1, Ordering::Relaxed);
-                    copies.fetch_add(report.copies, Ordering::Relaxed);
-                    if !report.violations.is_empty()
-                        && let Ok(mut failed) = failed.lock()
-                    {
-                        failed.push(report);
-                    }
+                    act(number);
                 }
             });
         }
     });
-    (failed.into_inner().unwrap_or_default(), done.into_inner(), copies.into_inner())
 }
 
 fn ended(report: &Report) -> ExitCode {

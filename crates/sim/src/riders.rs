@@ -134,6 +134,8 @@ impl Rider {
         let ready_at = if clockwork.one_in(60) { i64::MAX } else { later(6, 3 * HOUR) };
         let (whole_at, kills) = (later(10, HOUR), clockwork.one_in(60));
         let mut truth = lock(&world.truth);
+        // What was imported before went well already.
+        let is_new = is_new && !truth.served.contains_key(&(self.user.clone(), file.content()));
         if is_new && clockwork.one_in(40) {
             truth.unwanted.insert(file.content());
         } else if is_new && clockwork.one_in(60) {

@@ -28,8 +28,8 @@ use crate::{
 
 /// A world begins on a Sunday in the riding season: 2025-06-01T08:00:00Z.
 const BEGINNING: i64 = 1_748_764_800_000;
-/// Steps after which a world is given up: it would never come to rest.
-const MOST_STEPS: u64 = 3_000_000;
+/// Steps after which a world is given up: it would never come to rest. Others need a tenth of them at most.
+const MOST_STEPS: u64 = 500_000;
 /// A day and some hours, so that the daily walk finds what a shifting list hid; ms.
 const SHORTEST_QUIET: i64 = 27 * HOUR;
 /// All waits between attempts are over within less than this; ms.

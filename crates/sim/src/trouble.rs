@@ -94,13 +94,43 @@ impl Fault {
     }
 }
 
+/// How often a kind happens in one world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Temper {
+    Never,
+    Rarely,
+    Usually,
+    /// A few times as often; but not death, which would use up what the innocent have for attempts.
+    Often,
+}
+
+impl Temper {
+    fn of(fault: Fault, clockwork: &Clockwork) -> Self {
+        match clockwork.below(6) {
+            0 => Self::Never,
+            1 => Self::Rarely,
+            2 if fault != Fault::Crash => Self::Often,
+            _ => Self::Usually,
+        }
+    }
+
+    /// Once in how many occasions.
+    fn odds(self, fault: Fault) -> i64 {
+        match self {
+            Self::Never | Self::Usually => fault.odds(),
+            Self::Rarely => fault.odds() * 5,
+            Self::Often => (fault.odds() / 4).max(2),
+        }
+    }
+}
+
 /// The faults of one world.
 #[derive(Debug)]
 pub(crate) struct Trouble {
     clockwork: Clockwork,
     off: BTreeSet<Fault>,
-    /// A seed's own temper: the odds of each kind are multiplied by this; 0 is never.
-    temper: BTreeMap<Fault, i64>,
+    /// A seed's own temper.
+    temper: BTreeMap<Fault, Temper>,
     is_on: AtomicBool,
     /// Faults that may still happen.
     left: AtomicU64,
@@ -110,8 +140,7 @@ pub(crate) struct Trouble {
 impl Trouble {
     /// Each seed leaves some kinds out and has others more often, so that rare meetings of two come about.
     pub(crate) fn new(clockwork: &Clockwork, off: &BTreeSet<Fault>, most: u64) -> Self {
-        let temper =
-            Fault::ALL.iter().map(|fault| (*fault, [0, 1, 1, 2, 6][usize::try_from(clockwork.below(5)).unwrap_or(0)]));
+        let temper = Fault::ALL.iter().map(|fault| (*fault, Temper::of(*fault, clockwork)));
         Self {
             clockwork: clockwork.clone(),
             off: off.clone(),
@@ -125,9 +154,9 @@ impl Trouble {
     /// Whether that fault happens now. Chance is asked in any case, so that a kind that is switched off
     /// leaves the rest of the run as much as possible as it was.
     pub(crate) fn hits(&self, fault: Fault) -> bool {
-        let temper = self.temper.get(&fault).copied().unwrap_or(1);
-        let hit = self.clockwork.one_in(fault.odds() * temper.max(1));
-        let may = hit && temper > 0 && self.is_on.load(Ordering::Relaxed) && !self.off.contains(&fault);
+        let temper = self.temper.get(&fault).copied().unwrap_or(Temper::Usually);
+        let hit = self.clockwork.one_in(temper.odds(fault));
+        let may = hit && temper != Temper::Never && self.is_on.load(Ordering::Relaxed) && !self.off.contains(&fault);
         if !may || self.left.load(Ordering::Relaxed) == 0 {
             return false;
         }

@@ -95,15 +95,18 @@ fn idle_costs_one_request(
 ) {
     let (Some(before), Some(after)) = (before, after) else { return };
     let requests = tally.list_calls.load(Ordering::Relaxed);
-    if requests != 1 {
+    let probes = tally.probes_made.load(Ordering::Relaxed);
+    if requests != 1 + probes {
         process.world.story.broken("I6", format!("an idle poll of {} made {requests} requests", before.doc.id));
     }
     let writes = tally.writes.load(Ordering::Relaxed);
     let is_alone = after.version - before.version == writes;
     let source = |stored: &Stored<Connection>| stored.doc.source().cloned().unwrap_or_default();
     let (before, after) = (source(&before), source(&after));
-    let nothing_to_mend =
-        before.refusals.is_none() && before.away_since.is_none() && before.token_ends_at == after.token_ends_at;
+    let nothing_to_mend = probes == 0
+        && before.refusals.is_none()
+        && before.away_since.is_none()
+        && before.token_ends_at == after.token_ends_at;
     // Once a night an idle poll begins the reconcile.
     let begins_nightly = writes == 1 && before.reconcile.is_none() && after.reconcile.is_some();
     if writes > 0 && is_alone && nothing_to_mend && !begins_nightly {

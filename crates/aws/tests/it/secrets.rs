@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use aws_sdk_secretsmanager::types::Filter;
 use fitbridge_aws::{
     context::{Environment, warm},
@@ -12,7 +13,11 @@ use fitbridge_core::{
     domain::{ConnectionId, User, UserId},
     ports::{SealedKey, Vault, VaultError},
     store::Store,
-    testkit::{ManualClock, MemoryLedger, conformance::vault as conformance},
+    testkit::{ManualClock, MemoryLedger, conformance::vault as conformance, model},
+};
+use proptest::{
+    strategy::{Strategy, ValueTree},
+    test_runner::TestRunner,
 };
 use secrecy::{ExposeSecret, SecretString};
 
@@ -38,6 +43,30 @@ async fn a_secret_per_user_conforms() {
     conformance::suite(&vault).await;
     let at_once = PerUserSecretVault::new(clients.secrets, "conforms-at-once", Recovery::None);
     conformance::suite(&at_once).await;
+}
+
+struct Named {
+    vault: Arc<PerUserSecretVault>,
+}
+
+#[async_trait]
+impl model::vault::Subject for Named {
+    fn vault(&self) -> Arc<dyn Vault> {
+        self.vault.clone()
+    }
+}
+
+#[tokio::test]
+async fn a_secret_per_user_answers_as_memory_does() {
+    let Some(clients) = moto::clients() else { return };
+    let mut runner = TestRunner::deterministic();
+    for number in 0..8 {
+        let ops = model::vault::ops(15).new_tree(&mut runner).unwrap().current();
+        let prefix = format!("model-{number}");
+        let recovery = if number % 2 == 0 { Recovery::None } else { Recovery::days(7) };
+        let vault = Arc::new(PerUserSecretVault::new(clients.secrets.clone(), &prefix, recovery));
+        model::vault::compare(ops, &mut Named { vault }).await;
+    }
 }
 
 #[tokio::test]

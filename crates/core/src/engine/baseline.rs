@@ -47,12 +47,7 @@ impl Engine {
                 tracing::warn!(code = %failure.code, "what is already at {} cannot be listed: {failure}", sink.doc.id);
                 Baseline::Unreadable
             }
-            Err(SinkError::NeedsReauth(failure) | SinkError::Settings(failure)) => {
-                return Ok(Err(Outcome::NeedsReauth(failure)));
-            }
-            Err(SinkError::Away { failure, retry_after }) => {
-                return Ok(Err(Outcome::Transient { failure, retry_after }));
-            }
+            Err(error) => return Ok(Err(error.into_outcome())),
         };
         for _ in 0..5 {
             let mut known = sink.doc.clone();

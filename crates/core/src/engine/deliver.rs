@@ -101,9 +101,9 @@ impl Engine {
     async fn send(&self, adapter: &dyn Sink, target: &SinkTarget, delivery: &Delivery, bytes: bytes::Bytes) -> Outcome {
         if delivery.maybe_there && adapter.resend() == Resend::ProbeFirst && !planted!(self, NoProbe) {
             match adapter.probe(target, &delivery.about).await {
-                Found::There { remote_id } => return Outcome::AlreadyThere { remote_id },
-                Found::NotThere => {}
-                Found::CannotTell(failure) => return Outcome::Unknown(failure),
+                Ok(Found::There { remote_id }) => return Outcome::AlreadyThere { remote_id },
+                Ok(Found::NotThere) => {}
+                Err(error) => return error.into_outcome(),
             }
         }
         let link = match self.link_for(adapter, target, delivery).await {
@@ -142,7 +142,7 @@ impl Engine {
     /// another worker send the same.
     fn is_late(&self, claimed: &Stored<Delivery>) -> bool {
         let half = later(self.now(), self.policy.lease / 2);
-        claimed.due.as_ref().is_some_and(|due| due.at < half)
+        claimed.due.as_ref().is_some_and(|due| due.at < half) && !planted!(self, LeaseTooShort)
     }
 
     /// The archive lost the file: a ride from the cloud is fetched again, an imported one cannot be.

@@ -85,8 +85,6 @@ pub enum Found {
     },
     /// It is not.
     NotThere,
-    /// The sink could not tell now.
-    CannotTell(Failure),
 }
 
 /// A ride that is already at a sink.
@@ -136,6 +134,16 @@ impl SinkError {
         }
     }
 
+    /// What an attempt led to that met this before anything was sent. Whether an earlier one arrived is as
+    /// unknown as before.
+    pub fn into_outcome(self) -> Outcome {
+        match self {
+            Self::NeedsReauth(failure) | Self::Settings(failure) => Outcome::NeedsReauth(failure),
+            Self::Away { failure, retry_after } => Outcome::Transient { failure, retry_after },
+            Self::Unsupported(failure) => Outcome::Unknown(failure),
+        }
+    }
+
     /// An error for something this sink does not do.
     pub fn unsupported(what: &str) -> Self {
         Self::Unsupported(Failure::new(Code::SinkUnknown, what))
@@ -182,9 +190,10 @@ pub trait Sink: Send + Sync + std::fmt::Debug {
         Outcome::Rejected(Failure::new(Code::Bug, "this sink never accepts for later"))
     }
 
-    /// Asks whether a file is there, after an attempt whose answer was lost.
-    async fn probe(&self, _target: &SinkTarget, _about: &About) -> Found {
-        Found::NotThere
+    /// Asks whether a file is there, after an attempt whose answer was lost. An error leaves that open: nothing
+    /// is sent, and it is asked again.
+    async fn probe(&self, _target: &SinkTarget, _about: &About) -> Result<Found, SinkError> {
+        Ok(Found::NotThere)
     }
 
     /// Lists what is there between two local dates, both included.

@@ -1,11 +1,13 @@
 //! Adapters in memory for every port, fakes that can be told to fail, and the conformance suites that an
-//! adapter has to pass.
+//! adapter has to pass. With the feature `model`, also operations by chance.
 
 mod archive;
 mod clock;
 pub mod conformance;
 mod failing;
 mod ledger;
+#[cfg(feature = "model")]
+pub mod model;
 mod notifier;
 mod queue;
 mod scanner;

@@ -71,6 +71,7 @@ struct State {
     always: Option<Outcome>,
     check: Option<SinkError>,
     list_errors: VecDeque<SinkError>,
+    probe_errors: VecDeque<SinkError>,
     stored: Vec<StoredRide>,
     accepted: Vec<(RemoteAccount, ContentId, About, Option<Outcome>)>,
     calls: Vec<SinkCall>,
@@ -93,6 +94,7 @@ impl Default for FakeSink {
             always: None,
             check: None,
             list_errors: VecDeque::new(),
+            probe_errors: VecDeque::new(),
             stored: Vec::new(),
             accepted: Vec::new(),
             calls: Vec::new(),
@@ -149,6 +151,11 @@ impl FakeSink {
     /// Makes the next listing fail; several such wait in line.
     pub fn fail_next_list(&self, error: SinkError) {
         self.state().list_errors.push_back(error);
+    }
+
+    /// Makes the next probe fail; several such wait in line.
+    pub fn fail_next_probe(&self, error: SinkError) {
+        self.state().probe_errors.push_back(error);
     }
 
     /// Everything it stored, in order.
@@ -237,12 +244,15 @@ impl Sink for FakeSink {
         }
     }
 
-    async fn probe(&self, target: &SinkTarget, about: &About) -> Found {
+    async fn probe(&self, target: &SinkTarget, about: &About) -> Result<Found, SinkError> {
         let mut state = self.state();
         state.calls.push(SinkCall::Probe(about.external_id.clone()));
+        if let Some(error) = state.probe_errors.pop_front() {
+            return Err(error);
+        }
         let same = |ride: &&StoredRide| ride.account == target.account && ride.about.external_id == about.external_id;
         let found = state.stored.iter().find(same);
-        found.map_or(Found::NotThere, |ride| Found::There { remote_id: Some(ride.remote_id.clone()) })
+        Ok(found.map_or(Found::NotThere, |ride| Found::There { remote_id: Some(ride.remote_id.clone()) }))
     }
 
     async fn list(&self, _target: &SinkTarget, oldest: Date, newest: Date) -> Result<Vec<RemoteRide>, SinkError> {

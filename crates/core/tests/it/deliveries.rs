@@ -6,7 +6,7 @@ use fitbridge_core::{
     Code, Engine, Failure,
     domain::{Connection, DeliveryState, How},
     engine::{Eagerness, redrive::Which},
-    ports::{ArchiveError, Outcome},
+    ports::{ArchiveError, Outcome, SinkError},
     testkit::{FakeSink, Reply, SinkCall},
 };
 use jiff::SignedDuration;
@@ -92,6 +92,23 @@ async fn that_an_answer_was_lost_is_remembered_over_all_that_comes_in_between() 
     world.vault.set_away(false);
     engine.disconnect(&world.user, "s").await.unwrap();
     world.quiet(&engine).await;
+    let sink = world.connect_sink(&engine, "s", None).await;
+    world.quiet(&engine).await;
+    assert!(is_delivered(&world.delivery_state(&engine, &sink).await));
+    assert_eq!(world.at(&sink), world.files_of([1]));
+}
+
+#[tokio::test]
+async fn a_key_that_is_refused_while_asking_pauses_as_it_does_while_sending() {
+    let (world, engine, sink) = setup(FakeSink::forgetful()).await;
+    world.sink.reply_next(Reply::CommitThen(lost()));
+    world.work(&engine).await;
+    world.sink.fail_next_probe(SinkError::NeedsReauth(Code::SinkReconnect.into()));
+    engine.sweep(SHARD, Eagerness::Eager).await.unwrap();
+    world.drain(&engine).await;
+    assert!(matches!(world.delivery_state(&engine, &sink).await, DeliveryState::Blocked { .. }));
+    let paused = engine.store().connection(&world.user, &sink.id).await.unwrap().unwrap();
+    assert_eq!(paused.doc.paused().unwrap().code, Code::SinkReconnect);
     let sink = world.connect_sink(&engine, "s", None).await;
     world.quiet(&engine).await;
     assert!(is_delivered(&world.delivery_state(&engine, &sink).await));

@@ -245,3 +245,29 @@ async fn whoever_dies_while_a_ride_is_forgotten_leaves_no_half_of_it() {
     }
     assert!(was_done);
 }
+
+#[tokio::test]
+async fn a_ride_that_changes_while_a_new_sink_is_told_of_it_reaches_that_sink() {
+    for delay in 0..14 {
+        let world = World::new();
+        let calm = world.engine("calm");
+        let (a, b) = (file(&world, "a", 0), file(&world, "b", 100));
+        let first = world.connect_sink(&calm, "first", None).await;
+        calm.import(&world.user, "a", a.clone()).await.unwrap();
+        world.quiet(&calm).await;
+        let second = world.connect_sink(&calm, "second", None).await;
+        // The same ride by another recorder is linked to it, just when the second sink's turn comes.
+        let (settling, importing) = (engine(&world, "settling"), engine(&world, "importing"));
+        let later = async {
+            for _ in 0..delay {
+                turn().await;
+            }
+            importing.import(&world.user, "b", b.clone()).await
+        };
+        let (settled, imported) = futures_join(settling.settle(&world.user, &second.id), later).await;
+        assert!(settled.is_ok() && matches!(imported, Ok(Imported::New(_))), "delay {delay}");
+        world.quiet(&calm).await;
+        let sent = [ContentId::of(&a)];
+        assert_eq!((world.at(&first), world.at(&second)), (sent.to_vec(), sent.to_vec()), "delay {delay}");
+    }
+}

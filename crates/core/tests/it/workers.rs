@@ -129,6 +129,28 @@ async fn after_a_few_deaths_a_job_waits_so_that_its_neighbours_get_through() {
 }
 
 #[tokio::test]
+async fn where_nothing_is_known_of_owners_a_lease_that_ends_again_and_again_parts_neighbours_as_well() {
+    let world = World::new();
+    world.source.upload_many(&world.account, 1..2);
+    let engine = world.engine("a");
+    let source = world.connect(&engine, None).await;
+    world.work(&engine).await;
+    engine.poll(&world.user, &source.id).await.unwrap();
+    let job = world.queue.take().remove(0);
+    for taken_over in [1, 1, 0] {
+        let ledger = FailingLedger::new(Arc::new(world.ledger.clone()));
+        let dying = world.engine_over(Arc::new(ledger.clone()), "one of many");
+        ledger.crash_at_call(3);
+        assert!(dying.work(&job).await.is_err());
+        world.clock.advance(world.policy.lease);
+        assert_eq!(engine.sweep(SHARD, Eagerness::Due).await.unwrap(), taken_over);
+        world.queue.take();
+    }
+    world.clock.advance(world.policy.ride_backoff[2] * 2);
+    assert_eq!(engine.sweep(SHARD, Eagerness::Due).await.unwrap(), 1, "then it is tried again");
+}
+
+#[tokio::test]
 async fn a_job_that_kills_its_worker_each_time_ends_as_a_dead_letter() {
     let world = World::new();
     world.source.upload_many(&world.account, 1..2);

@@ -1,6 +1,11 @@
 use std::fs;
 
-use fitbridge_core::testkit::conformance::{self, vault::key};
+use async_trait::async_trait;
+use fitbridge_core::testkit::{
+    conformance::{self, vault::key},
+    model,
+};
+use proptest::prelude::*;
 
 use super::*;
 
@@ -124,4 +129,47 @@ fn processes_that_make_the_key_at_once_get_the_same() {
     });
     assert!(keys.iter().all(|key| *key == keys[0] && *key != [0; 32]));
     assert_eq!(fs::read_dir(home.path().join("vault")).unwrap().count(), 1);
+}
+
+/// A vault and its folder.
+struct Folder {
+    home: tempfile::TempDir,
+    vault: FileVault,
+}
+
+#[async_trait]
+impl model::vault::Subject for Folder {
+    fn vault(&self) -> Arc<dyn Vault> {
+        Arc::new(self.vault.clone())
+    }
+
+    async fn damage(&mut self, key: &SealedKey) -> bool {
+        let path = self.vault.0.path(key);
+        let Ok(mut sealed) = fs::read(&path) else { return false };
+        let last = sealed.len() - 1;
+        sealed[last] ^= 1;
+        fs::write(&path, sealed).is_ok()
+    }
+
+    async fn swap(&mut self, from: &SealedKey, to: &SealedKey) -> bool {
+        fs::copy(self.vault.0.path(from), self.vault.0.path(to)).is_ok()
+    }
+
+    async fn reopen(&mut self) {
+        self.vault = FileVault::open(self.home.path());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_file_vault_answers_as_memory_does(ops in model::vault::ops(30)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let home = tempfile::tempdir().unwrap();
+            let vault = FileVault::open(home.path());
+            model::vault::compare(ops, &mut Folder { home, vault }).await;
+        });
+    }
 }

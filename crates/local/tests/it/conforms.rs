@@ -43,7 +43,7 @@ impl Instance for Sqlite {
     }
 }
 
-struct Make;
+pub(crate) struct Make;
 
 #[async_trait]
 impl Subject for Make {

@@ -1,6 +1,6 @@
 //! The ledger as a process reaches it, and what is checked whenever something is written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use fitbridge_core::{
@@ -23,6 +23,9 @@ use crate::{
 
 /// The longest a call to the ledger takes, ms.
 const LONGEST: i64 = 20_000;
+/// The longest that a write of a ride or a delivery is on its way, ms: most of its lease, as where a machine
+/// stands still for a while.
+const LONGEST_WRITE: i64 = 4 * MINUTE;
 /// How long after a pause calls that were under way may still be made, ms.
 const UNDER_WAY: i64 = 30 * MINUTE;
 /// A page of the list is at most so much older than the moment its reader took it for, ms.
@@ -43,6 +46,10 @@ pub(crate) struct Watch {
     paused: BTreeMap<Key, i64>,
     /// When each source was last walked, as its mark says.
     marks: BTreeMap<Key, Timestamp>,
+    /// For which incidents a paused token was tried once, by connection and renewal.
+    probes: BTreeMap<Key, BTreeSet<(u32, Timestamp)>>,
+    /// For which incident each connection was last tried.
+    probed_for: BTreeMap<Key, Option<Timestamp>>,
 }
 
 impl Watch {
@@ -104,11 +111,26 @@ impl Watch {
             process.world.paused.ring();
             process.tell(|| format!("-> {} is {:?}", connection.id, connection.state));
         }
+        self.note_probe(process, key, &connection);
         let Some(mark) = connection.source().and_then(|source| source.mark.as_ref()) else { return };
         if self.marks.insert(key.clone(), mark.walked_at) != Some(mark.walked_at) {
             process.tell(|| format!("-> {} was walked: {} rows", connection.id, mark.total_rows));
             all_rows_are_known(process, &connection, process.true_ms(mark.walked_at));
         }
+    }
+
+    /// A paused token is tried once after each incident, and that it is tried is marked first.
+    fn note_probe(&mut self, process: &Process, key: &Key, connection: &Connection) {
+        let probed_for = connection.source().and_then(|source| source.probed_for);
+        if self.probed_for.insert(key.clone(), probed_for) == Some(probed_for) {
+            return;
+        }
+        let Some(incident) = probed_for.filter(|_| connection.paused().is_some()) else { return };
+        if !self.probes.entry(key.clone()).or_default().insert((connection.renewals, incident)) {
+            let what = format!("{} is tried again for the incident of {incident}", connection.id);
+            process.world.story.broken("I6", what);
+        }
+        process.count(|tally| &tally.probes_marked);
     }
 
     /// A mark says that every row which was there when the walk began has a record.
@@ -188,9 +210,12 @@ pub(crate) fn short(path: &str) -> String {
 }
 
 impl Process {
-    /// No call is made for a connection that waits for the rider.
+    /// No call is made for a connection that waits for the rider, but for the one that was marked before it.
     pub(crate) fn may_call_for(&self, user: &UserId, connection: &ConnectionId, what: &str) {
         let since = lock(&self.world.watch).paused_since(user, connection);
+        if since.is_none() || self.is_the_probe() {
+            return;
+        }
         if let Some(since) = since.filter(|since| *since + UNDER_WAY < self.world.now_ms()) {
             let minutes = (self.world.now_ms() - since) / MINUTE;
             self.world.story.broken("I6", format!("{what} for {connection}, which is paused for {minutes} minutes"));
@@ -207,13 +232,16 @@ impl Process {
         self.tell(|| match &write.change {
             Change::Put { body, due, .. } => {
                 let state = serde_json::from_str::<serde_json::Value>(body).unwrap_or_default();
-                let field = |name: &str| state.get(name).map(ToString::to_string).unwrap_or_default();
+                let field = |name: &str, before: &str| {
+                    state.get(name).map(|value| format!("{before}{value}")).unwrap_or_default()
+                };
                 let due = due.as_ref().map_or("not due".to_owned(), |due| match &due.claim {
                     Some(claim) if claim.working => format!("claimed until {}", due.at),
                     Some(_) => format!("handed over until {}", due.at),
                     None => format!("due at {}", due.at),
                 });
-                format!("writes {} {} attempts {} {due}", short(&write.key.path), field("state"), field("attempts"))
+                let (state, attempts) = (field("state", " "), field("attempts", ", attempt "));
+                format!("writes {}{state}{attempts}, {due}", short(&write.key.path))
             }
             Change::Delete => format!("deletes {}", write.key.path),
             Change::Check => format!("checks {}", write.key.path),
@@ -221,7 +249,11 @@ impl Process {
     }
 
     async fn away(&self, what: &str) -> Result<(), LedgerError> {
-        self.wire(LONGEST).await;
+        self.away_for(what, LONGEST).await
+    }
+
+    async fn away_for(&self, what: &str, longest: i64) -> Result<(), LedgerError> {
+        self.wire(longest).await;
         if self.hit(Fault::LedgerAway, what) { Err(LedgerError::Unavailable("away".into())) } else { Ok(()) }
     }
 }
@@ -273,7 +305,9 @@ impl Ledger for Process {
                 self.world.has_no_secret(&write.key.path, body);
             }
         }
-        self.away("a commit").await?;
+        let is_work = |write: &Write| ["activity/", "delivery/"].iter().any(|kind| write.key.path.starts_with(kind));
+        let longest = if writes.iter().any(is_work) { LONGEST_WRITE } else { LONGEST };
+        self.away_for("a commit", longest).await?;
         let world: &World = &self.world;
         let done = world.ledger.commit(writes.clone()).await;
         if let Err(CommitError::Conflict(keys)) = &done {

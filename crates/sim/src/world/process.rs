@@ -30,12 +30,31 @@ pub(crate) struct Tally {
     pub(crate) list_calls: AtomicU64,
     pub(crate) other_calls: AtomicU64,
     pub(crate) writes: AtomicU64,
+    /// How often it marked that it tries a paused token once, after the provider's incident.
+    pub(crate) probes_marked: AtomicU64,
+    /// How many calls it made for that.
+    pub(crate) probes_made: AtomicU64,
 }
 
 impl Tally {
     pub(crate) fn of(user: &UserId) -> Arc<Self> {
         let zero = AtomicU64::default;
-        Arc::new(Self { user: user.clone(), list_calls: zero(), other_calls: zero(), writes: zero() })
+        Arc::new(Self {
+            user: user.clone(),
+            list_calls: zero(),
+            other_calls: zero(),
+            writes: zero(),
+            probes_marked: zero(),
+            probes_made: zero(),
+        })
+    }
+
+    /// Uses up one of the calls for a paused connection that were marked before; `false` when none is left.
+    fn makes_a_probe(&self) -> bool {
+        let made = self.probes_made.load(Ordering::Relaxed);
+        let may = made < self.probes_marked.load(Ordering::Relaxed);
+        self.probes_made.store(made + u64::from(may), Ordering::Relaxed);
+        may
     }
 }
 
@@ -104,6 +123,11 @@ impl Process {
         if let Some(tally) = &*lock(&self.at_work) {
             which(tally).fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Whether this call is the one that the job at work marked for a paused connection.
+    pub(crate) fn is_the_probe(&self) -> bool {
+        lock(&self.at_work).as_ref().is_some_and(|tally| tally.makes_a_probe())
     }
 
     /// The job at work may touch what is its user's, and nothing else.

@@ -218,6 +218,16 @@ impl SinkPort {
     }
 }
 
+/// A question that met this has no answer.
+fn unanswered(instead: Outcome) -> SinkError {
+    match instead {
+        Outcome::NeedsReauth(failure) => SinkError::NeedsReauth(failure),
+        Outcome::Throttled { retry_after } => SinkError::Away { failure: Code::SinkThrottled.into(), retry_after },
+        Outcome::Transient { failure, retry_after } => SinkError::Away { failure, retry_after },
+        _ => SinkError::Away { failure: Code::SinkTimeout.into(), retry_after: None },
+    }
+}
+
 fn brief(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Created { .. } => "created".into(),
@@ -314,12 +324,10 @@ impl Sink for SinkPort {
         self.answer(&what, outcome).await
     }
 
-    async fn probe(&self, target: &SinkTarget, about: &About) -> Found {
+    async fn probe(&self, target: &SinkTarget, about: &About) -> Result<Found, SinkError> {
         let rider = Self::rider(target);
         let what = format!("look for {} at {} of {rider}", about.external_id, self.manner.service());
-        if self.call(target, &what).await.is_err() {
-            return Found::CannotTell(Code::SinkAway.into());
-        }
+        self.call(target, &what).await.map_err(unanswered)?;
         let found = {
             let host = lock(&self.world().sinks);
             let copies = host.accounts.get(&(self.manner, rider)).map(|account| account.copies.clone());
@@ -328,19 +336,14 @@ impl Sink for SinkPort {
         self.process.tell(|| format!("{what}: {}", if found.is_some() { "there" } else { "not there" }));
         self.process.wire(LONGEST).await;
         if self.process.hit(Fault::SinkAnswerLost, &what) {
-            return Found::CannotTell(Code::SinkTimeout.into());
+            return Err(SinkError::Away { failure: Code::SinkTimeout.into(), retry_after: None });
         }
-        found.map_or(Found::NotThere, |copy| Found::There { remote_id: Some(copy.remote_id) })
+        Ok(found.map_or(Found::NotThere, |copy| Found::There { remote_id: Some(copy.remote_id) }))
     }
 
     async fn list(&self, target: &SinkTarget, oldest: Date, newest: Date) -> Result<Vec<RemoteRide>, SinkError> {
         let rider = Self::rider(target);
-        if let Err(instead) = self.call(target, "list what is there").await {
-            return Err(match instead {
-                Outcome::NeedsReauth(failure) => SinkError::NeedsReauth(failure),
-                _ => SinkError::Away { failure: Code::SinkAway.into(), retry_after: None },
-            });
-        }
+        self.call(target, "list what is there").await.map_err(unanswered)?;
         let host = lock(&self.world().sinks);
         let numbers = host.accounts.get(&(self.manner, rider)).map(|account| account.elsewhere.clone());
         let rides = numbers.unwrap_or_default().into_iter().map(|number| {

@@ -282,23 +282,17 @@ impl Sink for Intervals {
     /// Looks for the ride around its day, by our id or by its start. A ride that came by another route is
     /// not this file.
     #[instrument(skip_all)]
-    async fn probe(&self, target: &SinkTarget, about: &About) -> Found {
-        let opened = match Opened::open(target) {
-            Ok(opened) => opened,
-            Err(failure) => return Found::CannotTell(failure),
-        };
+    async fn probe(&self, target: &SinkTarget, about: &About) -> Result<Found, SinkError> {
+        let opened = Opened::open(target).map_err(SinkError::NeedsReauth)?;
         let day = about
             .local_start
             .map(|start| start.date())
             .or_else(|| Some(jiff::tz::Offset::UTC.to_datetime(about.start?).date()));
         let Some(day) = day else {
-            return Found::CannotTell(Failure::new(Code::SinkUnknownOutcome, "the ride's day is not known"));
+            return Err(SinkError::Unsupported(Failure::new(Code::SinkUnknownOutcome, "the ride's day is not known")));
         };
         let around = (day.saturating_sub(1.day()), day.saturating_add(1.day()));
-        let rides = match self.rides(&opened, around.0, around.1).await {
-            Ok(rides) => rides,
-            Err(error) => return Found::CannotTell(error.failure().clone()),
-        };
+        let rides = self.rides(&opened, around.0, around.1).await?;
         let same = |listed: &&Listed| {
             let ours = listed.external_id.as_deref() == Some(&about.external_id);
             let start = about
@@ -306,10 +300,10 @@ impl Sink for Intervals {
                 .is_some_and(|start| start.duration_since(listed.ride.local_start).as_secs().abs() <= SAME_START_S);
             listed.ride.other_route.is_none() && (ours || start)
         };
-        match rides.iter().find(same) {
+        Ok(match rides.iter().find(same) {
             Some(listed) => Found::There { remote_id: Some(listed.ride.remote_id.clone()) },
             None => Found::NotThere,
-        }
+        })
     }
 
     /// Lists rides; long spans are asked for year by year.

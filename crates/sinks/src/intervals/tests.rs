@@ -282,9 +282,9 @@ async fn a_probe_finds_our_id_or_our_start_but_no_copy() {
         let query = server.received()[0].query.clone();
         assert_eq!((query[0].1.as_str(), query[1].1.as_str()), ("2025-05-31", "2025-06-02"));
         match found {
-            Found::There { remote_id } => remote_id.map(|id| id.0),
-            Found::NotThere => None,
-            Found::CannotTell(failure) => panic!("{failure}"),
+            Ok(Found::There { remote_id }) => remote_id.map(|id| id.0),
+            Ok(Found::NotThere) => None,
+            Err(error) => panic!("{error}"),
         }
     };
     let ride = |id: &str, external: &str, start: &str, source: &str| json!([{"id": id, "external_id": external, "start_date_local": start, "source": source}]);
@@ -293,6 +293,10 @@ async fn a_probe_finds_our_id_or_our_start_but_no_copy() {
     assert_eq!(probe(ride("i2", "x.fit", "2025-06-01T19:30:04", "UPLOAD")).await.as_deref(), Some("i2"));
     assert_eq!(probe(ride("i3", "x.fit", "2025-06-01T19:30:05", "STRAVA")).await, None);
     assert_eq!(probe(ride("i4", "x.fit", "2025-06-01T19:31:05", "UPLOAD")).await, None);
-    let server = Server::start([Reply::new(500, "")]).await;
-    assert!(matches!(sink_at(&server).probe(&target(json!({})), &about()).await, Found::CannotTell(_)));
+    let fails = async |status: u16| {
+        let server = Server::start([Reply::new(status, "")]).await;
+        sink_at(&server).probe(&target(json!({})), &about()).await.expect_err("it cannot tell")
+    };
+    assert!(matches!(fails(500).await, SinkError::Away { .. }));
+    assert!(matches!(fails(401).await, SinkError::NeedsReauth(_)));
 }

@@ -29,8 +29,9 @@ impl Instance for Table {
     }
 }
 
-struct Tables {
-    emulator: Arc<Emulator>,
+/// Tables of one emulator.
+pub(super) struct Tables {
+    pub(super) emulator: Arc<Emulator>,
 }
 
 #[async_trait]

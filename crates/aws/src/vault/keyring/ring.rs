@@ -97,10 +97,12 @@ impl Keyring {
         SecretString::from(text.as_str())
     }
 
-    /// The same ring with one more key, which seals from now on.
+    /// The same ring with one more key, which seals from now on. Its name is newer than all that are there, so
+    /// that it was never another key's: a function that still knows the ring of before looks for a new one then.
     pub fn with_new_key(&self) -> Result<Self, KeyringError> {
-        let number = (1..).map(|number| format!("k{number}")).skip(self.keys.len());
-        let kid = number.into_iter().find(|kid| !self.keys.contains_key(kid)).ok_or(KeyringError::Name)?;
+        let number = |kid: &String| kid.strip_prefix('k')?.parse::<u64>().ok();
+        let newest = self.keys.keys().filter_map(number).max().unwrap_or(0);
+        let kid = format!("k{}", newest.checked_add(1).ok_or(KeyringError::Name)?);
         let mut keys = self.keys.clone();
         keys.insert(kid.clone(), random_key()?);
         Ok(Self { current: kid, keys })
@@ -160,7 +162,9 @@ mod tests {
         assert_eq!((read.key("k1"), read.key("k2")), (ring.key("k1"), ring.key("k2")));
         assert_ne!(ring.key("k1"), ring.key("k2"));
         let later = read.without("k1").unwrap().with_new_key().unwrap();
-        assert_eq!(later.kids(), BTreeSet::from(["k2", "k3"]), "a name is not used again while it is there");
+        assert_eq!(later.kids(), BTreeSet::from(["k2", "k3"]));
+        let latest = later.without("k2").unwrap().with_new_key().unwrap();
+        assert_eq!(latest.kids(), BTreeSet::from(["k3", "k4"]), "a name is not used for another key");
         assert_eq!(later.without("k3").unwrap_err(), KeyringError::InUse("k3".into()));
     }
 

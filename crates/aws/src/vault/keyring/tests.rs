@@ -8,9 +8,10 @@ use std::sync::{
 use async_trait::async_trait;
 use fitbridge_core::{
     ports::{Change, Clock, Expect, Key, Ledger, Scope, SealedKey, Vault, VaultError, Write},
-    testkit::{FailingLedger, ManualClock, MemoryLedger, Moment, conformance},
+    testkit::{FailingLedger, ManualClock, MemoryLedger, Moment, conformance, model},
 };
 use jiff::SignedDuration;
+use proptest::prelude::*;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{KeySource, Keyring, KeyringVault, Rotated};
@@ -200,4 +201,58 @@ async fn many_that_seal_at_once_leave_one_that_opens() {
     let sealed = futures::future::join_all(texts.iter().map(|text| bench.vault.seal(&key, text))).await;
     assert!(sealed.iter().all(Result::is_ok), "{sealed:?}");
     assert!(open(&bench.vault, &key).await.unwrap().starts_with("text "));
+}
+
+#[async_trait]
+impl model::vault::Subject for Bench {
+    fn vault(&self) -> Arc<dyn Vault> {
+        Arc::new(vault_over(Arc::new(self.ledger.clone()), &self.clock, &self.keys))
+    }
+
+    async fn damage(&mut self, key: &SealedKey) -> bool {
+        let Ok(Some(record)) = self.ledger.get(&path(key)).await else { return false };
+        let mut body: serde_json::Value = serde_json::from_str(&record.body).unwrap();
+        let other = if body["ct"].as_str().unwrap().starts_with('A') { "B" } else { "A" };
+        body["ct"] = format!("{other}{}", &body["ct"].as_str().unwrap()[1..]).into();
+        self.put(key, body.to_string()).await
+    }
+
+    async fn swap(&mut self, from: &SealedKey, to: &SealedKey) -> bool {
+        let Ok(Some(record)) = self.ledger.get(&path(from)).await else { return false };
+        self.put(to, record.body).await
+    }
+
+    async fn rotate(&mut self) {
+        let before = self.keys.fetch().await.unwrap();
+        self.keys.turn(|ring| ring.unwrap().with_new_key().ok());
+        self.clock.advance(SignedDuration::from_mins(6));
+        let vault = vault_over(Arc::new(self.ledger.clone()), &self.clock, &self.keys);
+        for user in ["ann", "an", "ANN", ".."] {
+            // What is damaged stays so.
+            drop(vault.rotate_user(&conformance::vault::key(user, "any").user).await);
+        }
+        for kid in before.kids() {
+            self.keys.turn(|ring| ring.unwrap().without(kid).ok());
+        }
+        self.clock.advance(SignedDuration::from_mins(6));
+    }
+}
+
+impl Bench {
+    async fn put(&self, key: &SealedKey, body: String) -> bool {
+        let version = self.ledger.get(&path(key)).await.unwrap().map(|record| record.version);
+        let expect = version.map_or(Expect::Absent, Expect::Version);
+        let change = Change::Put { body, due: None, plan: None };
+        self.ledger.commit(vec![Write { key: path(key), expect, change }]).await.is_ok()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_keyring_vault_answers_as_memory_does(ops in model::vault::ops(40)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(model::vault::compare(ops, &mut bench()));
+    }
 }
