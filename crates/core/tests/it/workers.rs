@@ -139,7 +139,7 @@ async fn where_nothing_is_known_of_owners_a_lease_that_ends_again_and_again_part
     let job = world.queue.take().remove(0);
     for taken_over in [1, 1, 0] {
         let ledger = FailingLedger::new(Arc::new(world.ledger.clone()));
-        let dying = world.engine_over(Arc::new(ledger.clone()), "one of many");
+        let dying = world.engine_over(Arc::new(ledger.clone()), "one-of-many");
         ledger.crash_at_call(3);
         assert!(dying.work(&job).await.is_err());
         world.clock.advance(world.policy.lease);
