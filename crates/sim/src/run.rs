@@ -134,6 +134,8 @@ fn plan(clockwork: &Clockwork, bug: Option<Bug>) -> Plan {
             .copied()
             .unwrap_or(Policy::default().poll_class),
         in_flight: if clockwork.one_in(5) { 4 } else { 500 },
+        // What each night mends must not hide who broke it.
+        nightly: clockwork.one_in(3),
         planted: bug,
         ..Policy::default()
     };
