@@ -146,8 +146,7 @@ impl model::vault::Subject for Folder {
     async fn damage(&mut self, key: &SealedKey) -> bool {
         let path = self.vault.0.path(key);
         let Ok(mut sealed) = fs::read(&path) else { return false };
-        let last = sealed.len() - 1;
-        sealed[last] ^= 1;
+        sealed.pop();
         fs::write(&path, sealed).is_ok()
     }
 

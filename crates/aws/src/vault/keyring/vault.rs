@@ -91,20 +91,27 @@ impl KeyringVault {
         Err(contended())
     }
 
-    /// Rotates all secrets of a user whose role has a keyring here, and says how many were sealed anew.
+    /// Rotates all secrets of a user whose role has a keyring here, and says how many were sealed anew. One that
+    /// fails does not hold up the others: what does not open is left as it is, and any other failure is told at
+    /// the end.
     pub async fn rotate_user(&self, user: &UserId) -> Result<usize, VaultError> {
         let (scope, mut after, mut resealed) = (Scope::User(user.clone()), None::<String>, 0);
+        let mut failed = None;
         loop {
             let page = self.ledger.range(&scope, PREFIX, after.as_deref(), 100).await.map_err(ledger_failed)?;
             for record in page.records {
                 let id = record.key.path.strip_prefix(PREFIX).and_then(|id| ConnectionId::new(id).ok());
                 let Some(connection) = id.filter(|id| self.rings.contains_key(&Role::of(id))) else { continue };
                 let key = SealedKey { user: user.clone(), connection };
-                resealed += usize::from(self.rotate(&key).await? == Rotated::Resealed);
+                match self.rotate(&key).await {
+                    Ok(rotated) => resealed += usize::from(rotated == Rotated::Resealed),
+                    Err(error @ VaultError::Unsealable(_)) => tracing::warn!(%error, "{error}: left as it is"),
+                    Err(error) => failed = failed.or(Some(error)),
+                }
             }
             match page.next {
                 Some(next) => after = Some(next),
-                None => return Ok(resealed),
+                None => return failed.map_or(Ok(resealed), Err),
             }
         }
     }
