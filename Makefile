@@ -25,6 +25,7 @@ test: setup ## Everything: unit, conformance, property and end-to-end tests, the
 	@.ci/venv >/dev/null || [ $$? = 3 ] # installs the emulator, or says what is skipped without it
 	$(CARGO) build -p fitbridge -p fitbridge-poller -p fitbridge-sink
 	RUST_TEST_THREADS=4 $(CARGO) test --workspace --features fitbridge-tests/aws
+	$(CARGO) run --profile sim -q -p fitbridge-sim -- --seeds 1000
 	tests/deploy/terraform
 
 lint: setup ## Formatting, clippy, docs, dependency policy
@@ -57,7 +58,7 @@ dev: setup ## The service on this machine: emulators, simulator, ticks, and the 
 
 soak: setup ## Long proofs: kills, stops and faults, a million records, 20,000 worlds; needs about two hours and 6 GiB of disk (LOAD="days=1" is shorter)
 	FITBRIDGE_FUZZ_ROUNDS=50 FITBRIDGE_FUZZ_SEED=2 $(CARGO) test -p fitbridge-fuzz -- --nocapture
-	$(CARGO) run -p fitbridge-sim -- --seeds 20000 --from 1000000
+	$(CARGO) run --profile sim -q -p fitbridge-sim -- --seeds 20000 --from 1000000
 	$(CARGO) build -p fitbridge
 	RUST_TEST_THREADS=1 $(CARGO) test -p fitbridge-tests --features soak --test soak -- --nocapture
 	$(CARGO) bench --profile sim -p fitbridge-local --bench load -- $(LOAD)
