@@ -20,7 +20,7 @@ pub fn laws_broken_by(bug: Bug) -> &'static [&'static str] {
         Bug::ArchiveAfterCommit | Bug::BytesRewritten => &["I2"],
         Bug::TokenInFailure => &["I3"],
         // Something hangs that nobody will ever see to.
-        Bug::DueDropped | Bug::WaitsUnchecked => &["I5"],
+        Bug::DueDropped => &["I5"],
         Bug::IgnoresPause | Bug::LoginWithoutIntent | Bug::IdlePollWrites => &["I6"],
         // The same is done again and again, or waited for without an end.
         Bug::LeaseNeverEnds | Bug::StaleIndex | Bug::AttemptNotCounted | Bug::BreakerNeverCloses => &["quiet"],

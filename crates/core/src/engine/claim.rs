@@ -166,10 +166,7 @@ impl Engine {
                 self.save(claimed, again, Some(due)).await?;
                 return Ok(false);
             }
-            let mut writes = vec![claimed.replace(waiting, None)?, connection.unchanged()];
-            if planted!(self, WaitsUnchecked) {
-                writes.truncate(1);
-            }
+            let writes = vec![claimed.replace(waiting, None)?, connection.unchanged()];
             if self.commit_told(waiting.user(), writes, &waiting.story(&claimed.doc)).await? {
                 return Ok(true);
             }

@@ -67,7 +67,6 @@ bugs! {
     IgnoresPause "ignores-pause" "a delivery goes out although its connection is paused";
     BreakerNeverCloses "breaker-never-closes" "a breaker stays open when its time is over";
     UserUnchecked "user-unchecked" "a fetched ride does not notice a sink that was connected meanwhile";
-    WaitsUnchecked "waits-unchecked" "what waits for a connection does not notice that it was renewed meanwhile";
     IdlePollWrites "idle-poll-writes" "a poll that found nothing new leaves a mark";
     BytesRewritten "bytes-rewritten" "a sink gets other bytes than the file host had";
     TokenInFailure "token-in-failure" "a failure quotes the token";
