@@ -5,7 +5,9 @@ use std::str::FromStr;
 use jiff::{Timestamp, civil::Date, tz::Offset};
 use serde::{Deserialize, Serialize};
 
-use super::{ActivityId, Backfill, ConnectionId, ContentId, Reconcile, RemoteAccount, Report, RideId, Rules, UserId};
+use super::{
+    ActivityId, Backfill, ConnectionId, ContentId, Planned, Reconcile, RemoteAccount, Report, RideId, Rules, UserId,
+};
 use crate::{Code, Failure};
 
 /// A rider. The record's version is what writers check who depend on the set of connections.
@@ -186,6 +188,9 @@ pub struct SourceProgress {
     /// Minutes that the rider's wall clock is ahead of UTC, as far as is known from the rides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset_minutes: Option<i16>,
+    /// Why it is polled as often as it is, and until when; `None` until the first poll has decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned: Option<Planned>,
 }
 
 /// What was at a sink before the first delivery.

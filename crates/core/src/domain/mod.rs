@@ -5,9 +5,11 @@ pub mod backfill;
 pub mod connection;
 pub mod delivery;
 pub mod event;
+pub mod habits;
 pub mod ids;
 pub mod link;
 pub mod notice;
+pub mod plan;
 pub mod reconcile;
 pub mod ride;
 pub mod rules;
@@ -22,12 +24,14 @@ pub use connection::{
 };
 pub use delivery::{About, Delivery, DeliveryState, HeldReason, How, Withdrawal};
 pub use event::{Event, EventKind};
+pub use habits::Habits;
 pub use ids::{
     ActivityId, ConnectionId, ContentId, IdError, NoticeId, OwnerId, RemoteAccount, RemoteId, RideId, Service, Shard,
     UserId,
 };
 pub use link::{Hunch, Likeness, Link, LinkReason, Trace};
 pub use notice::{Cause, Channel, Contact, Message, Notice, NoticeState, Quiet};
+pub use plan::{Because, Planned};
 pub use reconcile::{Found, Reconcile, ReconcilePlace, Report};
 pub use ride::{DetailFacts, ListedFacts, RecordedFacts, Ride};
 pub use rules::{Filtered, Indoor, Rules, RulesError};

@@ -71,6 +71,8 @@ impl Engine {
             reconcile: old.and_then(|old| old.reconcile.clone()),
             report: old.and_then(|old| old.report.clone()),
             offset_minutes: old.and_then(|old| old.offset_minutes),
+            // The next poll decides anew.
+            planned: None,
         };
         let role = |old: Option<&Connection>| {
             let strangers = old.and_then(|old| old.paused()).is_some_and(|why| why.code == Code::StrangerRides);

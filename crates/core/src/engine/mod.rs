@@ -37,6 +37,7 @@ mod notify;
 mod observer;
 mod outcome;
 mod place;
+pub mod plan;
 mod policy;
 mod poll;
 mod probe;

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     domain::{
-        Activity, ActivityId, Connection, ConnectionId, Contact, ContentId, Delivery, Event, Notice, NoticeId, OwnerId,
-        RemoteId, RideId, Shard, Story, User, UserId, story,
+        Activity, ActivityId, Connection, ConnectionId, Contact, ContentId, Delivery, Event, Habits, Notice, NoticeId,
+        OwnerId, RemoteId, RideId, Shard, Story, User, UserId, story,
     },
     ports::{Key, Scope},
 };
@@ -71,6 +71,12 @@ impl Document for Delivery {
 impl Document for Contact {
     fn key(&self) -> Key {
         Key::contact(&self.user)
+    }
+}
+
+impl Document for Habits {
+    fn key(&self) -> Key {
+        Key::habits(&self.user, &self.connection)
     }
 }
 
@@ -324,6 +330,11 @@ impl Key {
     /// Of a connection's record.
     pub fn connection(user: &UserId, connection: &ConnectionId) -> Self {
         user_key(user, format!("connection/{connection}"))
+    }
+
+    /// Of what is learned of a source's rides.
+    pub fn habits(user: &UserId, connection: &ConnectionId) -> Self {
+        user_key(user, format!("habits/{connection}"))
     }
 
     /// Of an activity's record.

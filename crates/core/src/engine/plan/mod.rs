@@ -1,0 +1,7 @@
+//! How often each source is polled: learned, decided when it is polled, and told.
+
+mod outlook;
+mod rhythm;
+
+pub use outlook::{DORMANT_AFTER, ENOUGH_RIDES, Outlook, holds, last_turn, next_turn, outlook, slot_of, within};
+pub use rhythm::Window;
