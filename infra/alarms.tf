@@ -98,36 +98,13 @@ resource "aws_cloudwatch_metric_alarm" "JobsTooOld" {
 resource "aws_cloudwatch_metric_alarm" "LagTooLong" {
   alarm_name        = "${var.service_name}-LagTooLong"
   alarm_description = "Rides reach their sinks too long after they were discovered."
-  metric_query {
-    id          = "watched"
-    label       = "seconds from discovery to archive and from there to the sink"
-    expression  = "FILL(fetch, 0) + FILL(delivery, 0)"
-    return_data = true
+  namespace         = "FitBridge"
+  metric_name       = "DiscoveredToDeliveredSeconds"
+  dimensions = {
+    Function = "${var.service_name}-sink"
   }
-  metric_query {
-    id = "fetch"
-    metric {
-      namespace   = "FitBridge"
-      metric_name = "FetchLagSeconds"
-      dimensions = {
-        Function = "${var.service_name}-sink"
-      }
-      period = 300
-      stat   = "p95"
-    }
-  }
-  metric_query {
-    id = "delivery"
-    metric {
-      namespace   = "FitBridge"
-      metric_name = "DeliveryLagSeconds"
-      dimensions = {
-        Function = "${var.service_name}-sink"
-      }
-      period = 300
-      stat   = "p95"
-    }
-  }
+  extended_statistic  = "p95"
+  period              = 300
   evaluation_periods  = 3
   threshold           = var.lag_alarm_seconds
   comparison_operator = "GreaterThanThreshold"

@@ -9,6 +9,7 @@ locals {
     FITBRIDGE_SECRET_RECOVERY_DAYS = var.secret_recovery_days
     FITBRIDGE_SHARDS               = var.shards
     FITBRIDGE_POLL_MINUTES         = var.poll_minutes
+    FITBRIDGE_POLL_PLAN            = var.poll_plan
     FITBRIDGE_REQUESTS_PER_SECOND  = var.requests_per_second
     FITBRIDGE_STOPPED              = var.stopped
     FITBRIDGE_LOG                  = var.log_level

@@ -45,8 +45,13 @@ output "shard_count" {
 }
 
 output "poll_interval" {
-  description = "How often a rider's list is looked at in minutes"
+  description = "How often a rider's list is looked at most in minutes"
   value       = var.poll_minutes
+}
+
+output "poll_plan_kind" {
+  description = "Whether riders are looked at as their rides come or all alike"
+  value       = var.poll_plan
 }
 
 output "poller_name" {

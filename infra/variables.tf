@@ -72,12 +72,22 @@ variable "shards" {
 }
 
 variable "poll_minutes" {
-  description = "How often a rider's list is looked at, in minutes. What iGPSport tolerates is not known; 5 is modest."
+  description = "No rider's list is looked at oftener than once in so many minutes. What iGPSport tolerates is not known; 5 is modest."
   type        = number
   default     = 5
   validation {
     condition     = contains([1, 5, 60], var.poll_minutes)
     error_message = "poll_minutes must be one of 1, 5, 60."
+  }
+}
+
+variable "poll_plan" {
+  description = "adaptive looks oftener at the hours at which a rider's rides tend to appear, and hourly else; fixed looks at everybody each poll_minutes."
+  type        = string
+  default     = "adaptive"
+  validation {
+    condition     = contains(["adaptive", "fixed"], var.poll_plan)
+    error_message = "poll_plan must be one of adaptive, fixed."
   }
 }
 

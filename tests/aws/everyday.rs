@@ -52,6 +52,7 @@ async fn two_hundred_riders_over_the_keyring() {
         ("FITBRIDGE_VAULT", "keyring"),
         ("FITBRIDGE_KEYRING_SECRET", "fitbridge/keyring"),
         ("FITBRIDGE_POLL_MINUTES", "5"),
+        ("FITBRIDGE_POLL_PLAN", "fixed"),
     ];
     let Some(service) = Service::start(&settings).await else { return };
     for keys in service.clients.keyrings("fitbridge/keyring").values() {

@@ -70,6 +70,7 @@ impl Service {
             ("FITBRIDGE_QUEUE_URL", queue_url.clone()),
             ("FITBRIDGE_SECRET_PREFIX", format!("fitbridge-{number}")),
             ("FITBRIDGE_POLL_MINUTES", "1".to_owned()),
+            ("FITBRIDGE_POLL_PLAN", "fixed".to_owned()),
             ("FITBRIDGE_IGPSPORT_URL", simulator.igpsport_url(Region::Global)),
             ("FITBRIDGE_INTERVALS_URL", simulator.intervals_url()),
             ("FITBRIDGE_TRUSTED_HOSTS", simulator.trusted_hosts()),

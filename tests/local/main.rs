@@ -18,6 +18,7 @@ mod intervals;
 mod kill;
 mod notices;
 mod outage;
+mod plan;
 mod read_only;
 mod regions;
 mod rows;

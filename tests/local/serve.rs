@@ -5,6 +5,7 @@ use fitbridge_tests::{Bench, wait_until};
 
 fn serving(bench: &Bench) -> fitbridge_tests::Running {
     bench.set("FITBRIDGE_POLL_MINUTES", "1");
+    bench.set("FITBRIDGE_POLL_PLAN", "fixed");
     let serve = bench.start(&["--json", "serve"]);
     wait_until("serve says that it serves", || serve.stdout().contains("\"serving\""));
     serve

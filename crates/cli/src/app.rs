@@ -143,6 +143,9 @@ impl App {
         };
         let policy = Policy {
             poll_class: settings.poll_class,
+            adaptive: settings.adaptive,
+            // A machine of one's own sleeps; what came meanwhile is looked for at once.
+            catch_up_after: Some(jiff::SignedDuration::from_mins(5)),
             backfill_per_minute: settings.requests_per_second.map(Policy::backfill_share),
             ..Policy::default()
         };

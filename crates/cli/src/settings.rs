@@ -14,7 +14,8 @@ const KNOWN: &[(&str, &str)] = &[
     ("intervals_url", "replaces Intervals.icu"),
     ("trusted_hosts", "host:port, comma-separated: admitted although the URL guard would refuse them"),
     ("requests_per_second", "most calls to iGPSport a second; 0 is no limit"),
-    ("poll_minutes", "how often `serve` polls: 1, 5 or 60"),
+    ("poll_minutes", "how often `serve` polls at most: 1, 5 or 60"),
+    ("poll_plan", "adaptive or fixed"),
     ("downloads", "downloads at a time"),
     ("uploads", "deliveries at a time, per sink"),
     ("log", "error, warn, info or debug"),
@@ -46,8 +47,10 @@ pub(crate) struct Settings {
     pub trusted_hosts: Vec<String>,
     /// Most calls to iGPSport a second; `None` is no limit.
     pub requests_per_second: Option<f64>,
-    /// How often sources are polled.
+    /// How often sources are polled at most.
     pub poll_class: PollClass,
+    /// Whether they are polled oftener when their rides tend to appear.
+    pub adaptive: bool,
     /// Downloads at a time.
     pub downloads: usize,
     /// Deliveries at a time, per sink.
@@ -197,6 +200,11 @@ impl Settings {
             Some("60") => PollClass::Cold,
             Some(value) => return Err(wrong("poll_minutes", value, "1, 5 or 60")),
         };
+        let adaptive = match text("poll_plan").as_deref() {
+            None | Some("adaptive") => true,
+            Some("fixed") => false,
+            Some(value) => return Err(wrong("poll_plan", value, "adaptive or fixed")),
+        };
         let log = match text("log") {
             None => None,
             Some(value) => Some(value.parse().map_err(|_| wrong("log", &value, "error, warn, info or debug"))?),
@@ -217,6 +225,7 @@ impl Settings {
             igpsport_china_url,
             requests_per_second,
             poll_class,
+            adaptive,
             log,
             log_format,
         })
@@ -313,6 +322,7 @@ mod tests {
         for (name, value, expected) in [
             ("FITBRIDGE_DOWNLOADS", "0", "1 to 64"),
             ("FITBRIDGE_POLL_MINUTES", "7", "1, 5 or 60"),
+            ("FITBRIDGE_POLL_PLAN", "7", "adaptive or fixed"),
             ("FITBRIDGE_IGPSPORT_URL", "ftp://x", "http or https"),
             ("FITBRIDGE_REQUESTS_PER_SECOND", "-1", "0.01 to 1000"),
             ("FITBRIDGE_LOG", "loud", "error, warn"),

@@ -19,7 +19,7 @@ use jiff::{
 };
 
 const WEEKS: i64 = 8;
-const RIDERS: u64 = 200;
+const RIDERS: u64 = 24;
 /// How long a found ride keeps its rider hot: as the default policy has it.
 const HOT: SignedDuration = SignedDuration::from_mins(10);
 const ZONES: [i16; 8] = [-480, -300, 0, 60, 120, 345, 480, 600];

@@ -19,6 +19,7 @@ const SECRET_PREFIX: &str = "FITBRIDGE_SECRET_PREFIX";
 const SECRET_RECOVERY_DAYS: &str = "FITBRIDGE_SECRET_RECOVERY_DAYS";
 const SHARDS: &str = "FITBRIDGE_SHARDS";
 const POLL_MINUTES: &str = "FITBRIDGE_POLL_MINUTES";
+const POLL_PLAN: &str = "FITBRIDGE_POLL_PLAN";
 const REQUESTS_PER_SECOND: &str = "FITBRIDGE_REQUESTS_PER_SECOND";
 const STOPPED: &str = "FITBRIDGE_STOPPED";
 const LOG: &str = "FITBRIDGE_LOG";
@@ -38,6 +39,7 @@ const KNOWN: &[&str] = &[
     SECRET_RECOVERY_DAYS,
     SHARDS,
     POLL_MINUTES,
+    POLL_PLAN,
     REQUESTS_PER_SECOND,
     STOPPED,
     LOG,
@@ -85,6 +87,8 @@ pub struct Environment {
     pub shards: u16,
     /// `FITBRIDGE_POLL_MINUTES`: 1, 5 (unless said) or 60.
     pub poll_class: PollClass,
+    /// `FITBRIDGE_POLL_PLAN`: `adaptive` (unless said) or `fixed`.
+    pub adaptive: bool,
     /// `FITBRIDGE_REQUESTS_PER_SECOND`: most calls to the source a second, over all shards; `None` (0) is no
     /// limit. 5 unless said or the source is replaced.
     pub requests_per_second: Option<f64>,
@@ -139,6 +143,11 @@ impl Environment {
             "60" => Some(PollClass::Cold),
             _ => None,
         });
+        let adaptive = reader.optional(POLL_PLAN, "adaptive or fixed", |text| match text {
+            "adaptive" => Some(true),
+            "fixed" => Some(false),
+            _ => None,
+        });
         let rate = reader.optional(REQUESTS_PER_SECOND, "0 (no limit) or a number from 0.01 to 10000", rate);
         let stopped = reader.optional(STOPPED, "true or false", switch);
         let log = log_level(&mut reader);
@@ -171,6 +180,7 @@ impl Environment {
             secret_recovery_days: secret_recovery_days.unwrap_or(7),
             shards: shards.unwrap_or(1),
             poll_class: poll_class.unwrap_or(PollClass::Warm),
+            adaptive: adaptive.unwrap_or(true),
             requests_per_second: rate.unwrap_or_else(|| real.then_some(5.0)),
             stopped: stopped.unwrap_or(false),
             log,
@@ -334,6 +344,7 @@ mod tests {
             (SECRET_PREFIX, "/x"),
             (SECRET_RECOVERY_DAYS, "3"),
             (POLL_MINUTES, "7"),
+            (POLL_PLAN, "sometimes"),
             (LOG, "loud"),
             (MAIL_SENDER, "nobody"),
             (IGPSPORT_URL, "ftp://x"),

@@ -16,6 +16,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("SecretRecovery", "FITBRIDGE_SECRET_RECOVERY_DAYS"),
     ("ShardCount", "FITBRIDGE_SHARDS"),
     ("PollInterval", "FITBRIDGE_POLL_MINUTES"),
+    ("PollPlanKind", "FITBRIDGE_POLL_PLAN"),
 ];
 /// An output that no function is told of.
 const DEAD_LETTERS: &str = "DeadLetterQueueUrl";

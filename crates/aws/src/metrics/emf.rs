@@ -85,10 +85,9 @@ metrics! {
     Delivered Count;
     /// Deliveries that wait for another try; the line's `DeliveryRetryCodes` says with which codes.
     DeliveryRetries Count;
-    /// From a ride being discovered to its file being in the archive, s.
-    FetchLagSeconds Seconds;
-    /// From a ride's file being in the archive to one of its deliveries being done, s.
-    DeliveryLagSeconds Seconds;
+    /// From a ride being seen upstream (or taken off the backlog) to one of its deliveries being done, s. What waited
+    /// for its rider, or was sent later by the rider's wish, is not among them.
+    DiscoveredToDeliveredSeconds Seconds;
     /// Connections that wait for their rider to connect again; the line's `ReauthCodes` says with which
     /// codes.
     ReauthRequired Count;
@@ -243,7 +242,7 @@ mod tests {
         metrics.add(Metric::PollSucceeded, 3);
         metrics.count_failure(Metric::PollFailed, "token_refused");
         metrics.count_failure(Metric::PollFailed, "token_refused");
-        metrics.value(Metric::FetchLagSeconds, 61.5);
+        metrics.value(Metric::DiscoveredToDeliveredSeconds, 61.5);
         metrics.count(Metric::TicksDone);
         let mut out = Vec::new();
         metrics.flush(now(), Some(Shard(2)), &mut out).unwrap();
@@ -261,7 +260,7 @@ mod tests {
                         "Metrics": [
                             counted("PollSucceeded"),
                             counted("PollFailed"),
-                            { "Name": "FetchLagSeconds", "Unit": "Seconds" },
+                            { "Name": "DiscoveredToDeliveredSeconds", "Unit": "Seconds" },
                         ],
                     },
                     {
@@ -276,7 +275,7 @@ mod tests {
             "PollSucceeded": 3.0,
             "PollFailed": 2.0,
             "PollFailedCodes": { "token_refused": 2 },
-            "FetchLagSeconds": [61.5],
+            "DiscoveredToDeliveredSeconds": [61.5],
             "TicksDone": 1.0,
         });
         assert_eq!(line, expected);
@@ -288,11 +287,12 @@ mod tests {
         let metrics = Metrics::new("sink");
         metrics.add(Metric::RecordsFailed, 0);
         for number in 0..250_u32 {
-            metrics.value(Metric::FetchLagSeconds, f64::from(number));
+            metrics.value(Metric::DiscoveredToDeliveredSeconds, f64::from(number));
         }
         let lines = metrics.take_lines(now(), None);
         let lines: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-        let lengths: Vec<_> = lines.iter().map(|line| line["FetchLagSeconds"].as_array().unwrap().len()).collect();
+        let lengths: Vec<_> =
+            lines.iter().map(|line| line["DiscoveredToDeliveredSeconds"].as_array().unwrap().len()).collect();
         assert_eq!((lengths, &lines[0]["RecordsFailed"]), (vec![100, 100, 50], &json!(0.0)));
         assert!(lines[1].get("RecordsFailed").is_none() && lines[0].get("Shard").is_none());
     }
@@ -301,8 +301,14 @@ mod tests {
     fn names_are_the_ones_that_alarms_are_set_on() {
         let names: Vec<_> = Metric::ALL.iter().map(|metric| metric.name()).collect();
         assert_eq!(names.len(), 18);
-        for name in ["TicksDone", "PollFailed", "DeadLetters", "FetchLagSeconds", "ReauthRequired", "ProviderThrottled"]
-        {
+        for name in [
+            "TicksDone",
+            "PollFailed",
+            "DeadLetters",
+            "DiscoveredToDeliveredSeconds",
+            "ReauthRequired",
+            "ProviderThrottled",
+        ] {
             assert!(names.contains(&name), "{name}");
         }
     }

@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
+use super::{Metric, Metrics};
 use fitbridge_core::{
     Code,
     domain::{Activity, ActivityState, Connection, ConnectionState, Delivery, DeliveryState},
     engine::{Observer, Poll},
 };
-use jiff::Timestamp;
-
-use super::{Metric, Metrics};
 
 /// Counts every change that the engine commits.
 #[derive(Debug, Clone)]
@@ -19,10 +17,6 @@ impl MetricsObserver {
     /// Counts into these metrics.
     pub fn new(metrics: Arc<Metrics>) -> Self {
         Self(metrics)
-    }
-
-    fn lag(&self, metric: Metric, from: Timestamp, to: Timestamp) {
-        self.0.value(metric, to.duration_since(from).as_secs_f64().max(0.0));
     }
 
     fn retry(&self, metric: Metric, code: Code) {
@@ -45,9 +39,6 @@ impl Observer for MetricsObserver {
             ActivityState::Resolved { .. } => self.0.count(Metric::ActivitiesQueued),
             ActivityState::Fetched { .. } => {
                 self.0.count(Metric::ActivitiesStored);
-                // What stood on the backlog was not late: it waited for its turn.
-                let from = activity.taken_at.unwrap_or(activity.first_seen_at);
-                self.lag(Metric::FetchLagSeconds, from, activity.updated_at);
             }
             ActivityState::Unavailable { failure, .. } => self.retry(Metric::ActivityRetries, failure.code),
             ActivityState::DeadLetter { failure } => {
@@ -61,7 +52,10 @@ impl Observer for MetricsObserver {
         match &delivery.state {
             DeliveryState::Delivered { at, .. } => {
                 self.0.count(Metric::Delivered);
-                self.lag(Metric::DeliveryLagSeconds, delivery.created_at, *at);
+                if let Some(discovered_at) = delivery.discovered_at {
+                    let lag = at.duration_since(discovered_at).as_secs_f64().max(0.0);
+                    self.0.value(Metric::DiscoveredToDeliveredSeconds, lag);
+                }
             }
             DeliveryState::Retrying { failure, .. } => self.retry(Metric::DeliveryRetries, failure.code),
             DeliveryState::DeadLetter { failure } => {
@@ -96,6 +90,7 @@ mod tests {
             SourceProgress, UserId,
         },
     };
+    use jiff::Timestamp;
     use serde_json::{Value, json};
 
     use super::*;
@@ -151,6 +146,8 @@ mod tests {
         let done = at("2026-01-01T00:02:00Z");
         delivery.state = DeliveryState::Delivered { remote_id: None, how: How::Created, at: done };
         observer.delivery(&delivery);
+        delivery.discovered_at = Some(at("2026-01-01T00:00:00Z"));
+        observer.delivery(&delivery);
         observer.connection(&paused());
         observer.polled(&paused(), &Poll::Idle);
         observer.polled(&paused(), &Poll::Away(Code::ProviderThrottled.into()));
@@ -164,14 +161,13 @@ mod tests {
             "Function": "sink",
             "ActivitiesDiscovered": 1.0,
             "ActivitiesStored": 1.0,
-            "FetchLagSeconds": [90.0],
             "DeliveryRetries": 1.0,
             "DeliveryRetryCodes": { "sink_throttled": 1 },
             "ProviderThrottled": 2.0,
             "DeadLetters": 1.0,
             "DeadLetterCodes": { "sink_throttled": 1 },
-            "Delivered": 1.0,
-            "DeliveryLagSeconds": [30.0],
+            "Delivered": 2.0,
+            "DiscoveredToDeliveredSeconds": [120.0],
             "ReauthRequired": 1.0,
             "ReauthCodes": { "token_expired": 1 },
             "PollSucceeded": 1.0,

@@ -203,6 +203,7 @@ impl Parts {
         Policy {
             shards: self.environment.shards,
             poll_class: self.environment.poll_class,
+            adaptive: self.environment.adaptive,
             backfill_per_minute: rate.map(Policy::backfill_share),
             ..Policy::default()
         }

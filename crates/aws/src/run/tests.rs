@@ -65,7 +65,7 @@ impl World {
     }
 
     fn engine(&self, ports: Ports, policy: Policy, owner: &str) -> Arc<Engine> {
-        let policy = Policy { poll_class: PollClass::Hot, ..policy };
+        let policy = Policy { poll_class: PollClass::Hot, adaptive: false, ..policy };
         Arc::new(Engine::new(ports, policy, OwnerId::new(owner).unwrap()))
     }
 

@@ -142,6 +142,11 @@ pub(crate) enum Users {
         /// Who
         rider: UserId,
     },
+    /// Look at a rider's sources as often as is allowed, for some minutes
+    Wake {
+        /// Who
+        rider: UserId,
+    },
     /// Disconnect everything of a rider and forget the secrets; rides and files stay
     Remove {
         /// Who

@@ -11,6 +11,7 @@ mod doctor;
 mod duplicates;
 mod find;
 mod forget;
+mod fresh;
 mod get;
 mod held;
 mod import;

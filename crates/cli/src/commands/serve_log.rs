@@ -25,14 +25,16 @@ pub(crate) struct ServeLog {
 
 impl Observer for ServeLog {
     fn delivery(&self, delivery: &Delivery) {
-        let DeliveryState::Delivered { remote_id, how, .. } = &delivery.state else { return };
+        let DeliveryState::Delivered { remote_id, how, at } = &delivery.state else { return };
         let what = match how {
             How::Created => "delivered",
             How::AlreadyThere => "was already there",
         };
         let ride = delivery.about.external_id.as_str();
         let remote_id = remote_id.as_ref().map(|id| id.0.as_str()).unwrap_or_default();
-        tracing::info!(ride, sink = %delivery.sink, remote_id, "{ride} {what}: {}", delivery.sink);
+        let lag_s = delivery.discovered_at.map(|seen| at.duration_since(seen).as_secs().max(0));
+        let after = lag_s.map(|lag| format!(", {lag} s after it was found")).unwrap_or_default();
+        tracing::info!(ride, sink = %delivery.sink, remote_id, lag_s, "{ride} {what}: {}{after}", delivery.sink);
     }
 
     fn connection(&self, connection: &Connection) {

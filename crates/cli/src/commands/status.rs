@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use anstyle::AnsiColor;
 use fitbridge_core::{
     Code, Engine,
-    domain::{Activity, Connection, Delivery, Shard},
+    domain::{Activity, Connection, Delivery, DeliveryLags, Shard},
     ports::Key,
     store::Cursor,
 };
 use serde_json::json;
 
 use super::{
-    Context, backfill, reconcile,
+    Context, backfill, fresh, reconcile,
     rules::{lines, rules_record},
     sync::connections,
 };
@@ -37,7 +37,7 @@ pub(crate) async fn run(context: &Context) -> Result<Exit, Stop> {
         out.line("nothing is connected: start with `fitbridge connect igpsport`, or see it work with `fitbridge demo`");
     }
     for connection in &connections {
-        exit = exit.max(show_connection(out, &app.engine, connection).await?);
+        exit = exit.max(show_connection(out, &app.engine, connection, context.verbose > 0).await?);
         let report = connection.source().and_then(|source| source.report.as_deref());
         if let Some(report) = report.filter(|_| context.verbose > 0) {
             reconcile::notes(context, report);
@@ -87,8 +87,13 @@ fn token_end(connection: &Connection, end: jiff::Timestamp, now: jiff::Timestamp
     }
 }
 
-/// Shows a connection: state, reason, next step, counts.
-pub(crate) async fn show_connection(out: Out, engine: &Engine, connection: &Connection) -> Result<Exit, Stop> {
+/// Shows a connection: state, reason, next step, counts, and how fresh it is; why so, where it is `verbose`.
+pub(crate) async fn show_connection(
+    out: Out,
+    engine: &Engine,
+    connection: &Connection,
+    verbose: bool,
+) -> Result<Exit, Stop> {
     let phase = connection.phase(engine.now());
     let color = match phase {
         "active" => AnsiColor::Green,
@@ -121,6 +126,17 @@ pub(crate) async fn show_connection(out: Out, engine: &Engine, connection: &Conn
         if let Some(mark) = &source.mark {
             out.line(format!("  {} rides upstream, list read {:.0}", mark.total_rows, mark.walked_at));
         }
+        let stored = engine.store().connection(&connection.user, &connection.id).await?;
+        let freshness = match &stored {
+            Some(stored) => engine.freshness(stored).await?,
+            None => None,
+        };
+        if let Some(freshness) = &freshness {
+            out.line(format!("  {}", fresh::line(freshness, engine.now())));
+            if verbose {
+                out.line(format!("  {}", fresh::why(freshness, engine.now())));
+            }
+        }
         if let Some(end) = source.token_ends_at {
             out.line(format!("  {}", token_end(connection, end, engine.now())));
             if phase == "expiring" {
@@ -144,16 +160,23 @@ pub(crate) async fn show_connection(out: Out, engine: &Engine, connection: &Conn
         record["stay_signed_in"] = source.stay_signed_in.into();
         record["backfill"] = source.backfill.as_deref().map(backfill::record).into();
         record["report"] = source.report.as_deref().map(reconcile::record).into();
+        record["freshness"] = freshness.as_ref().map(fresh::record).into();
         record["undecodable_rows"] = source.problems.len().into();
     } else {
         let prefix = format!("delivery/{}/", connection.id);
         let mut states = BTreeMap::<String, usize>::new();
-        for delivery in engine.store().all::<Delivery>(&connection.user, &prefix).await? {
+        let deliveries = engine.store().all::<Delivery>(&connection.user, &prefix).await?;
+        let lags = DeliveryLags::of(deliveries.iter().map(|delivery| &delivery.doc));
+        for delivery in &deliveries {
             *states.entry(delivery.doc.state.name().to_owned()).or_default() += 1;
         }
         let told: Vec<_> = states.iter().map(|(state, count)| format!("{count} {}", state.replace('_', " "))).collect();
         out.line(format!("  {}", if told.is_empty() { "nothing delivered yet".into() } else { told.join(", ") }));
+        if let Some(line) = fresh::lag_line(&lags) {
+            out.line(format!("  {line}"));
+        }
         record["deliveries"] = json!(states);
+        record["lag"] = fresh::lag_record(&lags);
         if let Some(progress) = connection.sink() {
             for line in lines(&progress.rules) {
                 out.line(format!("  {line}"));

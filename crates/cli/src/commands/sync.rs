@@ -38,6 +38,8 @@ pub(crate) async fn run(context: &Context) -> Result<Exit, Stop> {
     if !connections.iter().any(|connection| connection.source().is_some()) {
         context.out.note("no source is connected: start with `fitbridge connect igpsport`, or use `fitbridge import`");
     }
+    // Where `serve` runs, it looks again in the minutes that follow.
+    engine.wake_all(&user).await?;
     // A second Ctrl-C, or a worker that does not stop, ends the process: the ledger bears that.
     let report = tokio::select! {
         report = pass(&mut app.lanes, &user) => Some(report?),

@@ -286,6 +286,13 @@ impl Activity {
         self.earlier.iter().copied().filter(move |file| Some(*file) != now).chain(now)
     }
 
+    /// Since when it could have been fetched: when it was seen upstream, or taken off the backlog. `None` for what
+    /// came from no cloud, or had a file before.
+    pub fn discovered_at(&self) -> Option<Timestamp> {
+        let is_first = self.source().is_some() && self.earlier.is_empty();
+        is_first.then(|| self.taken_at.unwrap_or(self.first_seen_at))
+    }
+
     /// Whether the rider said that these two are different rides.
     pub fn is_apart_from(&self, other: &Self) -> bool {
         self.apart.contains(&other.id) || other.apart.contains(&self.id)

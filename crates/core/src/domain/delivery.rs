@@ -246,6 +246,10 @@ pub struct Delivery {
     pub resends: u32,
     /// How often it was begun; counted when it is claimed, and given back where the sink was not to blame.
     pub attempts: u32,
+    /// When the ride was seen upstream, or taken off the backlog; only where this delivery was made when its file
+    /// arrived, so that lags are not counted of what was sent later by somebody's wish.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub discovered_at: Option<Timestamp>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When the record last changed.
@@ -267,6 +271,7 @@ impl Delivery {
             given_up: None,
             resends: 0,
             attempts: 0,
+            discovered_at: None,
             created_at: now,
             updated_at: now,
         }

@@ -7,6 +7,7 @@ pub mod delivery;
 pub mod event;
 pub mod habits;
 pub mod ids;
+pub mod lag;
 pub mod link;
 pub mod notice;
 pub mod plan;
@@ -29,6 +30,7 @@ pub use ids::{
     ActivityId, ConnectionId, ContentId, IdError, NoticeId, OwnerId, RemoteAccount, RemoteId, RideId, Service, Shard,
     UserId,
 };
+pub use lag::{DeliveryLags, Lags};
 pub use link::{Hunch, Likeness, Link, LinkReason, Trace};
 pub use notice::{Cause, Channel, Contact, Message, Notice, NoticeState, Quiet};
 pub use plan::{Because, Planned};

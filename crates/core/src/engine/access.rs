@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Engine, EngineError, Poll, policy::later, secrets::SourceSecret};
+use super::{Engine, EngineError, Poll, plan::Place, policy::later, secrets::SourceSecret};
 use crate::{
     Code, Failure,
     domain::{Connection, ConnectionState, LoginIntent, Refusals, Role, SourceProgress},
@@ -219,16 +219,32 @@ impl Engine {
         stored: &mut Stored<Connection>,
         change: impl Fn(&mut SourceProgress) + Send + Sync,
     ) -> Result<(), EngineError> {
+        self.change_source_and_place(stored, None, change).await
+    }
+
+    /// The same, and moves it in the plan where a place is given; in one write.
+    pub(super) async fn change_source_and_place(
+        &self,
+        stored: &mut Stored<Connection>,
+        place: Option<Place>,
+        change: impl Fn(&mut SourceProgress) + Send + Sync,
+    ) -> Result<(), EngineError> {
         let renewals = stored.doc.renewals;
         for _ in 0..TRIES {
             if stored.doc.renewals != renewals {
                 break;
             }
             let mut changed = stored.doc.clone();
+            let before = stored.plan;
             if let Role::Source(source) = &mut changed.role {
                 change(source);
+                // What was removed meanwhile is in no plan any more.
+                if let (Some((slot, planned)), Some(_)) = (place, stored.plan) {
+                    (source.planned, stored.plan) = (planned, Some(slot));
+                }
             }
-            if changed == stored.doc || self.save_connection(stored, changed).await? || !self.reread(stored).await? {
+            let same = changed == stored.doc && before == stored.plan;
+            if same || self.save_connection(stored, changed).await? || !self.reread(stored).await? {
                 break;
             }
         }

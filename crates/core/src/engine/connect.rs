@@ -7,9 +7,9 @@ use crate::{
     Code, Failure,
     domain::{
         Baseline, Connection, ConnectionId, ConnectionState, History, RemoteAccount, RideId, Role, Rules, SinkProgress,
-        SourceProgress, User, UserId, connection::Resume, ids::stable_hash, story,
+        SourceProgress, User, UserId, connection::Resume, story,
     },
-    ports::{Due, Expect, Identity, PlanSlot, SealedKey, SourceIdentity},
+    ports::{Due, Expect, Identity, SealedKey, SourceIdentity},
     store::{Listed, Stored},
 };
 
@@ -162,7 +162,7 @@ impl Engine {
             if !changed.connections.contains(&id) {
                 changed.connections.push(id.clone());
             }
-            let plan = connection.source().map(|_| self.plan_slot(&connection));
+            let plan = connection.source().map(|_| self.first_place(&connection));
             let due = Some(Due::at(self.shard(&wish.user), now));
             let mut put = self.store.create(&connection, due, plan)?;
             put.expect = old.as_ref().map_or(Expect::Absent, |old| Expect::Version(old.version));
@@ -188,20 +188,13 @@ impl Engine {
         Ok(())
     }
 
-    /// The minutes in which a source is polled: by hash, so that sources spread out by themselves.
-    fn plan_slot(&self, connection: &Connection) -> PlanSlot {
-        let class = self.policy.poll_class;
-        let hash = stable_hash(&format!("{}/{}", connection.user, connection.id));
-        let slot = u16::try_from(hash % u64::from(class.slots())).unwrap_or(0);
-        PlanSlot { shard: self.shard(&connection.user), class, slot }
-    }
-
-    /// Moves a rider's sources to the places in the plan that the policy gives them now, after an operator
-    /// changed how often is polled. Writes only what differs.
+    /// Moves a rider's sources to the places in the plan that the policy allows them now, after an operator
+    /// changed how often is polled. Writes only what differs. Where it is not called, the next poll of each
+    /// source does the same.
     pub async fn replan(&self, user: &UserId) -> Result<(), EngineError> {
         let Some(stored) = self.store.user(user).await? else { return Ok(()) };
         for source in self.store.connections(&stored.doc).await? {
-            let slot = source.doc.source().map(|_| self.plan_slot(&source.doc));
+            let slot = source.plan.map(|plan| self.place_of(&source.doc, plan.class));
             if slot.is_some() && source.plan != slot {
                 let moved = Stored { plan: slot, ..source.clone() };
                 self.save(&moved, &source.doc, source.due).await?;

@@ -105,10 +105,13 @@ impl Engine {
         let mut activity = claimed.doc.clone();
         activity.ride.recorded = Some(report.facts);
         match self.record_file(activity, Some(claimed), &accepted).await? {
-            Some(activity) => Ok(match activity.state {
-                ActivityState::Duplicate { of, .. } => Fetched::Duplicate(of),
-                _ => activity.link.map_or(Fetched::Archived, |link| Fetched::Linked(link.to)),
-            }),
+            Some(activity) => {
+                self.learn(&activity).await;
+                Ok(match activity.state {
+                    ActivityState::Duplicate { of, .. } => Fetched::Duplicate(of),
+                    _ => activity.link.map_or(Fetched::Archived, |link| Fetched::Linked(link.to)),
+                })
+            }
             None => Ok(Fetched::Skipped),
         }
     }

@@ -178,7 +178,7 @@ impl Engine {
         for member in &members {
             let is_primary = member.doc.id == primary;
             if is_primary && member.is_fresh {
-                let (made, deliveries) = self.deliveries_of(&member.doc, &sinks).await?;
+                let (made, deliveries) = self.deliveries_of(&member.doc, &sinks, member.stored.is_none()).await?;
                 writes.extend(made);
                 told.deliveries.extend(deliveries);
             }
@@ -219,11 +219,12 @@ impl Engine {
         Ok(known)
     }
 
-    /// The deliveries that a ride lacks at those sinks, or that can go on now.
+    /// The deliveries that a ride lacks at those sinks, or that can go on now; `arrives` with its file just now.
     pub(super) async fn deliveries_of(
         &self,
         ride: &Activity,
         sinks: &[Stored<Connection>],
+        arrives: bool,
     ) -> Result<(Vec<Write>, Vec<Delivery>), EngineError> {
         let (mut writes, mut made) = (Vec::new(), Vec::new());
         let ActivityState::Fetched { content, .. } = ride.state else { return Ok((writes, made)) };
@@ -248,7 +249,9 @@ impl Engine {
                     if stays {
                         continue;
                     }
-                    Delivery::for_sink(ride, &sink.doc, content, now)
+                    let delivery = Delivery::for_sink(ride, &sink.doc, content, now);
+                    let is_on_its_way = arrives && delivery.state.is_open();
+                    Delivery { discovered_at: ride.discovered_at().filter(|_| is_on_its_way), ..delivery }
                 }
             };
             let due = delivery.state.is_open().then(|| self.handed_over(&ride.user, now));

@@ -173,6 +173,7 @@ impl Engine {
             again.state = DeliveryState::Pending;
         }
         let mut waiting = again.clone();
+        waiting.discovered_at = None;
         // A sink that was removed just leaves it pending.
         if again.state == DeliveryState::Pending
             && let Some(failure) = failure.or_else(|| connection.doc.paused().cloned())
@@ -194,7 +195,8 @@ impl Engine {
     ) -> Result<Delivered, EngineError> {
         let mut shelved = claimed.doc.clone();
         shelved.attempts = shelved.attempts.saturating_sub(1);
-        shelved.state = state;
+        // What waits for its rider is not late.
+        (shelved.state, shelved.discovered_at) = (state, None);
         self.settle_delivery(claimed, shelved, None).await?;
         Ok(Delivered::Waits)
     }

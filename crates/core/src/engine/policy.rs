@@ -17,8 +17,16 @@ pub struct Policy {
     /// Whether calls to sources are made here. Where not, rides that need one are left due, for a process
     /// that may.
     pub calls_source: bool,
-    /// How often a source is polled; every 5 minutes until iGPSport's tolerance is known.
+    /// The operator's floor: no source is polled oftener than this class. Every 5 minutes until iGPSport's
+    /// tolerance is known.
     pub poll_class: PollClass,
+    /// Whether each source has a class of its own, learned from its rider's rides; else all have the floor's.
+    pub adaptive: bool,
+    /// How long a wish for rides now, or a ride that was found, keeps a source in the fastest class.
+    pub hot_for: SignedDuration,
+    /// A tick that finds more minutes than this not done polls every source once, at once: a laptop that was
+    /// opened is to know what came meanwhile. `None` where many riders share a provider.
+    pub catch_up_after: Option<SignedDuration>,
     /// Waits between attempts to resolve or fetch a ride. Afterwards it is a dead letter. About five days
     /// in all: iGPSport has taken a day to process a ride.
     pub ride_backoff: Vec<SignedDuration>,
@@ -81,6 +89,9 @@ impl Default for Policy {
             tick_lease: minutes(2),
             calls_source: true,
             poll_class: PollClass::Warm,
+            adaptive: true,
+            hot_for: super::plan::HOT_FOR,
+            catch_up_after: None,
             ride_backoff: vec![
                 SignedDuration::from_secs(30),
                 minutes(1),

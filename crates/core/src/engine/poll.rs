@@ -85,7 +85,8 @@ impl Engine {
                 self.change_source(stored, |source| source.mark = Some(mark_of(&first, now))).await?;
             }
             let nightly = self.nightly_is_due(&connection, now);
-            self.change_source(stored, |source| {
+            let place = self.look_at_plan(stored, false, now).await?;
+            self.change_source_and_place(stored, place, |source| {
                 (source.refusals, source.away_since) = (None, None);
                 if nightly && source.reconcile.is_none() {
                     source.reconcile = Some(Box::new(Reconcile::new(now, false)));
@@ -104,7 +105,10 @@ impl Engine {
         if walked.strangers {
             return self.pause(stored, Code::StrangerRides.into()).await;
         }
-        self.change_source(stored, |source| {
+        // The rides of a first walk are history: nothing follows them.
+        let found = source.mark.is_some() && !walked.new.is_empty();
+        let place = self.look_at_plan(stored, found, now).await?;
+        self.change_source_and_place(stored, place, |source| {
             // A list that shifted to the end leaves the old mark, so that the next poll walks again.
             if walked.is_complete {
                 source.mark = Some(walked.mark.clone());

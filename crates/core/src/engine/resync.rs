@@ -220,6 +220,7 @@ fn begun_again(known: &Delivery) -> Delivery {
     Delivery {
         state: DeliveryState::Pending,
         attempts: 0,
+        discovered_at: None,
         resends: known.resends + u32::from(was_there),
         maybe_there: known.maybe_there || was_there,
         send_anyway: known.send_anyway || has_word,

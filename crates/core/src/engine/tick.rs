@@ -90,9 +90,17 @@ impl Engine {
         let now = self.now();
         let minute = now.as_second().div_euclid(60);
         let Some(cursor) = self.claim_cursor(shard, minute, now).await? else { return Ok(None) };
-        let from = cursor.doc.done_minute.saturating_add(1).max(minute - LONGEST_PERIOD + 1);
+        let from = self.catch_up_from(cursor.doc.done_minute, minute);
         let polls = self.planned_polls(shard, from..=minute).await?;
         Ok(Some((Ticket { cursor, minute }, polls)))
+    }
+
+    /// The first minute that a tick makes the polls of: the one after the last that was done, at most a period
+    /// back; the whole period where the machine slept.
+    fn catch_up_from(&self, done_minute: i64, minute: i64) -> i64 {
+        let whole = minute - LONGEST_PERIOD + 1;
+        let slept = self.policy.catch_up_after.is_some_and(|most| minute - done_minute > most.as_mins());
+        if slept { whole } else { done_minute.saturating_add(1).max(whole) }
     }
 
     /// Marks a tick's minutes as done; `false` when another tick took them over meanwhile.

@@ -17,6 +17,7 @@ mod history;
 mod links;
 mod notices;
 mod outages;
+mod plans;
 mod polling;
 mod probes;
 mod races;

@@ -15,7 +15,7 @@ use crate::world::{SHARD, World};
 /// A world with riders of one source each, in every slot.
 async fn riders(class: PollClass, count: u32) -> World {
     let mut world = World::new();
-    world.policy.poll_class = class;
+    (world.policy.poll_class, world.policy.adaptive) = (class, false);
     let engine = world.engine("setup");
     for number in 0..count {
         world.user = fitbridge_core::domain::UserId::new(format!("rider{number}")).unwrap();

@@ -29,6 +29,7 @@ pub(super) async fn run(desk: &Desk, what: Users) -> Result<Exit, Stop> {
         Users::Show { rider, limit } => show(desk, &rider, limit).await,
         Users::Pause { rider } => pause(desk, &rider).await,
         Users::Resume { rider } => resume(desk, &rider).await,
+        Users::Wake { rider } => wake(desk, &rider).await,
         Users::Remove { rider } => remove(desk, &rider).await,
         Users::Export { rider, output, force } => account::export(desk, &rider, &output, force).await,
         Users::Delete { rider, yes } => account::delete(desk, &rider, yes).await,
@@ -93,7 +94,7 @@ async fn show(desk: &Desk, rider: &UserId, limit: usize) -> Result<Exit, Stop> {
     let connections = desk.connections(&user).await?;
     let mut exit = Exit::Done;
     for connection in &connections {
-        exit = exit.max(show_connection(desk.out, &desk.engine, connection).await?);
+        exit = exit.max(show_connection(desk.out, &desk.engine, connection, true).await?);
     }
     let store = desk.engine.store();
     let mut rides: Vec<_> = store.all::<Activity>(rider, "activity/").await?.into_iter().map(|ride| ride.doc).collect();
@@ -152,6 +153,14 @@ async fn resume(desk: &Desk, rider: &UserId) -> Result<Exit, Stop> {
     let count = desk.act(act, async { Ok(desk.engine.resume_rider(rider).await?) }).await?;
     desk.out.record(&json!({ "type": "resumed", "rider": rider, "connections": count }));
     desk.out.line(format!("{rider} goes on: {count} connections"));
+    Ok(changed(desk, count))
+}
+
+async fn wake(desk: &Desk, rider: &UserId) -> Result<Exit, Stop> {
+    let act = Act { verb: "users wake", user: Some(rider), detail: "" };
+    let count = desk.act(act, async { Ok(desk.engine.wake_all(rider).await?) }).await?;
+    desk.out.record(&json!({ "type": "woken", "rider": rider, "connections": count }));
+    desk.out.line(format!("{count} sources of {rider} are looked at as often as is allowed, for some minutes"));
     Ok(changed(desk, count))
 }
 

@@ -99,6 +99,7 @@ fn settings(simulator: &Simulator) -> Settings {
         trusted_hosts: simulator.trusted_hosts().split(',').map(str::to_owned).collect(),
         requests_per_second: None,
         poll_class: PollClass::Hot,
+        adaptive: false,
         downloads: 4,
         uploads: 4,
         log: None,

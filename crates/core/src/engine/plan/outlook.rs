@@ -14,6 +14,9 @@ pub const ENOUGH_RIDES: usize = 10;
 pub const DORMANT_AFTER: SignedDuration = SignedDuration::from_hours(24 * 45);
 /// When new riders, of whom little is known, are polled as warm: hours of their day.
 const DAYTIME: (usize, usize) = (7, 22);
+/// As long as nothing is known of a rider, it is looked again after so long whether something is.
+/// (Older rides are fetched within minutes of connecting.)
+const UNKNOWN_FOR: SignedDuration = SignedDuration::from_hours(12);
 /// The end of what needs no end.
 const LONG: SignedDuration = SignedDuration::from_hours(24 * 30);
 
@@ -60,7 +63,11 @@ pub fn outlook(habits: Option<&Habits>, connected_at: Timestamp, now: Timestamp,
         true => (PollClass::Warm, in_utc(window.to)),
         false => (PollClass::Cold, in_utc(window.from)),
     };
-    Outlook { class, because, until: until.min(dormant_at), window: Some(window) }
+    let known_until = match learned {
+        Some(_) => until,
+        None => until.min(now.checked_add(UNKNOWN_FOR).unwrap_or(Timestamp::MAX)),
+    };
+    Outlook { class, because, until: known_until.min(dormant_at), window: Some(window) }
 }
 
 /// Whether a plan still holds at a poll: while it is warm until its end; while it is cold as long as the next

@@ -1,0 +1,121 @@
+//! How fresh what is known of a source is. Derived, since an idle poll writes nothing: from its place in the plan,
+//! the shard's last done minute, and what is known to have failed.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::outlook::{last_turn, next_turn, outlook, slot_of, within};
+use crate::{
+    domain::{Because, Connection, ConnectionState, Habits},
+    engine::{Engine, EngineError},
+    ports::{Key, PlanSlot, PollClass},
+    store::{Cursor, Stored},
+};
+
+/// When a source was looked at and will be, and why so often.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Freshness {
+    /// How often it is polled now.
+    pub class: PollClass,
+    /// Why.
+    pub because: Because,
+    /// When that is decided again: with the first poll after it.
+    pub until: Option<Timestamp>,
+    /// The last poll that succeeded, as far as can be told: a single failed poll in between leaves no trace, the
+    /// next one makes up for it. `None` where there was none yet.
+    pub last_polled_at: Option<Timestamp>,
+    /// The next poll, while ticks come; `None` where none will be made.
+    pub next_poll_at: Option<Timestamp>,
+    /// The last minute whose polls were handed over; where it is long ago, nothing ticks.
+    pub last_tick_at: Option<Timestamp>,
+    /// The warm stretch now or next, in UTC.
+    pub window: Option<(Timestamp, Timestamp)>,
+    /// The same on the rider's wall clock, as `16:20–19:40`.
+    pub window_text: Option<String>,
+    /// How many of the last rides appeared at those hours of a day, of how many.
+    pub within: (usize, usize),
+}
+
+impl Engine {
+    /// How fresh what is known of a source is; `None` for what is no source, or is removed. Two small reads.
+    pub async fn freshness(&self, stored: &Stored<Connection>) -> Result<Option<Freshness>, EngineError> {
+        let connection = &stored.doc;
+        let (Some(source), Some(place)) = (connection.source(), stored.plan) else { return Ok(None) };
+        self.load_breakers().await?;
+        let now = self.now();
+        let cursor = self.store.read::<Cursor>(&Key::cursor(place.shard)).await?;
+        let last_tick_at = cursor.and_then(|cursor| Timestamp::from_second(cursor.doc.done_minute * 60).ok());
+        let habits = self.store.read::<Habits>(&Key::habits(&connection.user, &connection.id)).await?;
+        let habits = habits.map(|habits| habits.doc);
+        let breaker = self.open_breaker(&connection.account, now);
+
+        // What is known to have failed since when.
+        let paused = match &connection.state {
+            ConnectionState::Paused { since, .. } => Some(*since),
+            _ => None,
+        };
+        let refused = source.refusals.as_ref().map(|refusals| refusals.first_at);
+        let away = breaker.as_ref().map(|breaker| breaker.since);
+        let failing_since = [paused, refused, away, source.away_since].into_iter().flatten().min();
+        let next_poll_at = match (paused, &breaker) {
+            (Some(_), _) => None,
+            (None, Some(breaker)) => Some(next_turn(place.class, place.slot, breaker.open_until)),
+            // The turn of this minute may still come.
+            (None, None) => {
+                let is_done = last_tick_at.is_some_and(|tick| tick.as_second() >= now.as_second().div_euclid(60) * 60);
+                let from = if is_done { now } else { now - SignedDuration::from_mins(1) };
+                Some(next_turn(place.class, place.slot, from))
+            }
+        };
+        let cold = slot_of(connection.user.as_str(), connection.id.as_str(), PollClass::Cold);
+        let turn = next_turn(PollClass::Cold, cold, now);
+        let ahead = outlook(habits.as_ref(), connection.connected_at, now, turn);
+        let window = ahead.window.filter(|_| self.is_adaptive());
+        let because = match (self.is_adaptive(), source.planned) {
+            (false, _) => Because::Fixed,
+            // Its first poll has not come yet.
+            (true, None) => Because::New,
+            (true, Some(planned)) => planned.because,
+        };
+        Ok(Some(Freshness {
+            class: place.class,
+            because,
+            until: source.planned.map(|planned| planned.until),
+            last_polled_at: last_polled(stored, place, last_tick_at, failing_since),
+            next_poll_at,
+            last_tick_at,
+            window: window
+                .zip(habits.as_ref())
+                .map(|(window, habits)| (habits.utc(window.from), habits.utc(window.to))),
+            window_text: window
+                .filter(|_| habits.is_some())
+                .map(|window| format!("{}–{}", window.from.strftime("%H:%M"), window.to.strftime("%H:%M"))),
+            within: window.zip(habits.as_ref()).map_or((0, 0), |(window, habits)| within(habits, &window)),
+        }))
+    }
+}
+
+/// The last poll before the failures: a turn of its class since it has that, the poll that gave it that class, or
+/// the last turn of its cold minute, which every class has in common.
+fn last_polled(
+    stored: &Stored<Connection>,
+    place: PlanSlot,
+    last_tick_at: Option<Timestamp>,
+    failing_since: Option<Timestamp>,
+) -> Option<Timestamp> {
+    let connection = &stored.doc;
+    let source = connection.source()?;
+    let before = |at: &Timestamp| failing_since.is_none_or(|failed| *at < failed) && *at >= connection.connected_at;
+    let until = match (last_tick_at, failing_since) {
+        (Some(tick), Some(failed)) => Some(tick.min(failed - SignedDuration::from_secs(1))),
+        (tick, _) => tick,
+    };
+    let since = source.planned.map(|planned| planned.since);
+    let turn = until.map(|until| last_turn(place.class, place.slot, until));
+    // Before the present class there was another, of which nothing is known but the cold minute.
+    let turn = turn.filter(|turn| since.is_none_or(|since| *turn >= since));
+    let cold = slot_of(connection.user.as_str(), connection.id.as_str(), PollClass::Cold);
+    let cold = until.map(|until| last_turn(PollClass::Cold, cold, until));
+    let decided = source.planned.filter(|planned| planned.because != Because::Woken).map(|planned| planned.since);
+    let walked = source.mark.as_ref().map(|mark| mark.walked_at);
+    [turn, cold, decided, walked].into_iter().flatten().filter(before).max()
+}
