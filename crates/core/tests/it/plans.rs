@@ -120,7 +120,7 @@ async fn learned_hours_are_warm_and_the_others_cold() {
     let stored = world.connection(&engine, &source.id).await;
     let fresh = engine.freshness(&stored).await.unwrap().unwrap();
     assert_eq!(fresh.within, (20, 20));
-    assert!(fresh.window_text.as_ref().is_some_and(|text| text.starts_with("16:")), "{fresh:?}");
+    assert!(fresh.window_text.as_ref().is_some_and(|text| text.starts_with("15:")), "{fresh:?}");
 }
 
 #[tokio::test]

@@ -9,11 +9,13 @@ use crate::{
 };
 
 /// With fewer rides there is nothing to learn from.
-pub const ENOUGH_RIDES: usize = 10;
+pub const ENOUGH_RIDES: usize = 8;
 /// Who has had no ride for so long is dormant.
 pub const DORMANT_AFTER: SignedDuration = SignedDuration::from_hours(24 * 45);
+/// Who has connected and shows no ride at all for so long is as good as dormant.
+const UNSEEN_AFTER: SignedDuration = SignedDuration::from_hours(24 * 7);
 /// When new riders, of whom little is known, are polled as warm: hours of their day.
-const DAYTIME: (usize, usize) = (7, 22);
+const DAYTIME: (usize, usize) = (8, 21);
 /// As long as nothing is known of a rider, it is looked again after so long whether something is.
 /// (Older rides are fetched within minutes of connecting.)
 const UNKNOWN_FOR: SignedDuration = SignedDuration::from_hours(12);
@@ -40,7 +42,8 @@ pub fn outlook(habits: Option<&Habits>, connected_at: Timestamp, now: Timestamp,
     let last_ride = learned.and_then(|habits| Some(habits.utc(habits.arrivals.last()?.ended)));
     // The account's older rides may all be from before.
     let last_sign = last_ride.map_or(connected_at, |ended| ended.max(connected_at));
-    let dormant_at = last_sign.checked_add(DORMANT_AFTER).unwrap_or(Timestamp::MAX);
+    let patience = if last_ride.is_some() { DORMANT_AFTER } else { UNSEEN_AFTER };
+    let dormant_at = last_sign.checked_add(patience).unwrap_or(Timestamp::MAX);
     if dormant_at <= now {
         let until = now.checked_add(LONG).unwrap_or(Timestamp::MAX);
         return Outlook { class: PollClass::Cold, because: Because::Dormant, until, window: None };
@@ -164,8 +167,9 @@ mod tests {
         let new = look(Some(&evenings(3)), "2025-06-01T12:00:00Z");
         assert_eq!((new.class, new.because), (PollClass::Warm, Because::New));
         assert_eq!(look(Some(&evenings(3)), "2025-06-01T00:00:00Z").class, PollClass::Cold);
-        let unknown = look(None, "2025-06-01T00:00:00Z");
+        let unknown = look(None, "2025-05-05T00:00:00Z");
         assert_eq!((unknown.class, unknown.because), (PollClass::Warm, Because::New));
+        assert_eq!(look(None, "2025-05-09T00:00:00Z").because, Because::Dormant, "nothing to see in a week");
         for habits in [None, Some(&evenings(30))] {
             let dormant = look(habits, "2025-07-20T15:05:00Z");
             assert_eq!((dormant.class, dormant.because), (PollClass::Cold, Because::Dormant));

@@ -14,18 +14,18 @@ const DAY: usize = 24 * 60 / BIN;
 /// Bins of a week.
 const WEEK: usize = 7 * DAY;
 /// The part of what is expected that the warm hours are to cover.
-const COVER: f64 = 0.97;
+const COVER: f64 = 0.985;
 /// Most warm hours a day, on average: 10 hours of polls each five minutes and 14 of polls each hour are less than
 /// half of what polling each five minutes takes.
 const MOST_HOURS: usize = 10;
 /// A ride counts half of one that ended this many days later.
 const HALF_LIFE_DAYS: f64 = 42.0;
 /// How much of a ride is expected again on its own weekday; on the days of its kind (workdays, weekend); on all.
-const SHARES: [f64; 3] = [0.45, 0.45, 0.10];
+const SHARES: [f64; 3] = [0.35, 0.45, 0.20];
 /// Bins before and after a ride's arrival that are as likely as the arrival itself.
 const AROUND: [usize; 2] = [1, 3];
 /// Bins over which the likelihood then falls to nothing, on either side.
-const TAIL: usize = 5;
+const TAIL: usize = 8;
 /// Cold bins between warm ones that are not worth two changes of the class.
 const SHORTEST_GAP: usize = 6;
 /// A ride seen later than this was synced late: its end and its arrival are habits of their own.
@@ -222,7 +222,7 @@ mod tests {
         let window = rhythm.window_at(datetime(2025, 7, 1, 17, 20, 0, 0)).unwrap();
         assert_eq!(window.from.date(), date(2025, 7, 1));
         assert!(window.from <= datetime(2025, 7, 1, 17, 0, 0, 0), "{window:?}");
-        assert!(window.to >= datetime(2025, 7, 1, 17, 50, 0, 0) && window.to <= datetime(2025, 7, 1, 19, 0, 0, 0));
+        assert!(window.to >= datetime(2025, 7, 1, 17, 50, 0, 0) && window.to <= datetime(2025, 7, 1, 20, 0, 0, 0));
         let next = rhythm.window_at(datetime(2025, 7, 1, 23, 0, 0, 0)).unwrap();
         assert_eq!(next.from.date(), date(2025, 7, 2));
         assert!(rhythm.warm_minutes() < MOST_HOURS * 60 * 7);
