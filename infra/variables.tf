@@ -82,7 +82,7 @@ variable "poll_minutes" {
 }
 
 variable "poll_plan" {
-  description = "adaptive looks oftener at the hours at which a rider's rides tend to appear, and hourly else; fixed looks at everybody each poll_minutes."
+  description = "adaptive looks oftener at the hours at which a rider's rides tend to appear, and hourly else; fixed looks at everybody equally often."
   type        = string
   default     = "adaptive"
   validation {
