@@ -12,7 +12,7 @@ use crate::{queue::MAX_RECEIVES, riders::Rider, runtime::Function, service::Serv
 
 impl Service {
     /// `fitbridge --json admin --aws …` with the stack's outputs, as `CloudFormation` prints them.
-    async fn admin(&self, arguments: &[&str], stdin: &str) -> Output {
+    pub(crate) async fn admin(&self, arguments: &[&str], stdin: &str) -> Output {
         let value = |name: &str| self.environment.iter().find(|(of, _)| of == name).map(|(_, value)| value.as_str());
         let output = |name: &str, value: &str| json!({ "OutputKey": name, "OutputValue": value });
         let outputs = json!({ "Stacks": [{ "Outputs": [

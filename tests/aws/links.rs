@@ -35,9 +35,11 @@ async fn the_receiver_downloads_with_the_link_what_the_file_host_has() {
     let Some(service) = Service::start(&[]).await else { return };
     let riders = service.add_riders(2, 0).await;
     let secret = fitbridge_sinks::webhook::sealed_secret(&SecretString::from(WEBHOOK_SECRET)).expect("a secret");
+    let url = service.simulator.webhook_url();
+    service.connect_sink(&riders[0].user, "webhook", json!({ "url": url, "mode": "link" }), &secret).await;
+    let by_hand = ["connect", riders[1].user.as_str(), "webhook", &url, "--mode", "link", "--secret-stdin"];
+    service.admin(&by_hand, WEBHOOK_SECRET).await.exits(0);
     for rider in &riders {
-        let settings = json!({ "url": service.simulator.webhook_url(), "mode": "link" });
-        service.connect_sink(&rider.user, "webhook", settings, &secret).await;
         service.new_rides(rider, 2);
     }
     // One attempt whose answer is lost: the next has a link of its own, under the same id.
