@@ -7,6 +7,7 @@
 
 mod admin;
 mod clock;
+mod costs;
 mod dev;
 mod everyday;
 mod links;

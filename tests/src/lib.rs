@@ -4,6 +4,7 @@
 mod arrivals;
 mod bench;
 mod binary;
+pub mod costs;
 mod faketime;
 mod faults;
 mod kill;
