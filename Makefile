@@ -7,7 +7,7 @@ CARGO ?= cargo
 TOOLS := target/tools
 DENY_VERSION := 0.20.2
 
-.PHONY: help run test lint check build test-aws lambda deploy dev soak bench clean setup
+.PHONY: help run test lint check build test-aws deploy dev soak bench clean setup
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -28,6 +28,7 @@ test: setup ## Everything: unit, conformance, property and end-to-end tests, the
 	$(CARGO) run --profile sim -q -p fitbridge-sim -- --seeds 2000
 	$(CARGO) run --profile sim -q -p fitbridge-sim -- --bugs
 	tests/deploy/terraform
+	CARGO="$(CARGO)" tests/deploy/sizes
 
 lint: setup ## Formatting, clippy, docs, dependency policy
 	$(CARGO) fmt --all --check
@@ -38,17 +39,15 @@ lint: setup ## Formatting, clippy, docs, dependency policy
 
 check: test lint ## What CI runs
 
-build: setup ## The release binary: target/release/fitbridge
+build: setup ## What is released: target/release/fitbridge, and both functions for AWS (arm64) in target/sam
 	$(CARGO) build --release -p fitbridge
+	infra/deploy build
 
 test-aws: setup ## Of these, the service on AWS over emulators, with the built functions
 	@.ci/venv >/dev/null || [ $$? = 3 ]
 	$(CARGO) build -p fitbridge-poller -p fitbridge-sink
 	$(CARGO) test -p fitbridge-tests --features aws --test aws
 	tests/deploy/terraform
-
-lambda: setup ## Both functions for AWS (arm64), built as they are deployed: target/sam
-	infra/deploy build
 
 deploy: setup ## The service on AWS (docs/DEPLOY.md); asks for everything the first time
 	infra/deploy $(DEPLOY)
@@ -70,6 +69,8 @@ bench: setup ## The numbers, each bench printing a table
 	$(CARGO) bench -p fitbridge-local --bench ledger
 	$(CARGO) bench -p fitbridge-tests --bench idle
 	$(CARGO) bench -p fitbridge-tests --bench throughput
+	$(CARGO) bench -p fitbridge-tests --features aws --bench cold
+	$(CARGO) bench -p fitbridge-tests --features aws --bench poller
 
 clean: ## Removes everything that was built
 	$(CARGO) clean

@@ -75,7 +75,8 @@ pub(crate) struct Function {
     answers: Arc<Answers>,
     number: AtomicU64,
     process: AsyncMutex<Option<Child>>,
-    pid: Arc<AtomicU64>,
+    /// The number of its process, once it was started.
+    pub(crate) pid: Arc<AtomicU64>,
     said: Arc<Mutex<Vec<u8>>>,
 }
 
@@ -177,6 +178,18 @@ impl Function {
         said
     }
 
+    /// How many bytes it has printed behind these, once this text is among them and nothing more comes.
+    pub(crate) async fn said_after(&self, before: usize, text: &str) -> usize {
+        for _ in 0..1000 {
+            let said = self.said();
+            if said.get(before..).is_some_and(|new| new.contains(text) && new.ends_with('\n')) {
+                return said.len() - before;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("{text} in {}", self.said());
+    }
+
     fn start(&self) -> Child {
         let mut child = command(self.binary, &self.environment)
             .env("AWS_LAMBDA_RUNTIME_API", &self.api)
@@ -214,17 +227,22 @@ fn built() -> &'static std::path::Path {
         // target/<profile>/deps/<this test>
         let test = std::env::current_exe().expect("the test knows where it lies");
         let folder = test.ancestors().nth(2).expect("the folder of the profile");
-        let profile = match folder.file_name().and_then(|name| name.to_str()) {
-            Some("debug") | None => "dev",
-            Some(name) => name,
+        // A bench measures what is deployed.
+        let (profile, folder, features) = match folder.file_name().and_then(|name| name.to_str()) {
+            _ if !cfg!(test) => {
+                ("function", folder.with_file_name("function"), "fitbridge-poller/lean,fitbridge-sink/lean")
+            }
+            Some("debug") | None => ("dev", folder.to_owned(), ""),
+            Some(name) => (name, folder.to_owned(), ""),
         };
         let built = std::process::Command::new(option_env!("CARGO").unwrap_or("cargo"))
             .args(["build", "--quiet", "-p", "fitbridge-poller", "-p", "fitbridge-sink", "--profile", profile])
+            .args(["--features", features])
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .output()
             .expect("cargo starts");
         assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-        folder.to_owned()
+        folder
     })
 }
 

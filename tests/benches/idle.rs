@@ -39,7 +39,7 @@ fn main() -> Outcome {
         println!("skipped: processor time is read from /proc");
         return Ok(());
     }
-    let upstream = Upstream::start(Plan { members: CONNECTIONS, rides: RIDES, files: false })?;
+    let upstream = Upstream::start(Plan { members: CONNECTIONS, rides: RIDES, files: false, latency_ms: 0 })?;
     runtime()?.block_on(bench(upstream))
 }
 

@@ -43,7 +43,7 @@ fn main() -> Outcome {
     if let [ROLE, home, sinks, limits] = arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         let sinks = *SINKS.get(sinks.parse::<usize>()?).ok_or("no such sinks")?;
         let limits = *lanes().get(limits.parse::<usize>()?).ok_or("no such lanes")?;
-        let upstream = Upstream::start(Plan { members: 1, rides: RIDES, files: true })?;
+        let upstream = Upstream::start(Plan { members: 1, rides: RIDES, files: true, latency_ms: 0 })?;
         return runtime()?.block_on(line(upstream, Path::new(home), sinks, limits));
     }
     if !Path::new("/proc/self/stat").exists() {

@@ -1,10 +1,12 @@
 //! The two kinds of client.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use reqwest::{Client, ClientBuilder, Method, RequestBuilder};
+use rustls::{ClientConfig, crypto::aws_lc_rs};
+use rustls_platform_verifier::BuilderVerifierExt;
 use url::Url;
 
 use crate::guard::{GuardError, UrlGuard};
@@ -16,7 +18,19 @@ pub const USER_AGENT: &str = concat!("fitbridge/", env!("CARGO_PKG_VERSION"));
 /// A client could not be built: the platform's TLS or certificates are not usable.
 #[derive(Debug, thiserror::Error)]
 #[error("the HTTP client cannot be built: {0}")]
-pub struct BuildError(#[source] reqwest::Error);
+pub struct BuildError(#[source] Box<dyn std::error::Error + Send + Sync>);
+
+impl From<reqwest::Error> for BuildError {
+    fn from(error: reqwest::Error) -> Self {
+        Self(error.into())
+    }
+}
+
+impl From<rustls::Error> for BuildError {
+    fn from(error: rustls::Error) -> Self {
+        Self(error.into())
+    }
+}
 
 /// Settings of a client for an API whose host the program names itself.
 #[derive(Debug, Clone)]
@@ -41,11 +55,22 @@ impl Default for ApiOptions {
 /// # Errors
 /// [`BuildError`] when TLS cannot be set up.
 pub fn api_client(options: &ApiOptions) -> Result<Client, BuildError> {
-    base(options.connect_timeout, options.total_timeout)
+    Ok(base(options.connect_timeout, options.total_timeout)?
         .pool_max_idle_per_host(options.pool_per_host)
         .gzip(true)
-        .build()
-        .map_err(BuildError)
+        .build()?)
+}
+
+/// Builds a client for a store whose files are taken as they are: as [`api_client`], but nothing is
+/// decompressed.
+///
+/// # Errors
+/// [`BuildError`] when TLS cannot be set up.
+pub fn store_client(options: &ApiOptions) -> Result<Client, BuildError> {
+    Ok(base(options.connect_timeout, options.total_timeout)?
+        .pool_max_idle_per_host(options.pool_per_host)
+        .no_gzip()
+        .build()?)
 }
 
 /// Settings of a client for addresses from outside.
@@ -88,9 +113,9 @@ pub(crate) fn guarded_with<L: Lookup>(
     options: &GuardedOptions,
     lookup: L,
 ) -> Result<GuardedClient, BuildError> {
-    let plain = || base(options.connect_timeout, options.total_timeout).no_gzip();
-    let public = plain().https_only(true).dns_resolver(PublicResolver(lookup)).build().map_err(BuildError)?;
-    let trusted = plain().build().map_err(BuildError)?;
+    let plain = || Ok::<_, BuildError>(base(options.connect_timeout, options.total_timeout)?.no_gzip());
+    let public = plain()?.https_only(true).dns_resolver(PublicResolver(lookup)).build()?;
+    let trusted = plain()?.build()?;
     Ok(GuardedClient { guard, public, trusted })
 }
 
@@ -113,9 +138,10 @@ impl GuardedClient {
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is the one place where clients are built")]
-fn base(connect_timeout: Duration, total_timeout: Duration) -> ClientBuilder {
-    Client::builder()
+fn base(connect_timeout: Duration, total_timeout: Duration) -> Result<ClientBuilder, BuildError> {
+    Ok(Client::builder()
         .user_agent(USER_AGENT)
+        .tls_backend_preconfigured(tls()?)
         .redirect(Policy::none())
         .referer(false)
         // A proxy would resolve names itself and see what the guard must decide.
@@ -123,5 +149,20 @@ fn base(connect_timeout: Duration, total_timeout: Duration) -> ClientBuilder {
         .connect_timeout(connect_timeout)
         .timeout(total_timeout)
         .pool_idle_timeout(Duration::from_secs(60))
-        .tcp_nodelay(true)
+        .tcp_nodelay(true))
+}
+
+/// TLS as all clients have it, with the platform's trust. Made once: the trust store is read and understood
+/// each time, which costs a millisecond or more, and a function has half a dozen clients.
+fn tls() -> Result<ClientConfig, rustls::Error> {
+    static TLS: OnceLock<ClientConfig> = OnceLock::new();
+    if let Some(tls) = TLS.get() {
+        return Ok(tls.clone());
+    }
+    let mut tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_platform_verifier()?
+        .with_no_client_auth();
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TLS.get_or_init(|| tls).clone())
 }

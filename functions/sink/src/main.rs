@@ -8,7 +8,7 @@ use serde_json::Value;
 #[tokio::main(flavor = "current_thread")]
 #[expect(clippy::disallowed_methods, reason = "a function's environment is its settings; it is read here, once")]
 async fn main() -> Result<(), Error> {
-    let parts = Parts::start("sink", std::env::vars()).await?;
+    let parts = Parts::start("sink", std::env::vars())?;
     let worker = &parts.sink().await?;
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| {
         let deadline = Deadline::of_sink(event.context.deadline, worker.now());

@@ -8,7 +8,8 @@ use std::{
 
 use fitbridge_fit::synthetic::RideSpec;
 use fitbridge_simulator::{
-    Config, FileSpec, MemberId, NewAthlete, NewMember, NewRide, Region, RideBatch, Simulator, World,
+    Config, Fault, FaultRule, FileSpec, MemberId, NewAthlete, NewMember, NewRide, Region, RideBatch, Role, Simulator,
+    World,
 };
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,8 @@ pub(crate) struct Plan {
     pub rides: usize,
     /// Whether the rides' files are downloaded: about 75 KB each, and made in advance.
     pub files: bool,
+    /// How long an answer with a list takes, ms.
+    pub latency_ms: u64,
 }
 
 /// How the world is reached.
@@ -115,6 +118,10 @@ fn add_files(world: &World, member: MemberId, count: usize) -> Outcome<usize> {
 fn play(plan: Plan) -> Outcome {
     let simulator = Simulator::start_blocking(Config { journal_cap: 0, ..Config::default() })?;
     let world = simulator.world();
+    if plan.latency_ms > 0 {
+        let slow = FaultRule::new(Fault::Slow { ms: plan.latency_ms });
+        world.add_fault(slow.on(Role::IgpsportGlobal).route("list"));
+    }
     let mut tokens = Vec::with_capacity(plan.members);
     let mut file_bytes = 0;
     for _ in 0..plan.members {

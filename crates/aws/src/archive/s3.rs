@@ -11,8 +11,7 @@ use fitbridge_core::{
 };
 use futures::TryStreamExt as _;
 use object_store::{
-    BackoffConfig, ClientOptions, Error, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, RetryConfig,
-    UpdateVersion,
+    BackoffConfig, Error, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, RetryConfig, UpdateVersion,
     aws::{AmazonS3Builder, Checksum},
     path,
     signer::{Method, Signer},
@@ -20,7 +19,7 @@ use object_store::{
 use secrecy::SecretString;
 use url::Url;
 
-use super::credentials::SdkCredentials;
+use super::{credentials::SdkCredentials, http::Clients};
 
 /// Longest life of a link; a limit of signatures of version 4.
 const MAX_LINK_LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -58,7 +57,7 @@ impl S3Archive {
             .with_checksum_algorithm(Checksum::SHA256)
             .with_disable_tagging(true)
             .with_retry(retry())
-            .with_client_options(client_options());
+            .with_http_connector(Clients);
         if let Some(region) = config.region() {
             builder = builder.with_region(region.as_ref());
         }
@@ -141,14 +140,6 @@ fn retry() -> RetryConfig {
     let backoff =
         BackoffConfig { init_backoff: Duration::from_millis(100), max_backoff: Duration::from_secs(2), base: 2.0 };
     RetryConfig { backoff, max_retries: 3, retry_timeout: Duration::from_secs(20) }
-}
-
-/// Sockets that idle for long are dead after a freeze of the function.
-fn client_options() -> ClientOptions {
-    ClientOptions::new()
-        .with_connect_timeout(Duration::from_secs(3))
-        .with_timeout(Duration::from_secs(30))
-        .with_pool_idle_timeout(Duration::from_secs(20))
 }
 
 fn unavailable(error: &Error) -> ArchiveError {

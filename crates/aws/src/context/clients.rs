@@ -2,23 +2,37 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::{
+    BehaviorVersion, Region, SdkConfig, environment::EnvironmentVariableCredentialsProvider, retry::RetryConfig,
+    timeout::TimeoutConfig,
+};
+use aws_sdk_sqs::config::SharedCredentialsProvider;
 use fitbridge_core::{
     domain::Shard,
     ports::{ArchiveError, Clock, Key, Ledger},
 };
+use fitbridge_http::BuildError;
 
-use super::environment::{Environment, VaultChoice};
+use super::{
+    environment::{Environment, VaultChoice},
+    http::SdkHttp,
+};
 use crate::{
     archive::S3Archive,
     queue::SqsQueue,
     vault::{KeySource, KeyringVault, PerUserSecretVault, Recovery, Role, SecretsManagerKeys, ServiceVault},
 };
 
-/// No region is configured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("no AWS region is configured: set AWS_REGION, or a region in the profile")]
-pub struct NoRegion;
+/// Why there are no clients.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// No region is configured.
+    #[error("no AWS region is configured: set AWS_REGION, or a region in the profile")]
+    NoRegion,
+    /// TLS cannot be set up.
+    #[error("a client cannot be made: {0}")]
+    Tls(#[from] BuildError),
+}
 
 /// The clients. They share one configuration and with it their connections and credentials. Where they ask
 /// is decided by the environment as the SDKs read it (`AWS_REGION`, `AWS_ENDPOINT_URL`,
@@ -35,18 +49,47 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Reads the SDKs' configuration (environment, profile, role of the function) and makes the clients. No
-    /// call is made.
-    pub async fn connect() -> Result<Self, NoRegion> {
+    /// For programs of people: reads the SDKs' configuration (environment, profile, metadata service) and makes
+    /// the clients. No call is made.
+    pub async fn connect() -> Result<Self, ConnectError> {
         let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
-            .retry_config(RetryConfig::standard().with_max_attempts(3))
+            .http_client(SdkHttp::new()?)
+            .retry_config(retries())
             .timeout_config(timeouts())
             .load()
             .await;
         if config.region().is_none() {
-            return Err(NoRegion);
+            return Err(ConnectError::NoRegion);
         }
         Ok(Self::new(config))
+    }
+
+    /// For functions: region, credentials and endpoints from the variables that Lambda sets. No profile, no
+    /// metadata service and no other role is looked for, and nothing of that is in the program, which would
+    /// only make a cold start longer. No call is made.
+    pub fn of_function(variables: &BTreeMap<String, String>) -> Result<Self, ConnectError> {
+        let given = |name: &str| variables.get(name).filter(|text| !text.is_empty()).cloned();
+        let region = given("AWS_REGION").or_else(|| given("AWS_DEFAULT_REGION")).ok_or(ConnectError::NoRegion)?;
+        let http = SdkHttp::new()?;
+        let config = |service: &str| {
+            let endpoint = given(&format!("AWS_ENDPOINT_URL{service}")).or_else(|| given("AWS_ENDPOINT_URL"));
+            let mut config = SdkConfig::builder();
+            config.set_endpoint_url(endpoint);
+            config
+                .behavior_version(BehaviorVersion::v2026_01_12())
+                .http_client(http.clone())
+                .region(Region::new(region.clone()))
+                .credentials_provider(SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new()))
+                .retry_config(retries())
+                .timeout_config(timeouts())
+                .build()
+        };
+        Ok(Self {
+            dynamodb: aws_sdk_dynamodb::Client::new(&config("_DYNAMODB")),
+            secrets: aws_sdk_secretsmanager::Client::new(&config("_SECRETS_MANAGER")),
+            sqs: aws_sdk_sqs::Client::new(&config("_SQS")),
+            config: config(""),
+        })
     }
 
     /// The clients of a configuration.
@@ -99,6 +142,10 @@ impl Clients {
     pub fn archive(&self, environment: &Environment) -> Result<S3Archive, ArchiveError> {
         S3Archive::new(&self.config, &environment.bucket, environment.s3_endpoint.as_deref())
     }
+}
+
+fn retries() -> RetryConfig {
+    RetryConfig::standard().with_max_attempts(3)
 }
 
 /// Shorter than the functions' own time, so that a call that hangs leaves room for another.

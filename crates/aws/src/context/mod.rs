@@ -2,10 +2,13 @@
 
 mod clients;
 mod environment;
+mod http;
 mod outputs;
 mod problems;
 
-pub use clients::{Clients, NoRegion, warm};
+pub use clients::{Clients, ConnectError, warm};
 pub use environment::{Environment, VaultChoice};
+#[cfg(any(test, feature = "testkit"))]
+pub(crate) use http::SdkHttp;
 pub use outputs::{Outputs, OutputsError};
 pub use problems::{Problem, Problems};

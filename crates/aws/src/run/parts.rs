@@ -22,13 +22,13 @@ use url::Url;
 use super::{Absent, Poller, SinkWorker};
 use crate::{
     DynamoLedger,
-    context::{Clients, Environment, NoRegion, Problems, VaultChoice, warm},
+    context::{Clients, ConnectError, Environment, Problems, VaultChoice, warm},
     ledger::DEFAULT_BUCKETS,
     logs,
     metrics::{Metric, Metrics, MetricsObserver},
     notify::{self, Ses},
     queue::{InProcessQueue, RoutedQueue, SinkQueue},
-    vault::{Role, ServiceVault},
+    vault::{OpenOnly, Role, ServiceVault},
 };
 
 /// Longest time of a call to a sink; uploads of large files get more, in proportion.
@@ -42,9 +42,9 @@ pub enum StartError {
     /// The environment does not do.
     #[error(transparent)]
     Environment(#[from] Problems),
-    /// No region is configured.
+    /// The clients of AWS cannot be made.
     #[error(transparent)]
-    Region(#[from] NoRegion),
+    Connect(#[from] ConnectError),
     /// A setting that only its user can judge does not do.
     #[error("{0}")]
     Setting(String),
@@ -78,14 +78,12 @@ pub struct Parts {
 impl Parts {
     /// Starts a function: understands these variables, begins its log, and makes its clients. No call is
     /// made.
-    pub async fn start(
-        function: &str,
-        variables: impl IntoIterator<Item = (String, String)>,
-    ) -> Result<Self, StartError> {
-        let parsed = Environment::parse(variables);
+    pub fn start(function: &str, variables: impl IntoIterator<Item = (String, String)>) -> Result<Self, StartError> {
+        let variables: BTreeMap<_, _> = variables.into_iter().collect();
+        let parsed = Environment::parse(variables.clone());
         logs::init(parsed.as_ref().map_or(tracing::Level::INFO, |environment| environment.log));
         let started = match parsed {
-            Ok(environment) => Self::over(function, environment, Clients::connect().await?),
+            Ok(environment) => Self::over(function, environment, Clients::of_function(&variables)?),
             Err(problems) => Err(problems.into()),
         };
         match &started {
@@ -137,7 +135,7 @@ impl Parts {
             files: self.files()?,
             sinks: self.sinks()?,
             notifiers: self.notifiers()?,
-            ..self.ports(Arc::new(queue))
+            ..self.ports_with(Arc::new(OpenOnly::new(self.vault.clone())), Arc::new(queue))
         };
         let policy = Policy { calls_source: false, ..self.policy() };
         let engine = Arc::new(self.engine(ports, policy));
@@ -172,8 +170,11 @@ impl Parts {
 
     /// Ports without source, files, archive and sinks: what a program needs of these it adds.
     pub fn ports(&self, queue: Arc<dyn WorkQueue>) -> Ports {
+        self.ports_with(Arc::new(self.vault.clone()), queue)
+    }
+
+    fn ports_with(&self, vault: Arc<dyn Vault>, queue: Arc<dyn WorkQueue>) -> Ports {
         let ledger: Arc<dyn Ledger> = Arc::new(self.ledger.clone());
-        let vault: Arc<dyn Vault> = Arc::new(self.vault.clone());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         Ports {

@@ -11,7 +11,7 @@ use std::{
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
 
-use crate::context::Clients;
+use crate::context::{Clients, SdkHttp};
 
 /// Serves on a free port, says where, and ends when nobody listens to it any more.
 const SERVE: &str = "
@@ -48,10 +48,14 @@ pub fn clients() -> Option<Clients> {
 }
 
 /// A configuration that asks this endpoint with invented credentials.
+///
+/// # Panics
+/// When TLS cannot be set up.
 pub fn config(endpoint: &str) -> SdkConfig {
     let credentials = Credentials::new("testing", "testing", None, None, "tests");
     SdkConfig::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
+        .http_client(SdkHttp::new().expect("a client"))
         .region(Region::new("eu-central-1"))
         .endpoint_url(endpoint)
         .credentials_provider(SharedCredentialsProvider::new(credentials))

@@ -7,12 +7,14 @@
 
 mod keyring;
 mod migrate;
+mod open_only;
 mod per_user;
 mod role;
 mod service;
 
 pub use keyring::{KeySource, Keyring, KeyringError, KeyringVault, Rotated, SecretsManagerKeys};
 pub use migrate::{MigrateError, Migrated, Originals, migrate, survey};
+pub use open_only::OpenOnly;
 pub use per_user::{PerUserSecretVault, Recovery};
 pub use role::Role;
 pub use service::ServiceVault;
