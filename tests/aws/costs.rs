@@ -360,7 +360,9 @@ fn numbers(counted: &Counted) -> Vec<(String, f64)> {
     fn collect(name: &str, value: &Value, into: &mut Vec<(String, f64)>) {
         match value {
             Value::Object(fields) => {
-                fields.iter().for_each(|(field, value)| collect(&format!("{name} {field}"), value, into))
+                for (field, value) in fields {
+                    collect(&format!("{name} {field}"), value, into);
+                }
             }
             value => into.push((name.trim().to_owned(), value.as_f64().expect("a number"))),
         }

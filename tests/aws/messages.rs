@@ -138,7 +138,7 @@ async fn a_sink_that_is_killed_mid_record_doubles_nothing() {
                     asked(&service, role, route).await;
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     service.sink.kill();
-                    std::future::pending().await
+                    std::future::pending::<()>().await;
                 } => unreachable!(),
             };
             service.settle(&batch, &answer).await;

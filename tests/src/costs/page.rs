@@ -76,8 +76,9 @@ fn bills(page: &mut String, counted: &Counted) -> std::fmt::Result {
     writeln!(
         page,
         "\nThe free tier is what AWS gives every account each month for ever (last section), for nothing else in the account.\n\
-         Polls are the bulk of what a large service pays besides its vault. `RequestsPerSecond` bounds them: the default of 5\n\
-         is enough for 8,600 riders at 50 polls a day; more needs a word with iGPSport first.\n"
+         Besides its vault, a large service pays most for the ledger's units and for the files that it keeps.\n\
+         `RequestsPerSecond` bounds the polls: the default of 5 is enough for 8,600 riders at 50 polls a day; more needs a\n\
+         word with iGPSport first.\n"
     )
 }
 

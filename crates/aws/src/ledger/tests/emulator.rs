@@ -7,11 +7,12 @@ use aws_sdk_dynamodb::{
     config::{BehaviorVersion, Credentials, Region},
 };
 
-use crate::ledger::create_table;
+use crate::{context::SdkHttp, ledger::create_table};
 
 /// Settings of a client for an endpoint.
 pub(super) fn config(endpoint: &str) -> aws_sdk_dynamodb::config::Builder {
     Config::builder()
+        .http_client(SdkHttp::new().expect("a client"))
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::new("eu-central-1"))
         .credentials_provider(Credentials::new("test", "test", None, None, "test"))
