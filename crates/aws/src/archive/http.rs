@@ -15,7 +15,7 @@ const MAX_ANSWER: u64 = 64 * 1024 * 1024;
 
 /// Makes the client of a bucket.
 #[derive(Debug)]
-pub(super) struct Clients;
+pub(crate) struct Clients;
 
 impl HttpConnector for Clients {
     fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {

@@ -4,4 +4,6 @@ mod credentials;
 mod http;
 mod s3;
 
+#[cfg(any(test, feature = "testkit"))]
+pub(crate) use http::Clients;
 pub use s3::{LinkError, S3Archive};

@@ -62,6 +62,11 @@ pub fn config(endpoint: &str) -> SdkConfig {
         .build()
 }
 
+/// How an object store of a test reaches the emulator.
+pub fn connector() -> impl object_store::client::HttpConnector {
+    crate::archive::Clients
+}
+
 fn start() -> Result<Moto, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let venv = Command::new(root.join(".ci/venv")).output().map_err(|error| skipped(&error.to_string()))?;

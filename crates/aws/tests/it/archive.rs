@@ -24,6 +24,7 @@ async fn bucket(endpoint: &str, name: &str) -> impl ObjectStore {
         .with_region("us-east-1")
         .with_endpoint(endpoint)
         .with_allow_http(true)
+        .with_http_connector(moto::connector())
         .with_access_key_id("testing")
         .with_secret_access_key("testing")
         .build()
