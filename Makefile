@@ -67,6 +67,7 @@ soak: setup ## Long proofs: kills, stops and faults, a million records, 20,000 w
 bench: setup ## The numbers, each bench printing a table
 	$(CARGO) bench -p fitbridge-fit --bench scan
 	$(CARGO) bench -p fitbridge-local --bench ledger
+	$(CARGO) bench -p fitbridge-core --bench plan
 	$(CARGO) bench -p fitbridge-tests --bench idle
 	$(CARGO) bench -p fitbridge-tests --bench throughput
 	$(CARGO) bench -p fitbridge-tests --features aws --bench cold
