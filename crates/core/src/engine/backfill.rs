@@ -269,7 +269,7 @@ impl Engine {
         connection: &ConnectionId,
         since: Option<Date>,
     ) -> Result<Connection, EngineError> {
-        self.change_backfill(user, connection, |connection| {
+        let change = |connection: &mut Connection| {
             connection.history = match since {
                 None => History::All,
                 since => connection.history.widened(since),
@@ -282,35 +282,41 @@ impl Engine {
                     (backfill.phase, backfill.pace) = (BackfillPhase::Running, None);
                 }
             }
-        })
-        .await
+            Ok(true)
+        };
+        Ok(self.change_by_word(user, connection, change).await?.0)
     }
 
     /// Stops a source's backfill. What is under way is finished; the rest stays on the backlog until it is let
     /// go on.
     pub async fn stop_backfill(&self, user: &UserId, connection: &ConnectionId) -> Result<Connection, EngineError> {
-        self.change_backfill(user, connection, |connection| {
+        let change = |connection: &mut Connection| {
             if let Role::Source(SourceProgress { backfill: Some(backfill), .. }) = &mut connection.role
                 && backfill.is_running()
             {
                 backfill.phase = BackfillPhase::Stopped;
             }
-        })
-        .await
+            Ok(true)
+        };
+        Ok(self.change_by_word(user, connection, change).await?.0)
     }
 
-    async fn change_backfill(
+    /// Changes a source because somebody asks for it. `change` refuses with a failure, or says whether there is
+    /// anything to change; the source is returned as it stands then, with that answer.
+    pub(super) async fn change_by_word(
         &self,
         user: &UserId,
         connection: &ConnectionId,
-        change: impl Fn(&mut Connection) + Send + Sync,
-    ) -> Result<Connection, EngineError> {
+        change: impl Fn(&mut Connection) -> Result<bool, Failure> + Send + Sync,
+    ) -> Result<(Connection, bool), EngineError> {
         for _ in 0..TRIES {
             let stored = self.store.connection(user, connection).await?;
             let missing = || Failure::new(Code::NoSuchConnection, connection.as_str());
             let stored = stored.filter(|stored| stored.doc.source().is_some()).ok_or_else(missing)?;
             let mut changed = stored.doc.clone();
-            change(&mut changed);
+            if !change(&mut changed)? {
+                return Ok((stored.doc, false));
+            }
             // Whoever is at work on it sees the change when it records its step.
             let due = match &stored.due {
                 Some(due) if due.claim.is_some() => Some(due.clone()),
@@ -318,7 +324,7 @@ impl Engine {
             };
             if self.save(&stored, &changed, due).await? {
                 self.ports.observer.connection(&changed);
-                return Ok(changed);
+                return Ok((changed, true));
             }
         }
         Err(Failure::new(Code::LedgerLocked, "the connection keeps changing").into())

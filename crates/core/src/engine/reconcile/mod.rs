@@ -16,7 +16,7 @@ use jiff::Timestamp;
 
 use super::{Engine, EngineError};
 use crate::{
-    Code, Failure,
+    Failure,
     domain::{
         Connection, ConnectionId, Reconcile, ReconcilePlace, Report, Role, SourceProgress, UserId, connection::Resume,
     },
@@ -43,29 +43,17 @@ pub enum Reconciled {
 impl Engine {
     /// Lets a reconcile of a source begin that somebody asked for; `false` when one is under way already.
     pub async fn begin_reconcile(&self, user: &UserId, connection: &ConnectionId) -> Result<bool, EngineError> {
-        for _ in 0..TRIES {
-            let stored = self.store.connection(user, connection).await?;
-            let missing = || Failure::new(Code::NoSuchConnection, connection.as_str());
-            let stored = stored.filter(|stored| stored.doc.source().is_some()).ok_or_else(missing)?;
-            if let Some(reason) = stored.doc.paused() {
-                return Err(reason.clone().into());
+        let now = self.now();
+        let change = |connection: &mut Connection| {
+            if let Some(reason) = connection.paused() {
+                return Err(reason.clone());
             }
-            let mut changed = stored.doc.clone();
-            let Role::Source(source) = &mut changed.role else { return Err(missing().into()) };
-            if source.reconcile.is_some() {
-                return Ok(false);
-            }
-            source.reconcile = Some(Box::new(Reconcile::new(self.now(), true)));
-            let due = match &stored.due {
-                Some(due) if due.claim.is_some() => Some(due.clone()),
-                _ => self.due_of(&changed),
-            };
-            if self.save(&stored, &changed, due).await? {
-                self.ports.observer.connection(&changed);
-                return Ok(true);
-            }
-        }
-        Err(Failure::new(Code::LedgerLocked, "the connection keeps changing").into())
+            let Role::Source(source) = &mut connection.role else { return Ok(false) };
+            let is_new = source.reconcile.is_none();
+            source.reconcile.get_or_insert_with(|| Box::new(Reconcile::new(now, true)));
+            Ok(is_new)
+        };
+        Ok(self.change_by_word(user, connection, change).await?.1)
     }
 
     /// A step of the process that calls sources: some pages of the list, or the end.
