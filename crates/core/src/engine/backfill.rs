@@ -189,12 +189,15 @@ impl Engine {
                 if left == 0 || self.now() >= enough || self.must_stop(&source.doc).await? {
                     return Ok(taken);
                 }
-                let rides = &rides[..left.min(rides.len())];
+                let (rides, no_room) = rides.split_at(left.min(rides.len()));
                 for result in join_all(rides.iter().map(|ride| self.take_one(ride))).await {
                     result?;
                 }
                 taken.ids.extend(rides.iter().map(|ride| ride.doc.id.clone()));
                 taken.after = rides.last().map(|ride| ride.doc.id.clone());
+                if !no_room.is_empty() {
+                    return Ok(taken);
+                }
             }
             taken.after = last.or(taken.after);
             taken.at_end = next.is_none();
@@ -216,17 +219,26 @@ impl Engine {
 
     /// Takes one ride off the backlog and asks where its file lies. From here on it has a due time of its own.
     async fn take_one(&self, ride: &Stored<Activity>) -> Result<(), EngineError> {
-        let now = self.now();
-        let mut taken = ride.doc.clone();
-        (taken.state, taken.taken_at, taken.updated_at) = (ActivityState::Discovered, Some(now), now);
-        let due = self.handed_over(&taken.user, now);
-        if !self.save(ride, &taken, Some(due)).await? {
-            return Ok(());
+        let mut ride = ride.clone();
+        for _ in 0..TRIES {
+            let now = self.now();
+            let mut taken = ride.doc.clone();
+            (taken.state, taken.taken_at, taken.updated_at) = (ActivityState::Discovered, Some(now), now);
+            let due = self.handed_over(&taken.user, now);
+            if self.save(&ride, &taken, Some(due)).await? {
+                self.ports.observer.activity(&taken);
+                return match self.resolve(&taken.user, &taken.id).await? {
+                    Resolved::Located | Resolved::Skipped | Resolved::Failed(_) => Ok(()),
+                };
+            }
+            // Somebody wrote to it without taking it, or it is none of the backlog's any more.
+            match self.store.activity(&ride.doc.user, &ride.doc.id).await? {
+                Some(fresh) if fresh.doc.state == ActivityState::Backlog => ride = fresh,
+                _ => return Ok(()),
+            }
         }
-        self.ports.observer.activity(&taken);
-        match self.resolve(&taken.user, &taken.id).await? {
-            Resolved::Located | Resolved::Skipped | Resolved::Failed(_) => Ok(()),
-        }
+        // The step is made again from where it began.
+        Err(Failure::new(Code::LedgerLocked, "a ride of the backlog keeps changing").into())
     }
 
     /// Records a step. What others changed meanwhile stands: a walk that put more on the backlog, the rider's

@@ -110,6 +110,21 @@ async fn a_crash_at_any_step_costs_no_ride() {
 }
 
 #[tokio::test]
+async fn a_step_with_room_for_a_part_of_the_last_rides_leaves_none_behind() {
+    for (window, rides) in (1..6).flat_map(|window| (1..16).map(move |rides| (window, rides))) {
+        let mut world = World::new();
+        world.policy.backfill_window = window;
+        world.source.upload_many(&world.account, 1..rides + 1);
+        let engine = world.engine("a");
+        let source = world.connect(&engine, None).await;
+        let sink = world.connect_sink(&engine, "s", None).await;
+        world.poll(&engine, &source).await;
+        world.quiet(&engine).await;
+        assert_eq!(world.at(&sink), world.files_of(1..rides + 1), "{rides} rides, {window} at a time");
+    }
+}
+
+#[tokio::test]
 async fn it_is_stopped_and_let_go_on() {
     let world = World::new();
     world.source.upload_many(&world.account, 1..201);
