@@ -53,6 +53,7 @@ fn a_new_ride_passes_the_backlog_while_serve_runs() {
     let bench = Bench::new(260);
     bench.set("FITBRIDGE_REQUESTS_PER_SECOND", "5");
     bench.set("FITBRIDGE_POLL_MINUTES", "1");
+    bench.set("FITBRIDGE_POLL_PLAN", "fixed");
     bench.connect_source().exits(0);
     bench.connect_folder().exits(0);
     let serve = bench.start(&["serve"]);

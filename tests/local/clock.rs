@@ -21,6 +21,7 @@ fn serve_goes_on_when_its_clock_jumps_a_day_ahead_and_an_hour_back() {
     bench.connect_all();
     let Some(clock) = MovedClock::over(&bench) else { return };
     bench.set("FITBRIDGE_POLL_MINUTES", "1");
+    bench.set("FITBRIDGE_POLL_PLAN", "fixed");
     let serve = bench.start(&["--json", "serve"]);
     wait_until("the first rides arrive", || all_there(&bench, 5));
     // It slept for a day, and so did nobody else.
