@@ -17,12 +17,13 @@ use crate::tree::{Tree, tree_of};
 
 /// What the simulated webhook receiver verifies with; made up.
 pub const WEBHOOK_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+const TWENTY_YEARS_S: u32 = 20 * 365 * 24 * 3600;
 const PASSWORD: &str = "correct horse battery";
 
 /// How a bench differs from the usual one.
 #[derive(Debug, Clone, Default)]
 pub struct Setup {
-    /// Rides there from the start, 26 hours apart.
+    /// Rides there from the start, 26 hours apart; closer where there are many, since FIT has no dates before 1998.
     pub rides: usize,
     /// Where the data lies; below the bench's own folder when absent.
     pub home: Option<PathBuf>,
@@ -62,7 +63,9 @@ impl Bench {
         let world = simulator.world();
         let member = NewMember { password: PASSWORD.to_owned(), ..NewMember::default() };
         let member = world.add_member(member).expect("a member");
-        let batch = RideBatch::small(setup.rides);
+        let mut batch = RideBatch::small(setup.rides);
+        let most_apart = TWENTY_YEARS_S / u32::try_from(setup.rides).unwrap_or(u32::MAX).max(1);
+        batch.spacing_s = batch.spacing_s.min(most_apart);
         world.add_rides(Region::Global, member, &batch).expect("rides");
         let (athlete, api_key) = world.add_athlete(NewAthlete::default());
         world.set_webhook_secrets(&[WEBHOOK_SECRET.to_owned()]).expect("a webhook secret");

@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::bench::Bench;
 
+/// Kills in a row after which something new must have arrived, or be done.
+const MOST_IN_VAIN: u32 = 20;
+
 /// Seeded dice, so that a failing run can be repeated.
 #[derive(Debug, Clone)]
 pub struct Dice(u64);
@@ -76,12 +79,12 @@ fn kill_once(bench: &Bench, rides: usize, dice: &mut Dice) -> bool {
 /// Kills syncs of many rides every few seconds until one of them gets to its end, and counts at the sinks.
 ///
 /// # Panics
-/// When a ride is missing or twice.
+/// When a ride is missing or twice, or many kills in a row find nothing new at the sinks.
 pub fn kills_until_done(rides: usize, seed: u64) {
     let mut dice = Dice::new(seed);
     let bench = Bench::new(rides);
     bench.connect_all();
-    let mut kills = 0;
+    let (mut kills, mut there, mut in_vain) = (0, 0, 0);
     loop {
         let moment = Instant::now() + Duration::from_millis(1_000 + dice.below(4_000));
         let mut sync = bench.start(&["--json", "sync"]);
@@ -91,7 +94,11 @@ pub fn kills_until_done(rides: usize, seed: u64) {
         if sync.is_running() {
             bench.remember(sync.kill());
             kills += 1;
-            println!("kill {kills}: {} of {rides} rides are at the webhook", bench.world().webhook_deliveries().len());
+            let now_there = bench.world().webhook_deliveries().len();
+            println!("kill {kills}: {now_there} of {rides} rides are at the webhook");
+            in_vain = if now_there > there { 0 } else { in_vain + 1 };
+            there = now_there;
+            assert!(in_vain < MOST_IN_VAIN, "nothing more arrives: {}", bench.run(&["status", "-v"]));
             continue;
         }
         let ended = sync.finish();

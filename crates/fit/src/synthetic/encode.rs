@@ -95,14 +95,26 @@ fn message(num: u16, fields: Vec<Field>) -> Message {
     Message { num: MesgNum(num), fields, ..Message::default() }
 }
 
+/// A ride's times in FIT seconds.
+pub(super) struct Times {
+    start: u32,
+    end: u32,
+    /// Its end on the rider's wall clock.
+    local: u32,
+}
+
+/// The times of a ride, if FIT can hold them.
+pub(super) fn times(spec: &RideSpec) -> Result<Times, SyntheticError> {
+    let at = |instant: Timestamp| fit_seconds(instant).ok_or(SyntheticError::Time(instant));
+    let last = spec.start + SignedDuration::from_secs(i64::from(spec.duration_s));
+    let local = at(last + SignedDuration::from_secs(i64::from(spec.utc_offset_s)))?;
+    Ok(Times { start: at(spec.start)?, end: at(last)?, local })
+}
+
 /// The messages of a ride in file order.
 pub(super) fn encode(spec: &RideSpec, model: &Model) -> Result<Vec<u8>, SyntheticError> {
-    let at = |instant: Timestamp| fit_seconds(instant).ok_or(SyntheticError::Time(instant));
-    let start = at(spec.start)?;
-    // Checking the last second covers those between.
-    let last = spec.start + SignedDuration::from_secs(i64::from(spec.duration_s));
-    let end = at(last)?;
-    let local = at(last + SignedDuration::from_secs(i64::from(spec.utc_offset_s)))?;
+    // Those between are covered by the first and the last.
+    let Times { start, end, local } = times(spec)?;
     let facts = &model.facts;
 
     let mut memory = Memory::default();

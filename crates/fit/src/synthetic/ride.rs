@@ -147,6 +147,7 @@ impl RideSpec {
     /// # Errors
     /// As [`RideSpec::encode`], other than the encoder's own.
     pub fn facts(&self) -> Result<RideFacts, SyntheticError> {
+        encode::times(self)?;
         Ok(model::ride(self)?.facts)
     }
 
@@ -163,6 +164,13 @@ impl RideSpec {
 mod tests {
     use super::*;
     use crate::scan;
+
+    #[test]
+    fn a_start_that_fit_cannot_hold_is_refused_before_the_file_is_made() {
+        let spec = RideSpec::small(3, "1997-05-01T06:00:00Z".parse().unwrap());
+        assert!(matches!(spec.facts(), Err(SyntheticError::Time(_))));
+        assert!(matches!(spec.encode(), Err(SyntheticError::Time(_))));
+    }
 
     #[test]
     fn another_recorder_and_an_edit_make_other_files_of_the_ride() {
