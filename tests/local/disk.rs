@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use fitbridge_simulator::{FileSpec, NewRide, Region, RideBatch};
-use fitbridge_tests::{Bench, Mount, Setup, end_leases, tree_of, wait_until};
+use fitbridge_tests::{Bench, FailingDisk, Mount, Setup, end_leases, tree_of, wait_until};
 use rusqlite::Connection;
 
 #[test]
@@ -117,6 +117,30 @@ fn a_home_that_may_not_be_written_is_told() {
     std::fs::write(&file, "").expect("written");
     let nowhere = Bench::with(Setup { home: Some(file.join("home")), ..Setup::default() });
     nowhere.connect_source().exits(1).says("next:").says("a file");
+}
+
+#[test]
+fn a_disk_that_fails_under_serve_is_told_and_after_its_repair_everything_arrives() {
+    let Some(disk) = FailingDisk::of(32) else { return };
+    let bench = Bench::with(Setup { rides: 5, home: Some(disk.home()) });
+    bench.connect_all();
+    let mut serve = bench.start(&["--json", "serve"]);
+    wait_until("the first rides are there", || bench.in_folder().len() == 5 && bench.at_webhook().len() == 5);
+    disk.fail();
+    bench.add_rides(4);
+    let told = bench.sync().exits(1);
+    assert!(told.text().contains("ledger_read_only") && told.text().contains("next:"), "{told}");
+    // Each minute brings a tick. With the file open, a disk that takes no more writes is an I/O error.
+    wait_until("serve says it too", || {
+        serve.said().contains("ledger_read_only") || serve.said().contains("ledger_unavailable")
+    });
+    assert!(serve.is_running(), "it waits for the disk");
+    serve.terminate();
+    let served = serve.finish();
+    assert!(!served.text().contains("panicked"), "{served}");
+    disk.repair();
+    bench.sync().exits(0);
+    bench.assert_exactly_once();
 }
 
 #[test]

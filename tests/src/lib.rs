@@ -5,6 +5,7 @@ mod arrivals;
 mod bench;
 mod binary;
 pub mod costs;
+mod failing_disk;
 mod faketime;
 mod faults;
 mod kill;
@@ -19,6 +20,7 @@ mod tree;
 
 pub use bench::{Bench, Setup, WEBHOOK_SECRET};
 pub use binary::path as fitbridge;
+pub use failing_disk::FailingDisk;
 pub use faketime::MovedClock;
 pub use faults::{one_in_ten_goes_wrong, struck, sync_until_quiet};
 pub use kill::{Dice, kill_rounds, kills_until_done};
