@@ -455,7 +455,7 @@ pub(crate) struct ResyncArgs {
 #[derive(Debug, Args)]
 pub(crate) struct BackfillArgs {
     /// Rides of that date and later [default: every ride]
-    #[arg(long, value_name = "YYYY-MM-DD")]
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = crate::rule_args::date)]
     pub since: Option<jiff::civil::Date>,
     /// Only this source
     #[arg(long, value_name = "NAME")]

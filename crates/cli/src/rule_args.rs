@@ -177,7 +177,8 @@ fn metres(text: &str) -> Result<u32, String> {
     Ok(metres as u32)
 }
 
-fn date(text: &str) -> Result<Date, String> {
+/// A date as people give it.
+pub(crate) fn date(text: &str) -> Result<Date, String> {
     text.parse().map_err(|_| format!("{text:?} is no date such as 2026-01-31"))
 }
 

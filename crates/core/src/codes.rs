@@ -130,7 +130,7 @@ catalogue! {
     // notices
     MailLogin "mail_login" "the mail server refuses the user name or password" "set it anew: `fitbridge notify email ADDRESS --smtp URL`";
     MailRefused "mail_refused" "the mail server refuses the message" "check sender and recipient, then `fitbridge notify test`";
-    MailAway "mail_away" "the mail server does not answer" "nothing to do: it is tried again; check host and port if it stays";
+    MailAway "mail_away" "the mail server does not answer" "check host and port; what waits to be sent is tried again by itself";
     NoticeChannel "notice_channel" "this installation cannot send notices that way" "choose another way: see `fitbridge notify --help`";
     NoticesOverflow "notices_overflow" "there are more notices than are kept; the newest are only counted" "look at `fitbridge status`, and mend what it names";
     // storage

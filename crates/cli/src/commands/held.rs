@@ -53,9 +53,10 @@ async fn list(context: &Context) -> Result<Exit, Stop> {
             "remote_id": remote_id,
         }));
     }
-    if !held.is_empty() {
-        context.out.line("say `fitbridge held send RIDE…` or `fitbridge held skip RIDE…`, or `--all`");
-    }
+    context.out.line(match held.is_empty() {
+        true => "no ride is held",
+        false => "say `fitbridge held send RIDE…` or `fitbridge held skip RIDE…`, or `--all`",
+    });
     context.out.record(&json!({ "type": "summary", "held": held.len() }));
     Ok(Exit::Done)
 }

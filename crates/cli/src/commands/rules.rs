@@ -78,11 +78,8 @@ async fn show(context: &Context, app: &App, sink: &Connection) -> Result<(), Sto
     let is_filtered = |state: &DeliveryState| matches!(state, DeliveryState::Filtered { .. });
     let filtered = deliveries.iter().filter(|stored| is_filtered(&stored.doc.state)).count();
     let out = context.out;
-    out.line(format!(
-        "{}: {}",
-        bold(&sink.name),
-        if progress.rules.is_empty() { "every ride, under its title" } else { "" }
-    ));
+    let every = if progress.rules.is_empty() { " every ride, under its title" } else { "" };
+    out.line(format!("{}:{every}", bold(&sink.name)));
     for line in lines(&progress.rules) {
         out.line(format!("  {line}"));
     }

@@ -44,13 +44,9 @@ pub(crate) async fn run(context: &Context) -> Result<Exit, Stop> {
         }
     }
     let rides = store.all::<Activity>(&app.user, "activity/").await?;
-    let mut states = BTreeMap::<&str, usize>::new();
-    for ride in &rides {
-        *states.entry(ride.doc.state.name()).or_default() += 1;
-    }
+    let states = by_state(rides.iter().map(|ride| &ride.doc));
     let linked = rides.iter().filter(|ride| ride.doc.link.is_some()).count();
-    let told: Vec<_> = states.iter().map(|(state, count)| format!("{count} {}", state.replace('_', " "))).collect();
-    out.line(format!("rides: {} ({})", rides.len(), told.join(", ")));
+    out.line(count_of_rides(&states));
     if linked > 0 {
         out.line(format!("linked: {linked} of them are another file or recording of a ride (fitbridge duplicates)"));
     }
@@ -68,6 +64,22 @@ pub(crate) async fn run(context: &Context) -> Result<Exit, Stop> {
         "last_tick": last_tick.map(|tick| tick.to_string()),
     }));
     Ok(exit)
+}
+
+/// How many rides are in each state.
+pub(crate) fn by_state<'a>(rides: impl IntoIterator<Item = &'a Activity>) -> BTreeMap<&'static str, usize> {
+    let mut states = BTreeMap::new();
+    for ride in rides {
+        *states.entry(ride.state.name()).or_default() += 1;
+    }
+    states
+}
+
+/// The line that tells it.
+pub(crate) fn count_of_rides(states: &BTreeMap<&str, usize>) -> String {
+    let told: Vec<_> = states.iter().map(|(state, count)| format!("{count} {}", state.replace('_', " "))).collect();
+    let told = if told.is_empty() { String::new() } else { format!(" ({})", told.join(", ")) };
+    format!("rides: {}{told}", states.values().sum::<usize>())
 }
 
 /// When the token ends, and what happens then.

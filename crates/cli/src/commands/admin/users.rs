@@ -1,7 +1,5 @@
 //! `admin users`.
 
-use std::collections::BTreeMap;
-
 use fitbridge_core::{
     domain::{Activity, Connection, Delivery, User, UserId},
     ports::Key,
@@ -13,7 +11,7 @@ use super::{Act, Desk, account, changed};
 use crate::{
     args::admin::Users,
     commands::{
-        status::show_connection,
+        status::{by_state, count_of_rides, show_connection},
         tally::{delivery_record, ride_record},
         why::{delivery_state, state_of},
     },
@@ -98,12 +96,8 @@ async fn show(desk: &Desk, rider: &UserId, limit: usize) -> Result<Exit, Stop> {
     }
     let store = desk.engine.store();
     let mut rides: Vec<_> = store.all::<Activity>(rider, "activity/").await?.into_iter().map(|ride| ride.doc).collect();
-    let mut states = BTreeMap::<&str, usize>::new();
-    for ride in &rides {
-        *states.entry(ride.state.name()).or_default() += 1;
-    }
-    let told: Vec<_> = states.iter().map(|(state, count)| format!("{count} {}", state.replace('_', " "))).collect();
-    desk.out.line(format!("rides: {} ({})", rides.len(), told.join(", ")));
+    let states = by_state(&rides);
+    desk.out.line(count_of_rides(&states));
     let count = rides.len();
     rides.sort_by_key(|ride| std::cmp::Reverse((ride.ride.local_date(), ride.rider_id())));
     rides.truncate(limit);
