@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fitbridge_core::{
-    Code,
+    Code, Engine,
     domain::{ActivityState, DeliveryState},
     engine::{Delivered, Eagerness},
     ports::{Job, Task},
@@ -87,12 +87,8 @@ async fn the_claims_of_a_dead_owner_are_taken_over_at_once_and_those_of_a_live_o
     let sink = world.connect_sink(&dying, "s", None).await;
     world.work(&dying).await;
     dying.poll(&world.user, &source.id).await.unwrap();
-    // It dies in the middle of a step: the claim is taken, the rest does not happen.
-    let ledger = FailingLedger::new(Arc::new(world.ledger.clone()));
-    let crashing = world.engine_over(Arc::new(ledger.clone()), "dying");
     let jobs = world.queue.take();
-    ledger.crash_at_call(3);
-    assert!(crashing.work(&jobs[0]).await.is_err());
+    dies_at(&world, &jobs[0], "dying").await;
 
     let heir = world.engine("heir");
     heir.work(&jobs[0]).await.unwrap();
@@ -105,21 +101,32 @@ async fn the_claims_of_a_dead_owner_are_taken_over_at_once_and_those_of_a_live_o
     assert_eq!((world.at(&sink), world.now()), (world.files_of(1..4), now), "without waiting");
 }
 
+/// The job of a ride that was just found.
+async fn a_found_ride(world: &World, engine: &Engine) -> Job {
+    world.source.upload_many(&world.account, 1..2);
+    let source = world.connect(engine, None).await;
+    world.work(engine).await;
+    engine.poll(&world.user, &source.id).await.unwrap();
+    world.queue.take().remove(0)
+}
+
+/// A worker takes the job and dies at it, its claim in the ledger.
+async fn dies_at(world: &World, job: &Job, owner: &str) -> Engine {
+    let ledger = FailingLedger::new(Arc::new(world.ledger.clone()));
+    let dying = world.engine_over(Arc::new(ledger.clone()), owner);
+    ledger.crash_at_call(3);
+    assert!(dying.work(job).await.is_err());
+    dying
+}
+
 #[tokio::test]
 async fn after_a_few_deaths_a_job_waits_so_that_its_neighbours_get_through() {
     let world = World::new();
-    world.source.upload_many(&world.account, 1..2);
     let engine = world.engine("a");
-    let source = world.connect(&engine, None).await;
-    world.work(&engine).await;
-    engine.poll(&world.user, &source.id).await.unwrap();
-    let job = world.queue.take().remove(0);
+    let job = a_found_ride(&world, &engine).await;
     for (owner, taken_over) in [("b", 1), ("c", 1), ("d", 0)] {
-        let ledger = FailingLedger::new(Arc::new(world.ledger.clone()));
-        let dying = world.engine_over(Arc::new(ledger.clone()), owner);
-        ledger.crash_at_call(3);
-        assert!(dying.work(&job).await.is_err());
-        world.ledger.kill(dying.owner());
+        let died = dies_at(&world, &job, owner).await;
+        world.ledger.kill(died.owner());
         assert_eq!(engine.sweep(SHARD, Eagerness::Due).await.unwrap(), taken_over, "after the death of {owner}");
         world.queue.take();
     }
@@ -131,17 +138,10 @@ async fn after_a_few_deaths_a_job_waits_so_that_its_neighbours_get_through() {
 #[tokio::test]
 async fn where_nothing_is_known_of_owners_a_lease_that_ends_again_and_again_parts_neighbours_as_well() {
     let world = World::new();
-    world.source.upload_many(&world.account, 1..2);
     let engine = world.engine("a");
-    let source = world.connect(&engine, None).await;
-    world.work(&engine).await;
-    engine.poll(&world.user, &source.id).await.unwrap();
-    let job = world.queue.take().remove(0);
+    let job = a_found_ride(&world, &engine).await;
     for taken_over in [1, 1, 0] {
-        let ledger = FailingLedger::new(Arc::new(world.ledger.clone()));
-        let dying = world.engine_over(Arc::new(ledger.clone()), "one-of-many");
-        ledger.crash_at_call(3);
-        assert!(dying.work(&job).await.is_err());
+        dies_at(&world, &job, "one-of-many").await;
         world.clock.advance(world.policy.lease);
         assert_eq!(engine.sweep(SHARD, Eagerness::Due).await.unwrap(), taken_over);
         world.queue.take();
