@@ -15,7 +15,8 @@ pub fn laws_broken_by(bug: Bug) -> &'static [&'static str] {
         | Bug::OwnerUnchecked
         | Bug::MarkBeforeWalk
         | Bug::DoneBeforeSend
-        | Bug::UserUnchecked => &["I1"],
+        | Bug::UserUnchecked
+        | Bug::BackfillSkips => &["I1"],
         // Other bytes than the file host's, or none, where a ride is said to be archived.
         Bug::ArchiveAfterCommit | Bug::BytesRewritten => &["I2"],
         Bug::TokenInFailure => &["I3"],

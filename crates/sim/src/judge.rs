@@ -1,11 +1,15 @@
 //! The last day: whether every promise was kept.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use fitbridge_core::{
     Code,
     domain::{
-        Activity, ActivityId, ActivityState, Connection, ContentId, Delivery, DeliveryState, Integrity, Origin, Shard,
+        Activity, ActivityId, ActivityState, BackfillPhase, Connection, ContentId, Delivery, DeliveryState, Integrity,
+        Origin, Shard, UserId,
     },
     ports::Key,
     store::Store,
@@ -58,6 +62,36 @@ fn only_warns(world: &World, key: &Key) -> bool {
 fn accounts(rider: &Rider) -> Vec<fitbridge_core::domain::RemoteAccount> {
     let source = rider.wants_source.then(|| rider.account.clone());
     source.into_iter().chain(rider.sinks.iter().map(|manner| sink_account(*manner, &rider.user))).collect()
+}
+
+/// Rides on the backlog of a source that works and has no backfill for them. Those that were named an hour ago
+/// already break a promise: nobody sees to them, until something else happens by chance to begin anew.
+pub(crate) fn nobody_sees_to(
+    world: &World,
+    riders: &[Arc<AsyncMutex<Rider>>],
+    before: &BTreeSet<(UserId, ActivityId)>,
+) -> BTreeSet<(UserId, ActivityId)> {
+    let mut left = BTreeSet::new();
+    for rider in riders {
+        let Some(rider) = rider.try_lock() else { continue };
+        let Some(source) = connection(world, &rider.user, &rider.account).filter(Connection::is_active) else {
+            continue;
+        };
+        let progress = source.source().cloned().unwrap_or_default();
+        let ended = progress.backfill.is_none_or(|backfill| backfill.phase == BackfillPhase::Done);
+        if !ended || progress.resume.is_some() || progress.reconcile.is_some() {
+            continue;
+        }
+        let rides = Store::new(Arc::new(world.ledger.clone())).all::<Activity>(&rider.user, "activity/").now_or_never();
+        let rides = rides.and_then(Result::ok).unwrap_or_default().into_iter().map(|stored| stored.doc);
+        for ride in rides.filter(|ride| ride.state == ActivityState::Backlog) {
+            left.insert((rider.user.clone(), ride.id));
+        }
+    }
+    for (user, ride) in left.intersection(before) {
+        world.story.broken("I1", format!("{ride} of {user} stands on the backlog, and its backfill is over"));
+    }
+    left
 }
 
 /// All that is checked once it is quiet.

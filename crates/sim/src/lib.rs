@@ -3,6 +3,7 @@
 mod bugs;
 mod clockwork;
 mod judge;
+mod knobs;
 mod riders;
 mod run;
 mod shrink;

@@ -9,7 +9,7 @@ use fitbridge_core::{
     Code, Engine,
     domain::{Connection, ContentId, History, ListedFacts, RemoteAccount, RideId, UserId},
     engine::{EngineError, connect::Wish, held::Word, secrets::SourceSecret},
-    ports::{Identity, Key, ListPage, Login, SourceIdentity},
+    ports::{Identity, Key, Login, Source, SourceIdentity},
     store::Store,
     testkit::FakeRide,
 };
@@ -93,7 +93,9 @@ impl Rider {
             token: Mutex::default(),
             lives: 0,
         };
-        let rides = clockwork.pick(&[0, 1, 2, 4, 6, 22, 43]).copied().unwrap_or(0);
+        // More than fit on a page of the list; and now and then more than any page of the ledger holds.
+        let rides = clockwork.pick(&[0, 1, 2, 4, 6, 9, 14, 22, 43]).copied().unwrap_or(0);
+        let rides = if clockwork.one_in(60) { clockwork.between(80, 130) } else { rides };
         for _ in 0..rides {
             rider.ride(world);
         }
@@ -267,8 +269,11 @@ impl Rider {
                 if let Some(account) = lock(&world.truth).accounts.get_mut(self.user.as_str()) {
                     account.logged_in_until = None;
                 }
-                let identity =
-                    SourceIdentity { account: self.account.clone(), nickname: None, latest: ListPage::default() };
+                // What is there at connecting is history, and comes little by little.
+                let known = world.source.identify(&token, Some(&self.account.realm)).now_or_never();
+                let latest = known.and_then(Result::ok).and_then(|mut known| known.pop()).map(|known| known.latest);
+                let latest = latest.unwrap_or_default();
+                let identity = SourceIdentity { account: self.account.clone(), nickname: None, latest };
                 let wish = wish("igpsport".into());
                 engine.connect_source(&wish, &identity, &SourceSecret { token, login }).await?;
             }

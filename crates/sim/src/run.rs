@@ -9,7 +9,6 @@ use std::{
 };
 
 use fitbridge_core::{
-    Policy,
     engine::Bug,
     testkit::{FakeSource, MemoryArchive, MemoryLedger, MemoryVault},
 };
@@ -18,7 +17,7 @@ use futures::lock::Mutex as AsyncMutex;
 use crate::{
     Fault, Violation,
     clockwork::{Bell, Clockwork, HOUR, MINUTE, Task, lock},
-    judge,
+    judge, knobs,
     riders::{Rider, days},
     story::Story,
     trouble::Trouble,
@@ -79,6 +78,7 @@ pub struct Report {
 /// Runs a world from its beginning until it is quiet, or something is broken.
 pub fn run(options: &Options) -> Report {
     let clockwork = Clockwork::new(options.seed, BEGINNING);
+    let plan = plan(&clockwork, options.bug);
     let world = Arc::new(World {
         trouble: Trouble::new(&clockwork, &options.without, options.most_faults),
         story: Story::new(&clockwork, options.story),
@@ -90,13 +90,13 @@ pub fn run(options: &Options) -> Report {
         sinks: Mutex::new(SinkHost::default()),
         messages: Messages::default(),
         watch: Mutex::new(Watch::default()),
+        policy: plan.policy.clone(),
         new_work: Bell::default(),
         paused: Bell::default(),
         indexed_at: AtomicI64::new(0),
         is_split: clockwork.one_in(2),
         clockwork: clockwork.clone(),
     });
-    let plan = plan(&clockwork, options.bug);
     let riders: Vec<_> = (1..=u32::try_from(clockwork.between(1, 4)).unwrap_or(1))
         .map(|number| Arc::new(AsyncMutex::new(Rider::new(&world, number))))
         .collect();
@@ -127,18 +127,7 @@ pub fn run(options: &Options) -> Report {
 }
 
 fn plan(clockwork: &Clockwork, bug: Option<Bug>) -> Plan {
-    let policy = Policy {
-        shards: if clockwork.one_in(4) { 2 } else { 1 },
-        poll_class: clockwork
-            .pick(&fitbridge_core::ports::PollClass::ALL)
-            .copied()
-            .unwrap_or(Policy::default().poll_class),
-        in_flight: if clockwork.one_in(5) { 4 } else { 500 },
-        // What each night mends must not hide who broke it.
-        nightly: clockwork.one_in(3),
-        planted: bug,
-        ..Policy::default()
-    };
+    let policy = knobs::policy(clockwork, bug);
     Plan { policy, tick_every: clockwork.pick(&[1, 2, 5, 10]).copied().unwrap_or(1) * MINUTE }
 }
 
@@ -186,8 +175,10 @@ async fn direct(world: Arc<World>, riders: Vec<Arc<AsyncMutex<Rider>>>, plan: Pl
     world.trouble.end();
     world.story.tell("the world", || "NOTHING GOES WRONG FROM HERE ON".to_owned());
     let healed_at = world.now_ms();
+    let mut left_behind = BTreeSet::new();
     loop {
         world.clockwork.sleep(HOUR).await;
+        left_behind = judge::nobody_sees_to(&world, &riders, &left_behind);
         let quiet_for = world.now_ms() - healed_at;
         let left = judge::what_is_left(&world, &riders, plan.policy.shards);
         if quiet_for >= SHORTEST_QUIET && left.is_empty() {

@@ -16,6 +16,12 @@ use crate::{
 /// How often a record is written again when the connection it waits for keeps changing.
 const TRIES: usize = 5;
 
+/// Whether a record is being worked on or is next. What waits for a later try, also after its worker died
+/// again and again, has retries of its own and holds nobody up.
+pub(super) fn is_under_way(due: Option<&Due>, now: Timestamp) -> bool {
+    due.is_some_and(|due| due.claim.is_some() || due.at <= now)
+}
+
 impl Engine {
     /// Whether this engine may act on a record now. What waits in a queue may be taken by whoever gets the
     /// job; what is being worked on only when its lease has ended or its owner is known to be gone.

@@ -68,6 +68,7 @@ bugs! {
     BreakerNeverCloses "breaker-never-closes" "a breaker stays open when its time is over";
     UserUnchecked "user-unchecked" "a fetched ride does not notice a sink that was connected meanwhile";
     IdlePollWrites "idle-poll-writes" "a poll that found nothing new leaves a mark";
+    BackfillSkips "backfill-skips" "a step of a backfill with room for a part of its last rides skips the others";
     BytesRewritten "bytes-rewritten" "a sink gets other bytes than the file host had";
     TokenInFailure "token-in-failure" "a failure quotes the token";
 }

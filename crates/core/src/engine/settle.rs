@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Engine, EngineError, policy::later, walk::activity_prefix};
+use super::{Engine, EngineError, claim::is_under_way, policy::later, walk::activity_prefix};
 use crate::{
     Code, Failure,
     domain::{
@@ -243,8 +243,10 @@ impl Engine {
     async fn still_sending(&self, sink: &Connection, moving: &[ContentId]) -> Result<Vec<ContentId>, EngineError> {
         let keys: Vec<_> = moving.iter().map(|content| Key::delivery(&sink.user, &sink.id, content)).collect();
         let known = self.store.read_many::<Delivery>(&keys).await?;
+        let now = self.now();
         let untried = |one: &Stored<Delivery>| {
-            one.due.is_some() && matches!(one.doc.state, DeliveryState::Pending | DeliveryState::Sending)
+            is_under_way(one.due.as_ref(), now)
+                && matches!(one.doc.state, DeliveryState::Pending | DeliveryState::Sending)
         };
         Ok(known.into_iter().flatten().filter(untried).map(|one| one.doc.content).collect())
     }

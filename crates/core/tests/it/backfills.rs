@@ -4,9 +4,9 @@ use std::{collections::HashSet, sync::Arc};
 
 use fitbridge_core::{
     Code,
-    domain::{ActivityState, Backfill, BackfillPhase, Connection, History, ListedFacts, RideId},
+    domain::{ActivityState, Backfill, BackfillPhase, Connection, History, ListedFacts, Origin, RideId},
     engine::{Backfilled, Eagerness, Poll, connect::Wish, secrets::SourceSecret},
-    ports::{Outcome, Source, SourceError, Task},
+    ports::{Job, Outcome, Source, SourceError, Task},
     testkit::{FailingLedger, FakeRide, Reply, SourceCall, SourceVerb},
 };
 use jiff::{SignedDuration, civil::date};
@@ -122,6 +122,34 @@ async fn a_step_with_room_for_a_part_of_the_last_rides_leaves_none_behind() {
         world.quiet(&engine).await;
         assert_eq!(world.at(&sink), world.files_of(1..rides + 1), "{rides} rides, {window} at a time");
     }
+}
+
+#[tokio::test]
+async fn a_ride_that_kills_its_worker_each_time_holds_up_none_of_the_others() {
+    let mut world = World::new();
+    world.policy.backfill_window = 1;
+    world.source.upload_many(&world.account, 1..4);
+    let engine = world.engine("a");
+    let source = world.connect(&engine, None).await;
+    engine.poll(&world.user, &source.id).await.unwrap();
+    world.pass_minutes(10);
+    assert_eq!(engine.backfill(&world.user, &source.id).await.unwrap(), Backfilled::Step(1));
+    world.queue.take();
+    let activity = Origin::cloud_id(&source.id, RideId(2));
+    let job = Job { user: world.user.clone(), task: Task::Fetch { activity } };
+    let ledger = FailingLedger::new(Arc::new(world.ledger.clone()));
+    let crashing = world.engine_over(Arc::new(ledger.clone()), "b");
+    for _ in 0..3 {
+        ledger.crash_at_call(3);
+        assert!(crashing.work(&job).await.is_err());
+        ledger.revive();
+        world.clock.advance(world.policy.lease);
+        engine.sweep(SHARD, Eagerness::Due).await.unwrap();
+        world.queue.take();
+    }
+    assert!(matches!(world.state(&engine, &source, 2).await, ActivityState::Resolved { .. }), "it is tried later");
+    world.clock.advance(world.policy.backfill_gap);
+    assert_eq!(engine.backfill(&world.user, &source.id).await.unwrap(), Backfilled::Step(1), "the next has its place");
 }
 
 #[tokio::test]

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use fitbridge_core::{
-    Policy,
     domain::{Activity, ActivityState, Connection, ConnectionId, OwnerId, Shard, UserId},
     ports::{
         Archive, Change, Claim, CommitError, Due, DueRow, Job, Key, Ledger, LedgerError, PlanPage, PlanSlot, Record,
@@ -23,9 +22,9 @@ use crate::{
 
 /// The longest a call to the ledger takes, ms.
 const LONGEST: i64 = 20_000;
-/// The longest that a write of a ride or a delivery is on its way, ms: most of its lease, as where a machine
+/// A write of a ride or a delivery is on its way for so much less than its lease at most, ms: as where a machine
 /// stands still for a while.
-const LONGEST_WRITE: i64 = 4 * MINUTE;
+const LESS_THAN_LEASE: i64 = MINUTE;
 /// How long after a pause calls that were under way may still be made, ms.
 const UNDER_WAY: i64 = 30 * MINUTE;
 /// A page of the list is at most so much older than the moment its reader took it for, ms.
@@ -157,8 +156,8 @@ impl Watch {
     }
 
     fn note_dead_letter(&mut self, process: &Process, key: &Key, body: &str) {
-        let policy = Policy::default();
-        let waits = if key.path.starts_with("activity/") { policy.ride_backoff } else { policy.delivery_backoff };
+        let policy = &process.world.policy;
+        let waits = if key.path.starts_with("activity/") { &policy.ride_backoff } else { &policy.delivery_backoff };
         let begun = self.claims.get(key).copied().unwrap_or(0);
         process.tell(|| format!("-> {} is a dead letter after {begun} attempts", short(&key.path)));
         // What a sink accepted and never finished is given up by the clock.
@@ -306,9 +305,10 @@ impl Ledger for Process {
             }
         }
         let is_work = |write: &Write| ["activity/", "delivery/"].iter().any(|kind| write.key.path.starts_with(kind));
-        let longest = if writes.iter().any(is_work) { LONGEST_WRITE } else { LONGEST };
-        self.away_for("a commit", longest).await?;
         let world: &World = &self.world;
+        let lease = i64::try_from(world.policy.lease.as_millis()).unwrap_or(5 * MINUTE);
+        let longest = if writes.iter().any(is_work) { lease - LESS_THAN_LEASE } else { LONGEST };
+        self.away_for("a commit", longest).await?;
         let done = world.ledger.commit(writes.clone()).await;
         if let Err(CommitError::Conflict(keys)) = &done {
             self.tell(|| format!("is too late to write {}", short(&keys[0].path)));

@@ -17,6 +17,7 @@ use std::{
 };
 
 use fitbridge_core::{
+    Policy,
     domain::{ContentId, RemoteAccount, RideId, UserId},
     testkit::{FakeSource, MemoryArchive, MemoryLedger, MemoryVault},
 };
@@ -98,6 +99,8 @@ pub(crate) struct World {
     pub(crate) sinks: Mutex<SinkHost>,
     pub(crate) messages: Messages,
     pub(crate) watch: Mutex<Watch>,
+    /// The times and bounds of this world's engines.
+    pub(crate) policy: Policy,
     /// Rings when there is new work that is due now.
     pub(crate) new_work: Bell,
     /// Rings when a connection needs its rider.
