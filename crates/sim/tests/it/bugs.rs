@@ -22,6 +22,7 @@ is_found! {
     done_before_send DoneBeforeSend 4;
     idle_poll_writes IdlePollWrites 4;
     bytes_rewritten BytesRewritten 4;
+    backfill_skips BackfillSkips 4;
     token_in_failure TokenInFailure 4;
 }
 
