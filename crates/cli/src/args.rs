@@ -1,6 +1,8 @@
 //! What can be typed.
 
 pub(crate) mod admin;
+#[cfg(test)]
+mod documented;
 
 use std::path::PathBuf;
 
