@@ -1,6 +1,6 @@
 //! The operator's commands, with the built program, while the service works.
 
-use std::process::Stdio;
+use std::{io::ErrorKind, process::Stdio};
 
 use fitbridge_core::domain::UserId;
 use fitbridge_simulator::{AthleteId, Fault, FaultRule, MemberId, NewAthlete, NewMember, Region, RideBatch, Role};
@@ -33,8 +33,11 @@ impl Service {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().expect("it starts");
         let mut pipe = child.stdin.take().expect("a pipe");
-        pipe.write_all(stdin.as_bytes()).await.expect("it reads");
-        drop(pipe);
+        // Who is refused at once may have gone before it was asked to read.
+        match pipe.write_all(stdin.as_bytes()).await {
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => panic!("{error}"),
+            _ => drop(pipe),
+        }
         let said = child.wait_with_output().await.expect("it ends");
         assert!(!folder.path().join("home").exists(), "no data folder is made");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
@@ -61,6 +64,7 @@ impl Service {
         self.admin(&["connect", name, "webhook", &url, "--secret-stdin"], secret).await.exits(0);
         let user = UserId::new(name).expect("a name that does");
         let source = self.engine.find_connection(&user, "igpsport").await.expect("it is connected").doc;
+        self.skip_the_night(&source).await;
         Rider { user, member, athlete, source }
     }
 }

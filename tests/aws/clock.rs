@@ -1,6 +1,7 @@
 //! Time that has to pass is taken out of the ledger instead.
 
 use fitbridge_core::{
+    domain::{Connection, Found, Report, Role},
     ports::{Change, Claim, Clock as _, Due, DueRow, Expect, Key, Record, Write},
     store::{Cursor, CursorClaim, Stored},
 };
@@ -21,6 +22,19 @@ impl Service {
             let write = stored.replace(&past, None).expect("a write");
             assert!(self.engine.store().commit(vec![write]).await.expect("a ledger"));
         }
+    }
+
+    /// Lets the night that may come within this hour be over for a source: its look at everything would write,
+    /// and ask for more than a poll, in whichever test happens to run then.
+    pub(crate) async fn skip_the_night(&self, source: &Connection) {
+        let found = self.engine.store().connection(&source.user, &source.id).await.expect("a ledger");
+        let stored = found.expect("it is connected");
+        let mut changed = stored.doc.clone();
+        let Role::Source(progress) = &mut changed.role else { panic!("a source") };
+        let at = SystemClock.now() + SignedDuration::from_hours(1);
+        progress.report = Some(Box::new(Report { begun_at: at, at, asked: false, found: Found::default() }));
+        let write = stored.replace(&changed, stored.due.clone()).expect("a write");
+        assert!(self.engine.store().commit(vec![write]).await.expect("a ledger"));
     }
 
     /// What is or will be due in any shard, but for the days on which riders are warned of their tokens' end.

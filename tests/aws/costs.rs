@@ -162,7 +162,9 @@ impl Measured {
         let found = self.engine.ports().source.identify(&token, Some("global")).await.expect("an answer");
         let wish = Wish { user: user.clone(), name: "igpsport".into(), history: None };
         let secret = SourceSecret { token, login: None };
-        self.engine.connect_source(&wish, &found[0], &secret).await.expect("it is connected")
+        let source = self.engine.connect_source(&wish, &found[0], &secret).await.expect("it is connected");
+        self.service.skip_the_night(&source).await;
+        source
     }
 
     /// The next minute, in which everybody is polled.

@@ -13,6 +13,7 @@ mod everyday;
 mod links;
 mod messages;
 mod neighbours;
+mod plan;
 mod queue;
 mod refusals;
 mod riders;

@@ -48,7 +48,9 @@ impl Service {
         let found = self.engine.ports().source.identify(&token, Some("global")).await.expect("an answer");
         let wish = Wish { user: user.clone(), name: "igpsport".into(), history: None };
         let secret = SourceSecret { token, login: None };
-        self.engine.connect_source(&wish, &found[0], &secret).await.expect("it is connected")
+        let source = self.engine.connect_source(&wish, &found[0], &secret).await.expect("it is connected");
+        self.skip_the_night(&source).await;
+        source
     }
 
     /// Connects a sink, or renews it with other settings.

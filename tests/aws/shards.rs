@@ -23,7 +23,7 @@ use crate::{
 const SHARDS: u16 = 3;
 
 /// Who was polled since the journal was cleared, and how often.
-fn polled(service: &Service) -> BTreeMap<String, usize> {
+pub(crate) fn polled(service: &Service) -> BTreeMap<String, usize> {
     let mut polls = BTreeMap::new();
     for entry in service.world().journal_since(0) {
         if (entry.role, entry.route) == (Role::IgpsportGlobal, "list") {
@@ -54,7 +54,8 @@ async fn black_hole() -> String {
     url
 }
 
-async fn done_minutes(service: &Service) -> Vec<i64> {
+/// The last minute of each shard whose polls were made.
+pub(crate) async fn done_minutes(service: &Service) -> Vec<i64> {
     let mut minutes = Vec::new();
     for shard in service.shards() {
         let cursor: Stored<Cursor> =
