@@ -22,6 +22,8 @@ use url::Url;
 const CONNECT: Duration = Duration::from_secs(2);
 /// Longest time of a call. The SDKs' own times, which are shorter, decide.
 const TOTAL: Duration = Duration::from_secs(30);
+/// Idle connections kept for each service: a poller opens as many secrets at a time.
+const POOL: usize = 256;
 /// Largest answer, bytes. DynamoDB gives 16 MB at most.
 const MAX_ANSWER: u64 = 20 * 1024 * 1024;
 
@@ -35,7 +37,7 @@ impl SdkHttp {
     /// # Errors
     /// [`BuildError`] when TLS cannot be set up.
     pub(crate) fn new() -> Result<Self, BuildError> {
-        let options = ApiOptions { connect_timeout: CONNECT, total_timeout: TOTAL, ..ApiOptions::default() };
+        let options = ApiOptions { connect_timeout: CONNECT, total_timeout: TOTAL, pool_per_host: POOL };
         Ok(Self(store_client(&options)?))
     }
 

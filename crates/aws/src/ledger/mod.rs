@@ -27,6 +27,11 @@
 //! (a million riders in one shard: about 100 writes a second on the hot slot at the worst hour), and a slot
 //! is read once a minute (a million cold riders in one shard: 17,000 rows, 200 read units).
 //!
+//! # Reading
+//!
+//! Single records that are asked for at the same time, as a tick does for its polls, are read together in one
+//! `BatchGetItem`; one alone is a `GetItem`. All of them are consistent.
+//!
 //! # Writing
 //!
 //! One write is a `PutItem` or `DeleteItem` with the expectation as its condition; several are one
@@ -48,6 +53,7 @@ mod item;
 mod patience;
 mod read;
 mod table;
+mod together;
 mod usage;
 
 #[cfg(test)]
@@ -69,7 +75,7 @@ use fitbridge_core::{
 use jiff::Timestamp;
 use tracing::instrument;
 
-use self::fault::Fault;
+use self::{fault::Fault, together::Together};
 pub use self::{
     patience::Patience,
     table::{DUE_INDEX, PLAN_INDEX, create_table},
@@ -87,6 +93,7 @@ pub struct DynamoLedger {
     buckets: u16,
     patience: Patience,
     usage: Option<Arc<Usage>>,
+    together: Together,
 }
 
 impl DynamoLedger {
@@ -94,19 +101,26 @@ impl DynamoLedger {
     /// The client's retries and timeouts are replaced by [`Patience`].
     pub fn new(client: &Client, table: impl Into<String>, buckets: u16) -> Self {
         let patience = Patience::default();
-        Self { client: patience.client(client), table: table.into(), buckets: buckets.max(1), patience, usage: None }
+        Self {
+            client: patience.client(client),
+            table: table.into(),
+            buckets: buckets.max(1),
+            patience,
+            usage: None,
+            together: Together::default(),
+        }
     }
 
     /// With another patience.
     #[must_use]
     pub fn with_patience(self, patience: Patience) -> Self {
-        Self { client: patience.client(&self.client), patience, ..self }
+        Self { client: patience.client(&self.client), patience, together: Together::default(), ..self }
     }
 
     /// With every request and its capacity units counted.
     #[must_use]
     pub fn with_usage(self, usage: Arc<Usage>) -> Self {
-        Self { usage: Some(usage), ..self }
+        Self { usage: Some(usage), together: Together::default(), ..self }
     }
 
     /// Makes a request until it is answered or patience ends. For reads: it takes no notice of what an
@@ -147,7 +161,7 @@ impl DynamoLedger {
 impl Ledger for DynamoLedger {
     #[instrument(level = "debug", skip_all)]
     async fn get(&self, key: &Key) -> Result<Option<Record>, LedgerError> {
-        self.read_one(key).await
+        self.read_together(key).await
     }
 
     #[instrument(level = "debug", skip_all, fields(keys = keys.len()))]

@@ -10,8 +10,8 @@ use fitbridge_core::{
 };
 use fitbridge_fit::port::FitScanner;
 use fitbridge_host::{Paced, SystemClock, SystemEntropy};
-use fitbridge_http::UrlGuard;
-use fitbridge_igpsport::{Endpoints, FileHost, IgpsportSource};
+use fitbridge_http::{ApiOptions, UrlGuard, api_client};
+use fitbridge_igpsport::{Client, Endpoints, FileHost, IgpsportSource};
 use fitbridge_sinks::{
     intervals,
     registry::{Options, Registry, webhook_notices},
@@ -33,8 +33,9 @@ use crate::{
 
 /// Longest time of a call to a sink; uploads of large files get more, in proportion.
 const SINK_TIMEOUT: Duration = Duration::from_secs(40);
-/// Polls and resolves at a time, where no rate is set.
-const POLLS_AT_A_TIME: usize = 128;
+/// Polls and resolves at a time, where no rate is set: at 250 ms each, a thousand a second. Each may hold two
+/// connections, and a function may have 1,024.
+const POLLS_AT_A_TIME: usize = 256;
 
 /// Why a function cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -217,7 +218,10 @@ impl Parts {
         let global = url(&self.environment.igpsport_url).map_err(|error| setting(&error))?;
         let china = url(&self.environment.igpsport_china_url).map_err(|error| setting(&error))?;
         let endpoints = Endpoints::of_both(global, china).map_err(|error| setting(&error))?;
-        IgpsportSource::new(endpoints).map_err(client)
+        // As many connections as are used at a time stay open: each new one would be a handshake of TLS.
+        let options = ApiOptions { pool_per_host: POLLS_AT_A_TIME, ..ApiOptions::default() };
+        let http = api_client(&options).map_err(client)?;
+        Ok(IgpsportSource::over(endpoints.into_iter().map(|endpoints| Client::over(http.clone(), endpoints))))
     }
 
     /// The file host.

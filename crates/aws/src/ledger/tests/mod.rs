@@ -9,4 +9,5 @@ mod large;
 mod lost;
 mod model;
 mod requests;
+mod together;
 mod usage;
