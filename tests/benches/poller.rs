@@ -99,7 +99,7 @@ impl Table {
 
 async fn bench(emulator: &str) -> Outcome {
     let most = RIDERS[RIDERS.len() - 1];
-    let upstream = Upstream::start(Plan { members: most, rides: RIDES, files: false, latency_ms: LATENCY_MS })?;
+    let mut upstream = Upstream::start(Plan { members: most, rides: RIDES, files: false, latency_ms: LATENCY_MS })?;
     let table = Table::start()?;
     let settings = settings(&upstream, emulator, &table.endpoint);
     let mut clients = Clients::new(moto::config(emulator));
@@ -127,7 +127,7 @@ async fn bench(emulator: &str) -> Outcome {
         });
         stream::iter(connect).buffer_unordered(TOGETHER).try_collect::<Vec<_>>().await?;
         connected = riders;
-        line(&engine, &Function::new("poller", settings.clone()).await, &upstream, &table, riders).await?;
+        line(&engine, &Function::new("poller", settings.clone()).await, &mut upstream, &table, riders).await?;
     }
     Ok(())
 }
@@ -142,7 +142,7 @@ struct Tick {
 }
 
 /// One line of the table, by a process that polled nobody yet.
-async fn line(engine: &Engine, poller: &Function, upstream: &Upstream, table: &Table, riders: usize) -> Outcome {
+async fn line(engine: &Engine, poller: &Function, upstream: &mut Upstream, table: &Table, riders: usize) -> Outcome {
     // The first finds what is new, the second is idle, and nobody measures either.
     for _ in 0..2 {
         tick(engine, poller).await?;
@@ -154,11 +154,16 @@ async fn line(engine: &Engine, poller: &Function, upstream: &Upstream, table: &T
             let [poller, table] = pids.map(|pid| Cpu::of(&pid).map(Cpu::total));
             Ok([poller?, upstream.cpu()?.total(), table?])
         };
+        let asked = upstream.requests()?;
         let before = cpu()?;
         let begun = Instant::now();
         tick(engine, poller).await?;
         let elapsed = begun.elapsed();
         let after = cpu()?;
+        let asked = usize::try_from(upstream.requests()? - asked)?;
+        if asked != riders {
+            return Err(format!("{asked} requests for the idle polls of {riders} riders").into());
+        }
         let each = |n: usize| (after[n] - before[n]).as_secs_f64() * 1e3 / per(riders);
         ticks.push(Tick { elapsed, poller: each(0), simulator: each(1), table: each(2) });
     }
@@ -206,6 +211,7 @@ fn settings(upstream: &Upstream, emulator: &str, table: &str) -> Vec<(String, St
         ("FITBRIDGE_VAULT", "keyring"),
         ("FITBRIDGE_KEYRING_SECRET", "fitbridge/keyring"),
         ("FITBRIDGE_POLL_MINUTES", "1"),
+        ("FITBRIDGE_POLL_PLAN", "fixed"),
         ("FITBRIDGE_IGPSPORT_URL", &upstream.facts.igpsport),
         ("FITBRIDGE_INTERVALS_URL", &upstream.facts.intervals),
         ("FITBRIDGE_TRUSTED_HOSTS", &upstream.facts.trusted),

@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use fitbridge_core::{
     Engine, Policy,
-    domain::{Connection, History, OwnerId, Shard, UserId},
+    domain::{Connection, Found, History, OwnerId, Report, Role, Shard, UserId},
     engine::{NoObserver, Ports, connect::Wish, secrets::SourceSecret},
     ports::{
         Clock, CommitError, DueRow, Key, Ledger, LedgerError, PlanPage, PlanSlot, Record, RecordPage, Scope, Write,
@@ -26,7 +26,7 @@ use fitbridge_local::{
     run::{Lanes, Limits, LocalQueue},
 };
 use fitbridge_sinks::registry::{Options, Registry};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use url::Url;
 
@@ -178,5 +178,20 @@ pub(crate) async fn connect_source(
     let found = engine.ports().source.identify(&token, Some("global")).await?;
     let identity = found.first().ok_or("the token opens nothing")?;
     let wish = Wish { user: user.clone(), name: "igpsport".into(), history: Some(history) };
-    Ok(engine.connect_source(&wish, identity, &SourceSecret { token, login: None }).await?)
+    let source = engine.connect_source(&wish, identity, &SourceSecret { token, login: None }).await?;
+    skip_the_night(engine, &source).await?;
+    Ok(source)
+}
+
+/// Lets the night that may come while a bench runs be over for a source: its look at everything is no idle poll.
+async fn skip_the_night(engine: &Engine, source: &Connection) -> Outcome {
+    let found = engine.store().connection(&source.user, &source.id).await?;
+    let stored = found.ok_or("it is not connected")?;
+    let mut changed = stored.doc.clone();
+    if let Role::Source(progress) = &mut changed.role {
+        let at = engine.now() + SignedDuration::from_hours(3);
+        progress.report = Some(Box::new(Report { begun_at: at, at, asked: false, found: Found::default() }));
+    }
+    engine.store().commit(vec![stored.replace(&changed, stored.due.clone())?]).await?;
+    Ok(())
 }
