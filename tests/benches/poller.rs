@@ -149,17 +149,17 @@ async fn line(engine: &Engine, poller: &Function, upstream: &mut Upstream, table
     }
     let mut ticks = Vec::with_capacity(TICKS);
     for _ in 0..TICKS {
-        let cpu = || -> Outcome<[Duration; 3]> {
+        let cpu = |upstream: &Upstream| -> Outcome<[Duration; 3]> {
             let pids = [poller.pid.load(Relaxed).to_string(), table.process.id().to_string()];
             let [poller, table] = pids.map(|pid| Cpu::of(&pid).map(Cpu::total));
             Ok([poller?, upstream.cpu()?.total(), table?])
         };
         let asked = upstream.requests()?;
-        let before = cpu()?;
+        let before = cpu(upstream)?;
         let begun = Instant::now();
         tick(engine, poller).await?;
         let elapsed = begun.elapsed();
-        let after = cpu()?;
+        let after = cpu(upstream)?;
         let asked = usize::try_from(upstream.requests()? - asked)?;
         if asked != riders {
             return Err(format!("{asked} requests for the idle polls of {riders} riders").into());
