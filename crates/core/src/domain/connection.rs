@@ -113,6 +113,21 @@ pub struct WalkMark {
     pub walked_at: Timestamp,
 }
 
+/// A walk that the source broke off by failing. While its list stays as it was, the next poll goes on there: of a
+/// list of a hundred pages, a source that fails now and then would never be read to the end in one go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrokenWalk {
+    /// The list as it was when the walk began.
+    pub mark: WalkMark,
+    /// The page to go on with; everything before was recorded.
+    pub page: u32,
+    /// Rides that it had found and not put on the backlog.
+    pub found: usize,
+    /// Rows before that page that could not be decoded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<RowProblem>,
+}
+
 /// A row of the source's list that could not be decoded. The rest of the list is not lost for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowProblem {
@@ -146,6 +161,9 @@ pub struct SourceProgress {
     /// The last completed walk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<WalkMark>,
+    /// A walk since then that is to go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken_walk: Option<Box<BrokenWalk>>,
     /// When the token ends, as it says itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_ends_at: Option<Timestamp>,

@@ -20,7 +20,7 @@ pub mod template;
 pub use activity::{Activity, ActivityState, FileLocation, Integrity, Origin, Stage};
 pub use backfill::{Backfill, BackfillPhase, Pace};
 pub use connection::{
-    Baseline, Connection, ConnectionState, History, LoginIntent, Refusals, Role, RowProblem, SinkProgress,
+    Baseline, BrokenWalk, Connection, ConnectionState, History, LoginIntent, Refusals, Role, RowProblem, SinkProgress,
     SourceProgress, User, WalkMark,
 };
 pub use delivery::{About, Delivery, DeliveryState, HeldReason, How, Withdrawal};

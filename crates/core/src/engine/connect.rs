@@ -57,6 +57,7 @@ impl Engine {
         let progress = |old: Option<&SourceProgress>, strangers: bool, removed: bool| SourceProgress {
             // Whoever connects again after a pause over strange rides has been shown whose they are.
             mark: old.and_then(|old| old.mark.clone()).filter(|_| !strangers),
+            broken_walk: None,
             token_ends_at: facts.ends_at,
             refusals: None,
             away_since: old.and_then(|old| old.away_since),

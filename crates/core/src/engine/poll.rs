@@ -98,26 +98,30 @@ impl Engine {
         if planted!(self, MarkBeforeWalk) {
             self.change_source(stored, |source| source.mark = Some(mark_of(&first, now))).await?;
         }
-        let walked = match self.walk(&connection, &secret, first).await? {
-            Ok(walked) => walked,
-            Err(error) => return self.source_failed(stored, error).await,
-        };
+        let mut walked = self.walk(&connection, &secret, first).await?;
         if walked.strangers {
             return self.pause(stored, Code::StrangerRides.into()).await;
         }
         // The rides of a first walk are history: nothing follows them.
         let found = source.mark.is_some() && !walked.new.is_empty();
         let place = self.look_at_plan(stored, found, now).await?;
+        let broken = walked.broken.take();
         self.change_source_and_place(stored, place, |source| {
+            source.broken_walk = broken.as_ref().and_then(|broken| broken.place.clone()).map(Box::new);
             // A list that shifted to the end leaves the old mark, so that the next poll walks again.
             if walked.is_complete {
                 source.mark = Some(walked.mark.clone());
             }
-            source.problems = walked.problems.clone();
-            (source.refusals, source.away_since) = (None, None);
+            if broken.is_none() {
+                source.problems = walked.problems.clone();
+                (source.refusals, source.away_since) = (None, None);
+            }
             walked.begin_backfill(source, now);
         })
         .await?;
+        if let Some(broken) = broken {
+            return self.source_failed(stored, broken.error).await;
+        }
         self.trim_events(&connection.user).await?;
         self.trim_notices(&connection.user).await?;
         Ok(Poll::Walked { new: walked.new, filtered: walked.filtered, undecodable: walked.problems.len() })

@@ -7,13 +7,14 @@ use jiff::Timestamp;
 use super::{
     Engine, EngineError,
     access::access,
+    policy::later,
     poll::{mark_of, same_list},
     secrets::SourceSecret,
 };
 use crate::{
     domain::{
-        Activity, ActivityId, ActivityState, Backfill, BackfillPhase, Connection, Origin, Ride, RideId, RowProblem,
-        SourceProgress, WalkMark,
+        Activity, ActivityId, ActivityState, Backfill, BackfillPhase, BrokenWalk, Connection, Origin, Ride, RideId,
+        RowProblem, SourceProgress, WalkMark,
     },
     ports::{Job, Key, ListPage, ListedRow, Scope, SourceError, Task},
     store::Stored,
@@ -32,6 +33,10 @@ pub(super) struct Walked {
     pub(super) mark: WalkMark,
     /// Whether every row that was there when the walk began was seen.
     pub(super) is_complete: bool,
+    /// The source failed before the walk was through.
+    pub(super) broken: Option<Broken>,
+    /// The part of the walk that was made before, which goes on here.
+    earlier: Option<BrokenWalk>,
     pub(super) new: Vec<ActivityId>,
     pub(super) filtered: usize,
     /// Rows whose rides stand on the backlog.
@@ -47,6 +52,14 @@ pub(super) struct Walked {
     held_back: Vec<ListedRow>,
 }
 
+/// A source's failure in the middle of a walk.
+#[derive(Debug)]
+pub(super) struct Broken {
+    pub(super) error: SourceError,
+    /// Where the walk may go on; `None` where it has to begin again.
+    pub(super) place: Option<BrokenWalk>,
+}
+
 impl Default for WalkMark {
     fn default() -> Self {
         Self { total_rows: 0, digest: String::new(), walked_at: Timestamp::UNIX_EPOCH }
@@ -54,23 +67,29 @@ impl Default for WalkMark {
 }
 
 impl Engine {
-    /// Walks to the end of the list. Rides seen for the first time are recorded, page by page, and handed
-    /// over to be resolved. When rows shifted meanwhile, the walk is begun again: what is known by then is
-    /// skipped, so that costs list requests only.
+    /// Walks to the end of the list, or to where the source fails. Rides seen for the first time are recorded,
+    /// page by page, and handed over to be resolved. When rows shifted meanwhile, the walk is begun again: what
+    /// is known by then is skipped, so that costs list requests only.
     pub(super) async fn walk(
         &self,
         connection: &Connection,
         secret: &SourceSecret,
         first: ListPage,
-    ) -> Result<Result<Walked, SourceError>, EngineError> {
-        let mut walked = self.begin_walk(connection, false).await?;
+    ) -> Result<Walked, EngineError> {
+        let earlier = self.earlier_part(connection, &first);
+        let mut walked = self.begin_walk(connection, earlier.is_some()).await?;
+        walked.earlier = earlier;
         let mut first = first;
         for _ in 0..MOST_WALKS {
-            walked.mark = mark_of(&first, self.now());
-            walked.problems.clear();
+            let begun_at = walked.earlier.as_ref().map_or_else(|| self.now(), |earlier| earlier.mark.walked_at);
+            walked.mark = mark_of(&first, begun_at);
+            walked.problems = walked.earlier.as_ref().map(|earlier| earlier.problems.clone()).unwrap_or_default();
             let shifted = match self.walk_once(connection, secret, first, &mut walked).await? {
                 Ok(shifted) => shifted,
-                Err(error) => return Ok(Err(error)),
+                Err(broken) => {
+                    walked.broken = Some(broken);
+                    return Ok(walked);
+                }
             };
             if !shifted {
                 walked.is_complete = true;
@@ -78,7 +97,10 @@ impl Engine {
             }
             first = match self.ports.source.list_page(access(connection, secret), 1).await {
                 Ok(page) => page,
-                Err(error) => return Ok(Err(error)),
+                Err(error) => {
+                    walked.broken = Some(Broken { error, place: None });
+                    return Ok(walked);
+                }
             };
             let again = mark_of(&first, self.now());
             // Rows that stand twice in a list look like a shift, and do so every time.
@@ -86,10 +108,19 @@ impl Engine {
                 walked.is_complete = true;
                 break;
             }
+            walked.earlier = None;
         }
         walked.strangers = walked.is_strange();
         walked.problems.truncate(MOST_PROBLEMS);
-        Ok(Ok(walked))
+        Ok(walked)
+    }
+
+    /// The part of a walk that was made before, if the list is the same still.
+    fn earlier_part(&self, connection: &Connection, first: &ListPage) -> Option<BrokenWalk> {
+        let earlier = connection.source()?.broken_walk.as_deref()?;
+        let now = self.now();
+        let holds = later(earlier.mark.walked_at, self.policy.rewalk_after) > now;
+        (holds && same_list(&earlier.mark, &mark_of(first, now))).then(|| earlier.clone())
     }
 
     /// What a walk starts with; rides of one that goes on with a part of the list are recognised already.
@@ -110,16 +141,18 @@ impl Engine {
         Ok(!known.map_err(crate::store::StoreError::from)?.records.is_empty())
     }
 
-    /// One pass over the pages; `true` when rows shifted under it.
+    /// One pass over the pages, or over those that an earlier part of the walk left; `true` when rows shifted
+    /// under it.
     async fn walk_once(
         &self,
         connection: &Connection,
         secret: &SourceSecret,
         first: ListPage,
         walked: &mut Walked,
-    ) -> Result<Result<bool, SourceError>, EngineError> {
+    ) -> Result<Result<bool, Broken>, EngineError> {
         let (mut seen, mut shifted) = (BTreeSet::<RideId>::new(), false);
         let (total_rows, mut page, mut number) = (first.total_rows, first, 1);
+        let goes_on_with = walked.earlier.as_ref().map_or(2, |earlier| earlier.page);
         let mut before: Vec<RideId> = Vec::new();
         loop {
             let ids: Vec<_> = page.rows.iter().map(|row| row.ride_id).collect();
@@ -135,18 +168,23 @@ impl Engine {
             let mut rows = page.rows;
             rows.retain(|row| seen.insert(row.ride_id));
             let nothing_new = rows.is_empty() && page.problems.is_empty();
-            walked.problems.append(&mut page.problems);
-            self.note_rows(connection, rows, walked).await?;
+            if number > 1 || walked.earlier.is_none() {
+                walked.problems.append(&mut page.problems);
+                self.note_rows(connection, rows, walked).await?;
+            }
             // The page count is the source's word; without it the list ends where nothing new comes.
             let at_the_end = page.total_pages.map_or(nothing_new, |pages| number >= pages);
             if at_the_end || number >= MOST_PAGES {
                 break;
             }
-            number += 1;
+            number = if number == 1 { goes_on_with } else { number + 1 };
             before = ids;
             page = match self.ports.source.list_page(access(connection, secret), number).await {
                 Ok(page) => page,
-                Err(error) => return Ok(Err(error)),
+                Err(error) => {
+                    let place = (!shifted && walked.recognised).then(|| walked.place(number));
+                    return Ok(Err(Broken { error, place }));
+                }
             };
         }
         Ok(Ok(shifted))
@@ -175,7 +213,7 @@ impl Engine {
             return Ok(());
         }
         let rows = std::mem::take(&mut walked.held_back);
-        for activity in self.record(connection, rows, walked.new.len()).await? {
+        for activity in self.record(connection, rows, walked.found()).await? {
             self.ports.observer.activity(&activity);
             match (&activity.state, &activity.origin) {
                 (ActivityState::Discovered, _) => walked.new.push(activity.id),
@@ -241,9 +279,23 @@ impl Walked {
         !self.recognised && !self.held_back.is_empty()
     }
 
+    /// Rides that it found and did not put on the backlog, those of its earlier part among them.
+    fn found(&self) -> usize {
+        self.new.len() + self.earlier.as_ref().map_or(0, |earlier| earlier.found)
+    }
+
+    /// Where it goes on when the source fails at this page.
+    fn place(&self, page: u32) -> BrokenWalk {
+        let problems = self.problems.iter().take(MOST_PROBLEMS).cloned().collect();
+        BrokenWalk { mark: self.mark.clone(), page, found: self.found(), problems }
+    }
+
     /// Lets a source's backfill begin, or begin again, where this walk left rides on the backlog.
     pub(super) fn begin_backfill(&self, source: &mut SourceProgress, now: Timestamp) {
-        let on_backlog = u64::try_from(self.backlog.len()).unwrap_or(u64::MAX);
+        // Those of its earlier part stand there besides.
+        let before = source.backfill.as_ref().filter(|backfill| self.earlier.is_some() && backfill.is_running());
+        let before = before.map_or(0, |backfill| backfill.total.saturating_sub(backfill.taken));
+        let on_backlog = u64::try_from(self.backlog.len()).unwrap_or(u64::MAX).saturating_add(before);
         let missed = source.backfill.as_ref().is_none_or(|backfill| backfill.phase == BackfillPhase::Done);
         if on_backlog > 0 && (self.put_on_backlog > 0 || missed) {
             let again = source.backfill.as_ref().map(|backfill| backfill.again(now, on_backlog));

@@ -30,5 +30,6 @@ mod signed_in;
 mod sinks;
 mod ticks;
 mod tokens;
+mod walks;
 mod workers;
 mod world;

@@ -113,6 +113,8 @@ impl Engine {
         loop {
             let mut listed = match self.ports.source.list_page(access(source, secret), page).await {
                 Ok(listed) => listed,
+                // What was read is read; the next step finds out whether the source is away for longer.
+                Err(SourceError::Away(_)) if page > first => return Ok(Ok(Read::On(page))),
                 Err(error) => return Ok(Err(error)),
             };
             if page == 1 && mark.is_none() {

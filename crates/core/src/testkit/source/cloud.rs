@@ -102,6 +102,8 @@ pub(super) struct Cloud {
     pub(super) logins: HashMap<(String, String, String), (RemoteAccount, Option<Timestamp>)>,
     pub(super) shifts: Vec<(RemoteAccount, u32, FakeRide)>,
     pub(super) problems: Vec<(RemoteAccount, RowProblem)>,
+    /// Failures of the next call for a page of a list.
+    pub(super) pages_once: Vec<(u32, SourceError)>,
     pub(super) once: HashMap<SourceVerb, VecDeque<SourceError>>,
     pub(super) always: HashMap<SourceVerb, SourceError>,
     pub(super) calls: Vec<SourceCall>,

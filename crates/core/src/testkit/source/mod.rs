@@ -109,6 +109,11 @@ impl FakeSource {
         self.cloud().once.entry(verb).or_default().push_back(error);
     }
 
+    /// Makes the next call for that page of a list fail; further ones for the same page wait in line.
+    pub fn fail_page(&self, page: u32, error: SourceError) {
+        self.cloud().pages_once.push((page, error));
+    }
+
     /// Makes every call of that kind fail, or none any longer.
     pub fn fail_always(&self, verb: SourceVerb, error: Option<SourceError>) {
         let mut cloud = self.cloud();
@@ -135,6 +140,9 @@ impl Source for FakeSource {
         let mut cloud = self.cloud();
         cloud.enter(SourceCall::List { account: access.account.clone(), page })?;
         cloud.check(access)?;
+        if let Some(at) = cloud.pages_once.iter().position(|(failing, _)| *failing == page) {
+            return Err(cloud.pages_once.remove(at).1);
+        }
         let listed = cloud.page(access.account, page);
         cloud.shift(access.account, page);
         Ok(listed)

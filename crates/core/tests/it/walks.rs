@@ -1,0 +1,136 @@
+//! Walks over a long list that its source breaks off by failing: they go on where they were.
+
+use std::sync::Arc;
+
+use fitbridge_core::{
+    Code, Engine, Failure,
+    domain::{Connection, RowProblem},
+    engine::Poll,
+    ports::SourceError,
+    testkit::{FailingLedger, FakeRide, SourceCall},
+};
+
+use crate::world::World;
+
+fn away() -> SourceError {
+    SourceError::Away(Failure::new(Code::ProviderError, "500"))
+}
+
+/// The pages that were asked for since the last time.
+fn pages(world: &World) -> Vec<u32> {
+    let page = |call| if let SourceCall::List { page, .. } = call { Some(page) } else { None };
+    world.source.take_calls().into_iter().filter_map(page).collect()
+}
+
+/// A source with so many rides and a sink, in a world where pages of the list fail once each.
+async fn flaky(world: &World, engine: &Engine, rides: u64, failing: &[u32]) -> (Connection, Connection) {
+    world.source.upload_many(&world.account, 1..rides + 1);
+    let source = world.connect(engine, None).await;
+    let sink = world.connect_sink(engine, "s", None).await;
+    world.work(engine).await;
+    for page in failing {
+        world.source.fail_page(*page, away());
+    }
+    pages(world);
+    (source, sink)
+}
+
+#[tokio::test]
+async fn a_source_that_fails_now_and_then_is_read_to_the_end_of_a_long_list() {
+    let world = World::new();
+    let engine = world.engine("a");
+    let problem = |digest: &str| RowProblem { digest: digest.into(), reason: "no number".into() };
+    world.source.add_problem(&world.account, problem("odd"));
+    let (source, sink) = flaky(&world, &engine, 200, &[4, 7, 7]).await;
+    let mut asked = Vec::new();
+    let walked = loop {
+        let poll = engine.poll(&world.user, &source.id).await.unwrap();
+        asked.push(pages(&world));
+        let stored = world.connection(&engine, &source.id).await.doc;
+        assert!(stored.backfill().is_some_and(|backfill| backfill.is_running()), "what was found so far goes on");
+        match poll {
+            Poll::Away(_) => assert_eq!(stored.source().unwrap().mark, None),
+            poll => break poll,
+        }
+    };
+    let wanted: [&[u32]; 4] = [&[1, 2, 3, 4], &[1, 4, 5, 6, 7], &[1, 7], &[1, 7, 8, 9, 10]];
+    assert_eq!(asked, wanted, "each page once, and page 1 to see that the list stands");
+    assert!(matches!(walked, Poll::Walked { ref new, undecodable: 1, .. } if new.is_empty()), "{walked:?}");
+    let stored = world.connection(&engine, &source.id).await.doc;
+    assert_eq!(stored.source().unwrap().broken_walk, None);
+    let window = u64::try_from(world.policy.backfill_window).unwrap();
+    assert_eq!(stored.backfill().unwrap().total, 200 - window, "one helping, and the rest is counted once");
+    world.quiet(&engine).await;
+    assert_eq!(world.at(&sink), world.files_of(1..201));
+    assert_eq!(world.poll(&engine, &source).await, Poll::Idle);
+}
+
+#[tokio::test]
+async fn a_list_that_changed_meanwhile_is_walked_from_its_beginning() {
+    let world = World::new();
+    let engine = world.engine("a");
+    let (source, sink) = flaky(&world, &engine, 120, &[5]).await;
+    assert!(matches!(world.poll(&engine, &source).await, Poll::Away(_)));
+    pages(&world);
+    world.source.upload(&world.account, FakeRide::generated(500));
+    assert!(matches!(world.poll(&engine, &source).await, Poll::Walked { .. }));
+    assert_eq!(pages(&world), [1, 2, 3, 4, 5, 6, 7]);
+    world.quiet(&engine).await;
+    assert_eq!(world.at(&sink), world.files_of((1..121).chain([500])));
+}
+
+#[tokio::test]
+async fn rows_that_shifted_before_the_failure_are_not_passed_over() {
+    let world = World::new();
+    let engine = world.engine("a");
+    let (source, sink) = flaky(&world, &engine, 120, &[5]).await;
+    world.source.upload_after_page(&world.account, 2, FakeRide::generated(500));
+    assert!(matches!(world.poll(&engine, &source).await, Poll::Away(_)));
+    assert_eq!(world.connection(&engine, &source.id).await.doc.source().unwrap().broken_walk, None);
+    world.poll(&engine, &source).await;
+    world.quiet(&engine).await;
+    assert_eq!(world.at(&sink), world.files_of((1..121).chain([500])));
+}
+
+#[tokio::test]
+async fn a_crash_at_any_step_of_a_broken_walk_costs_no_ride() {
+    for crash in (1..60).step_by(3) {
+        let world = World::new();
+        let engine = world.engine("a");
+        let (source, sink) = flaky(&world, &engine, 100, &[3, 4]).await;
+        let failing = FailingLedger::new(Arc::new(world.ledger.clone()));
+        let crashing = world.engine_over(Arc::new(failing.clone()), "b");
+        failing.crash_at_call(crash);
+        for _ in 0..2 {
+            let _ = crashing.poll(&world.user, &source.id).await;
+        }
+        world.queue.take();
+        world.pass_minutes(6);
+        for _ in 0..3 {
+            world.poll(&engine, &source).await;
+        }
+        world.quiet(&engine).await;
+        assert_eq!(world.at(&sink), world.files_of(1..101), "crashed at call {crash}");
+    }
+}
+
+#[tokio::test]
+async fn a_reconcile_keeps_what_it_read_before_a_failure() {
+    let mut world = World::new();
+    world.policy.reconcile_pages = 4;
+    let engine = world.engine("a");
+    let (source, sink) = flaky(&world, &engine, 160, &[]).await;
+    world.poll(&engine, &source).await;
+    world.quiet(&engine).await;
+    for page in [3, 4, 7] {
+        world.source.fail_page(page, away());
+    }
+    pages(&world);
+    engine.begin_reconcile(&world.user, &source.id).await.unwrap();
+    world.quiet(&engine).await;
+    let report = world.connection(&engine, &source.id).await.doc.source().unwrap().report.clone().unwrap();
+    assert_eq!((report.found.seen, report.found.late, report.found.gone), (160, 0, 0));
+    let asked = pages(&world);
+    assert!(asked.iter().filter(|page| **page == 2).count() == 1, "{asked:?}");
+    assert_eq!(world.at(&sink), world.files_of(1..161));
+}
