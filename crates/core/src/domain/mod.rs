@@ -25,7 +25,7 @@ pub use connection::{
 };
 pub use delivery::{About, Delivery, DeliveryState, HeldReason, How, Withdrawal};
 pub use event::{Event, EventKind};
-pub use habits::Habits;
+pub use habits::{Arrival, Habits};
 pub use ids::{
     ActivityId, ConnectionId, ContentId, IdError, NoticeId, OwnerId, RemoteAccount, RemoteId, RideId, Service, Shard,
     UserId,

@@ -2,18 +2,21 @@
 
 use fitbridge_core::{
     Engine,
-    domain::{Connection, ConnectionId, Delivery, DeliveryState, History, Service, Shard, UserId},
+    domain::{Arrival, Connection, ConnectionId, Delivery, DeliveryState, Habits, History, Service, Shard, UserId},
     engine::{connect::Wish, secrets::SourceSecret},
-    ports::{Change, Due, Expect, Key, Ledger, MAX_BATCH, PlanSlot, PollClass, Record, Scope, SealedKey, Vault, Write},
+    ports::{Change, Due, Expect, Key, Ledger, MAX_BATCH, PlanSlot, PollClass, Record, Scope, SealedKey, Write},
 };
-use jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp, tz::Offset};
 use secrecy::SecretString;
 use serde_json::json;
 
-use crate::{Failed, world::FIRST_MEMBER};
+use crate::{
+    Failed,
+    world::{FIRST_MEMBER, upload_of_the_day},
+};
 
-/// One rider in so many is polled every 5 minutes, the others each hour: 50 polls a day in the mean.
-const WARM_ONE_OF: u64 = 10;
+/// Days of which each rider's habits are known, with a ride each.
+const LEARNED_DAYS: i64 = 30;
 
 /// The name of a rider.
 pub(crate) fn rider(number: u64) -> Result<UserId, Failed> {
@@ -82,15 +85,16 @@ impl Mould {
         self.records.len()
     }
 
-    /// Makes the riders of a range; they are due for their nightly walk in the six hours after `begin`.
+    /// Makes the riders of a range, with habits that were learned; they are due for their nightly walk in the six
+    /// hours after `begin`.
     pub(crate) async fn fill(
         &self,
-        ledger: &dyn Ledger,
-        vault: &dyn Vault,
+        engine: &Engine,
         riders: std::ops::Range<u64>,
         begin: Timestamp,
     ) -> Result<(), Failed> {
         let old = (rider(0)?.to_string(), FIRST_MEMBER.to_string());
+        let ledger = engine.store().ledger();
         let mut writes = Vec::with_capacity(MAX_BATCH);
         for number in riders {
             let user = rider(number)?;
@@ -110,14 +114,16 @@ impl Mould {
                     expect: Expect::Absent,
                     change,
                 });
-                if writes.len() == MAX_BATCH {
+                // One more comes with each rider.
+                if writes.len() == MAX_BATCH - 1 {
                     ledger.commit(std::mem::take(&mut writes)).await?;
                 }
             }
             let source = ConnectionId::new(replaced(&self.source))?;
+            writes.push(engine.store().create(&habits(&user, &source, begin, FIRST_MEMBER + number), None, None)?);
             let key = SealedKey { user, connection: source };
             let secret = SourceSecret { token: SecretString::from(member), login: None };
-            vault.seal(&key, &secret.to_sealed()).await?;
+            engine.ports().vault.seal(&key, &secret.to_sealed()).await?;
         }
         if !writes.is_empty() {
             ledger.commit(writes).await?;
@@ -126,10 +132,19 @@ impl Mould {
     }
 }
 
+/// A ride each evening, seen a few minutes after its end: the plan then polls at these hours.
+fn habits(user: &UserId, source: &ConnectionId, begin: Timestamp, member: u64) -> Habits {
+    let mut habits = Habits::new(user.clone(), source.clone());
+    let ended = |days: i64| begin + upload_of_the_day(member) - SignedDuration::from_hours(24 * days + 1);
+    let arrival = |days| Arrival { ended: Offset::UTC.to_datetime(ended(days)), seen_after: Some(12) };
+    habits.arrivals.extend((1..=LEARNED_DAYS).rev().map(arrival));
+    habits
+}
+
+/// A place to begin with, spread evenly; the first poll decides anew.
 fn slot(shard: Shard, number: u64) -> PlanSlot {
-    let class = if number.is_multiple_of(WARM_ONE_OF) { PollClass::Warm } else { PollClass::Cold };
-    let slot = u16::try_from(number / WARM_ONE_OF % u64::from(class.slots())).unwrap_or(0);
-    PlanSlot { shard, class, slot }
+    let class = PollClass::Cold;
+    PlanSlot { shard, class, slot: u16::try_from(number % u64::from(class.slots())).unwrap_or(0) }
 }
 
 fn night(begin: Timestamp, number: u64) -> Timestamp {

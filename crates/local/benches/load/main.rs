@@ -212,7 +212,7 @@ async fn run(scale: Scale) -> Result<(), Failed> {
     let mut filled = 1;
     for tenths in [1, 3, 10] {
         let until = (scale.riders * tenths / 10).max(filled);
-        mould.fill(&*machine.ledger, &machine.vault, filled..until, begin + SignedDuration::from_hours(24)).await?;
+        mould.fill(&machine.engine, filled..until, begin + SignedDuration::from_hours(24)).await?;
         filled = until;
         // The first tick after a fill is not like the others: the pages are not in memory yet.
         machine.minute().await?;

@@ -44,9 +44,7 @@ pub(crate) struct Cloud {
 impl Cloud {
     /// How many rides are in a rider's list now.
     fn count(&self, member: u64) -> u64 {
-        // Between 16:00 and 21:00, each rider at a minute of their own.
-        let evening = SignedDuration::from_mins(16 * 60 + i64::try_from(member * 7 % 300).unwrap_or(0));
-        let since = self.clock.now().duration_since(self.begin) - evening;
+        let since = self.clock.now().duration_since(self.begin) - upload_of_the_day(member);
         let uploads = since.as_hours().div_euclid(24) + 1;
         self.history + u64::try_from(uploads.max(0)).unwrap_or(0)
     }
@@ -76,6 +74,11 @@ impl Cloud {
             problems: Vec::new(),
         }
     }
+}
+
+/// Between 16:00 and 21:00, each rider at a minute of their own.
+pub(crate) fn upload_of_the_day(member: u64) -> SignedDuration {
+    SignedDuration::from_mins(16 * 60 + i64::try_from(member * 7 % 300).unwrap_or(0))
 }
 
 /// The account of a member.
