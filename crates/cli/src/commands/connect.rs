@@ -170,7 +170,13 @@ async fn folder(place: &Place<'_>, args: FolderArgs) -> Result<Connection, Stop>
     if let Some(template) = args.template {
         settings["template"] = template.into();
     }
-    let connection = connect_sink(place, &wish, "folder", settings, None, &rules).await?;
+    // Only here: later a folder that is missing lies on a disk that is not there.
+    let made = std::fs::create_dir(&path).is_ok();
+    let connection = connect_sink(place, &wish, "folder", settings, None, &rules).await;
+    if made && connection.is_err() {
+        drop(std::fs::remove_dir(&path));
+    }
+    let connection = connection?;
     tell(place.out, &connection, &[]);
     Ok(connection)
 }

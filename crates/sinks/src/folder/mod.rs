@@ -92,7 +92,8 @@ impl Folder {
     }
 }
 
-/// Creates the folder where only its last part is missing, tries to write there, and returns its real path.
+/// Tries to write to the folder, and returns its real path. A folder that is not there is not made: a disk that is
+/// not mounted would get its rides elsewhere.
 fn prepare(path: &str) -> Result<String, SinkError> {
     let settings = |detail: String| SinkError::Settings(Failure::new(Code::FolderUnwritable, detail));
     let unwritable = |error: io::Error| match error.kind() {
@@ -105,16 +106,10 @@ fn prepare(path: &str) -> Result<String, SinkError> {
         return Err(settings("no path is given".to_owned()));
     }
     let path = std::path::absolute(path).map_err(unwritable)?;
-    match fs::create_dir(&path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(settings("the folder it should lie in is not there".to_owned()));
-        }
-        Err(_) if path.is_dir() => {}
-        Err(error) => return Err(unwritable(error)),
-    }
-    let path = path.canonicalize().map_err(unwritable)?;
+    let path = path.canonicalize().map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => settings("the folder is not there".to_owned()),
+        _ => unwritable(error),
+    })?;
     if !path.is_dir() {
         return Err(settings("it is a file, not a folder".to_owned()));
     }
@@ -144,7 +139,7 @@ impl Sink for Folder {
         Resend::Repeat
     }
 
-    /// Tries to write and removes what it wrote; creates the folder itself where it is missing.
+    /// Tries to write and removes what it wrote.
     #[instrument(skip_all)]
     async fn check(&self, settings: &Value, _secret: Option<&SecretString>) -> Result<Identity, SinkError> {
         let (settings, _) = Settings::read(settings).map_err(SinkError::Settings)?;

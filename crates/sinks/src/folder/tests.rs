@@ -24,11 +24,15 @@ fn code(outcome: &Outcome) -> Option<Code> {
 }
 
 #[tokio::test]
-async fn a_check_makes_the_folder_and_leaves_it_empty() {
+async fn a_check_leaves_the_folder_empty_and_makes_none() {
     let root = tempfile::tempdir().unwrap();
     let given = root.path().join("a/../rides");
     fs::create_dir(root.path().join("a")).unwrap();
-    let identity = Folder::default().check(&json!({"path": given.to_str().unwrap()}), None).await.unwrap();
+    let settings = json!({"path": given.to_str().unwrap()});
+    let missing = Folder::default().check(&settings, None).await.unwrap_err();
+    assert_eq!(missing.failure().code, Code::FolderUnwritable);
+    fs::create_dir(root.path().join("rides")).unwrap();
+    let identity = Folder::default().check(&settings, None).await.unwrap();
     let real = root.path().canonicalize().unwrap().join("rides");
     let path = real.to_str().unwrap();
     assert_eq!((identity.account.account.as_str(), identity.label.as_str()), (path, path));
