@@ -90,7 +90,8 @@ impl Inner {
             Err(error) => return Err(unavailable(format!("{} cannot be read: {error}", path.display()))),
         };
         let unsealable = || VaultError::Unsealable(sealed.connection.clone());
-        let key = self.key(false)?.ok_or_else(unsealable)?;
+        // It may come back, as from a backup: nobody is paused for it.
+        let key = self.key(false)?.ok_or_else(|| unavailable("the key file is not there: put vault/key back"))?;
         let (header, ciphertext) = bytes.split_at_checked(HEADER_LEN).ok_or_else(unsealable)?;
         let rest = header.strip_prefix(MAGIC).ok_or_else(unsealable)?;
         let (version, nonce) = rest.split_first_chunk().ok_or_else(unsealable)?;

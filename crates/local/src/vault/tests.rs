@@ -75,7 +75,7 @@ async fn moved_cut_changed_or_foreign_files_do_not_open() {
     assert!(matches!(foreign.open(&mine).await, Err(VaultError::Unsealable(_))), "another key");
     fs::remove_file(home.path().join("vault/key")).unwrap();
     let keyless = FileVault::open(home.path());
-    assert!(matches!(keyless.open(&mine).await, Err(VaultError::Unsealable(_))), "no key");
+    assert!(matches!(keyless.open(&mine).await, Err(VaultError::Unavailable(_))), "no key");
     assert!(!home.path().join("vault/key").exists(), "opening makes no key");
 }
 
