@@ -48,6 +48,18 @@ impl Story {
     }
 }
 
+/// What is wrong with a connection as it stands; for a rider who could be told nothing when it began.
+pub fn of_standing(connection: &Connection) -> Story {
+    let mut story = Story::default();
+    if let Some(reason) = connection.paused() {
+        story.fails(Cause::of(reason.code, &connection.id), reason);
+    }
+    if connection.source().is_some_and(|source| source.away_since.is_some()) {
+        story.fails(Cause::of(Code::ProviderAway, &connection.id), &Code::ProviderAway.into());
+    }
+    story
+}
+
 /// What a connection's change means; `before` is `None` for one that is new.
 pub fn of_connection(before: Option<&Connection>, after: &Connection) -> Story {
     let mut story = Story::default();

@@ -10,7 +10,7 @@ use crate::{
     Code, Failure,
     domain::{
         Channel, Contact, EventKind, Message, Notice, NoticeId, NoticeState, Quiet, Service, Story, UserId,
-        ids::short_digest, notice::secret_id,
+        ids::short_digest, notice::secret_id, story,
     },
     ports::{Due, Key, NoticeTarget, NoticeText, Notifier, NotifyError, SealedKey, VaultError},
     store::Stored,
@@ -304,7 +304,24 @@ impl Engine {
             contact.channels.retain(|old| old.via != via);
             contact.channels.push(channel.clone());
         })
-        .await
+        .await?;
+        self.tell_what_stands(user).await
+    }
+
+    /// Begins the notices of what went wrong while the rider could be told nothing.
+    async fn tell_what_stands(&self, user: &UserId) -> Result<(), EngineError> {
+        let Some(rider) = self.store.user(user).await? else { return Ok(()) };
+        let mut standing = Story::default();
+        for connection in self.store.connections(&rider.doc).await? {
+            for (cause, news) in story::of_standing(&connection.doc).news {
+                let known: Option<Stored<Notice>> = self.store.read(&Key::notice(user, &cause.id())).await?;
+                if known.is_none_or(|known| known.doc.state == NoticeState::Closed) {
+                    standing.news.push((cause, news));
+                }
+            }
+        }
+        self.commit_told(user, Vec::new(), &standing).await?;
+        Ok(())
     }
 
     /// Tells a rider nothing any more through one channel, or at all; what was pending is dropped. Says how

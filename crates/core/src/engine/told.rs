@@ -55,17 +55,21 @@ impl Engine {
         Ok(writes)
     }
 
-    /// The notices that the news change. None where the rider wants to be told nothing.
+    /// The notices that the news change. Where the rider wants to be told nothing, none is begun, and those
+    /// that are over are closed without a word.
     async fn notice_writes(&self, user: &UserId, story: &Story) -> Result<Vec<Write>, EngineError> {
         if story.news.is_empty() {
             return Ok(Vec::new());
         }
         let contact: Option<Stored<Contact>> = self.store.read(&Key::contact(user)).await?;
-        if contact.is_none_or(|contact| contact.doc.channels.is_empty()) {
-            return Ok(Vec::new());
-        }
+        let silent = contact.is_none_or(|contact| contact.doc.channels.is_empty());
         let mut writes: Vec<Write> = Vec::new();
         for (cause, news) in &story.news {
+            let news = match news {
+                News::Fails(_) if silent => continue,
+                _ if silent => &News::Ends,
+                news => news,
+            };
             let write = self.notice_write(user, cause, news).await?;
             // Two news about one cause in one change: the first stands.
             writes.extend(write.filter(|write| writes.iter().all(|other| other.key != write.key)));

@@ -82,6 +82,35 @@ async fn a_rider_without_a_channel_has_no_notices() {
 }
 
 #[tokio::test]
+async fn what_stands_when_the_first_channel_is_set_is_told_through_it() {
+    let world = World::new();
+    let engine = world.engine("a");
+    paused(&world, &engine).await;
+    with_contact(&world, &engine).await;
+    with_contact(&world, &engine).await;
+    world.clock.advance(world.policy.notice_gather);
+    assert_eq!(told(&world, &engine).await, [(Some(Message::Failure), Some(Code::TokenExpired), 1)]);
+}
+
+#[tokio::test]
+async fn what_ends_without_a_channel_is_over_and_the_next_time_is_told_again() {
+    let world = World::new();
+    let engine = world.engine("a");
+    with_contact(&world, &engine).await;
+    paused(&world, &engine).await;
+    world.clock.advance(world.policy.notice_gather);
+    assert_eq!(told(&world, &engine).await.len(), 1);
+    engine.drop_channels(&world.user, None).await.unwrap();
+    world.connect(&engine, None).await;
+    let notices = engine.notices(&world.user).await.unwrap();
+    assert!(notices.iter().all(|notice| notice.doc.state == NoticeState::Closed), "{notices:?}");
+    with_contact(&world, &engine).await;
+    paused(&world, &engine).await;
+    world.pass_minutes(24 * 60);
+    assert_eq!(told(&world, &engine).await, [(Some(Message::Failure), Some(Code::TokenExpired), 1)]);
+}
+
+#[tokio::test]
 async fn an_outage_of_a_sink_is_one_notice_with_a_count_and_its_end_another() {
     let world = World::new();
     world.source.upload_many(&world.account, 1..41);

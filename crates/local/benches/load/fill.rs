@@ -115,7 +115,7 @@ impl Mould {
                     change,
                 });
                 // One more comes with each rider.
-                if writes.len() == MAX_BATCH - 1 {
+                if writes.len() >= MAX_BATCH - 1 {
                     ledger.commit(std::mem::take(&mut writes)).await?;
                 }
             }
