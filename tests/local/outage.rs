@@ -37,6 +37,7 @@ fn an_outage_that_refuses_everybody_pauses_nobody() {
         assert_eq!(polls_of(&bench.sync().exits(2)), ["away"; 4]);
     }
     assert_eq!(phases(&bench), ["active"; 7]);
+    bench.run(&["status"]).exits(0).says("[provider_away]").says("next:");
     bench.world().set_toggles(Region::Global, |toggles| toggles.outage = Outage::None);
     age_breakers(bench.home());
     assert_eq!(bench.sync().exits(0).summary()["new"], 2);
@@ -54,6 +55,7 @@ fn a_refusal_alone_tells_the_rider_at_once_but_pauses_only_when_it_lasts() {
         assert_eq!(polls_of(&bench.sync().exits(3)), ["refused"]);
     }
     assert_eq!(phases(&bench), ["active"; 4]);
+    bench.run(&["status"]).exits(0).says("[token_refused]").says("next:");
     bench.world().set_toggles(Region::Global, |toggles| toggles.outage = Outage::None);
     assert_eq!(bench.sync().exits(0).summary()["new"], 1, "without a new token");
     bench.assert_exactly_once();

@@ -8,6 +8,8 @@ use fitbridge_core::{
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use crate::out::plain;
+
 /// Ticks come each minute; with none for longer than this, nothing runs.
 const QUIET: SignedDuration = SignedDuration::from_mins(3);
 
@@ -23,6 +25,12 @@ pub(crate) fn line(fresh: &Freshness, now: Timestamp) -> String {
         },
         None => format!("{last}; not asked until it is connected again"),
     }
+}
+
+/// What keeps it from being read, and what is to be done; no line while all is well.
+pub(crate) fn failing(fresh: &Freshness) -> Vec<String> {
+    let Some((since, failure)) = &fresh.failing else { return Vec::new() };
+    vec![format!("since {since:.0}: {}", plain(&failure.to_string())), format!("next: {}", failure.code.next_step())]
 }
 
 /// Why it is looked at so often.
@@ -65,6 +73,8 @@ pub(crate) fn record(fresh: &Freshness) -> Value {
         "window_to": fresh.window.map(|(_, to)| to.to_string()),
         "rides_in_window": inside,
         "rides_looked_at": of,
+        "failing_since": fresh.failing.as_ref().map(|(since, _)| since.to_string()),
+        "failing_code": fresh.failing.as_ref().map(|(_, failure)| failure.code.as_str()),
     })
 }
 
@@ -95,6 +105,8 @@ fn span(seconds: i64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use fitbridge_core::Code;
+
     use super::*;
 
     fn at(text: &str) -> Timestamp {
@@ -112,6 +124,7 @@ mod tests {
             window: Some((at("2025-06-01T14:20:00Z"), at("2025-06-01T17:40:00Z"))),
             window_text: Some("16:20–19:40".into()),
             within: (14, 20),
+            failing: None,
         }
     }
 
@@ -129,6 +142,16 @@ mod tests {
         assert!(quiet.contains("nothing has ticked since 2025-06-01T12:30:00Z"), "{quiet}");
         let paused = Freshness { next_poll_at: None, ..fresh(Because::New) };
         assert!(line(&paused, now).contains("until it is connected again"));
+    }
+
+    #[test]
+    fn what_fails_is_told_with_its_next_step() {
+        let since = at("2025-06-01T12:00:00Z");
+        let away = Freshness { failing: Some((since, Code::ProviderAway.into())), ..fresh(Because::New) };
+        let told = failing(&away).join("; ");
+        assert!(told.starts_with("since 2025-06-01T12:00:00Z: ") && told.contains("[provider_away]; next: "), "{told}");
+        assert_eq!(record(&away)["failing_code"], "provider_away");
+        assert_eq!(failing(&fresh(Because::New)), Vec::<String>::new());
     }
 
     #[test]

@@ -145,6 +145,9 @@ pub(crate) async fn show_connection(
         };
         if let Some(freshness) = &freshness {
             out.line(format!("  {}", fresh::line(freshness, engine.now())));
+            for line in fresh::failing(freshness) {
+                out.line(format!("  {line}"));
+            }
             if verbose {
                 out.line(format!("  {}", fresh::why(freshness, engine.now())));
             }

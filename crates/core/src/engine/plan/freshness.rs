@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::outlook::{last_turn, next_turn, outlook, slot_of, within};
 use crate::{
+    Code, Failure,
     domain::{Because, Connection, ConnectionState, Habits},
     engine::{Engine, EngineError},
     ports::{Key, PlanSlot, PollClass},
@@ -33,6 +34,8 @@ pub struct Freshness {
     pub window_text: Option<String>,
     /// How many of the last rides appeared at those hours of a day, of how many.
     pub within: (usize, usize),
+    /// What keeps it from being read now, and since when; `None` while all is well, or where it is paused.
+    pub failing: Option<(Timestamp, Failure)>,
 }
 
 impl Engine {
@@ -55,6 +58,11 @@ impl Engine {
         };
         let refused = source.refusals.as_ref().map(|refusals| refusals.first_at);
         let away = breaker.as_ref().map(|breaker| breaker.since);
+        let failing = match (paused, &breaker, refused) {
+            (None, Some(breaker), _) => Some((breaker.since, breaker.failure.clone())),
+            (None, None, Some(at)) => Some((at, Code::TokenRefused.into())),
+            _ => None,
+        };
         let failing_since = [paused, refused, away, source.away_since].into_iter().flatten().min();
         let next_poll_at = match (paused, &breaker) {
             (Some(_), _) => None,
@@ -90,6 +98,7 @@ impl Engine {
                 .filter(|_| habits.is_some())
                 .map(|window| format!("{}–{}", window.from.strftime("%H:%M"), window.to.strftime("%H:%M"))),
             within: window.zip(habits.as_ref()).map_or((0, 0), |(window, habits)| within(habits, &window)),
+            failing,
         }))
     }
 }
