@@ -7,7 +7,7 @@ use crate::{
     Code, Failure,
     domain::{
         Activity, ActivityId, ActivityState, Backfill, Connection, ConnectionId, ContentId, Delivery, DeliveryState,
-        Origin, Role, Stage, UserId, connection::Resume,
+        Origin, Role, Stage, UserId, Withdrawal, connection::Resume,
     },
     ports::{Due, Job, Key, Task, Write},
     store::Stored,
@@ -172,6 +172,7 @@ impl Engine {
         }
         let before = resume.after.as_ref().map(|id| Key::activity(&sink.user, id).path);
         let (rides, next) = self.store.page_back::<Activity>(&sink.user, "activity/", before.as_deref(), PAGE).await?;
+        self.wake_leftovers(sink, &rides).await?;
         let mut fetched = Vec::new();
         for ride in &rides {
             if let ActivityState::Fetched { content, .. } = ride.doc.state {
@@ -214,6 +215,44 @@ impl Engine {
         let turn =
             last.filter(|_| goes_on).map(|after| Turn::Next(Resume { after: Some(after), on_backlog: 0, moving }));
         Ok((turn, is_cut))
+    }
+
+    /// What was in hand, when the connection stopped, for files that are no ride's any more: their rides were
+    /// forgotten, or have another file now. What the sink took is asked after; nothing of it is sent once more.
+    async fn wake_leftovers(&self, sink: &Connection, rides: &[Stored<Activity>]) -> Result<(), EngineError> {
+        let (mut keys, mut reasons) = (Vec::new(), Vec::new());
+        for ride in rides {
+            let (file, because) = match ride.doc.state {
+                ActivityState::Fetched { content, .. } => (Some(content), Withdrawal::Replaced),
+                ActivityState::Forgotten { .. } => (None, Withdrawal::Forgotten),
+                _ => continue,
+            };
+            for earlier in ride.doc.files().filter(|earlier| Some(*earlier) != file) {
+                keys.push(Key::delivery(&sink.user, &sink.id, &earlier));
+                reasons.push(because);
+            }
+        }
+        let known = self.store.read_many::<Delivery>(&keys).await?;
+        let now = self.now();
+        let (mut changed, mut writes) = (Vec::new(), Vec::new());
+        for (known, because) in known.into_iter().zip(reasons).filter_map(|(known, why)| Some((known?, why))) {
+            if !known.doc.waits_for_connection(known.due.is_some()) {
+                continue;
+            }
+            let is_accepted = matches!(known.doc.state, DeliveryState::Accepted { .. });
+            let mut delivery = Delivery { updated_at: now, ..known.doc.clone() };
+            if !is_accepted {
+                delivery.state = DeliveryState::Withdrawn { because };
+            }
+            let due = is_accepted.then(|| self.handed_over(&sink.user, now));
+            writes.push(known.replace(&delivery, due)?);
+            changed.push(delivery);
+        }
+        // What somebody else changes meanwhile is theirs.
+        let done = self.commit_each(writes).await?;
+        let changed = changed.into_iter().zip(done).filter(|(_, done)| *done).map(|(delivery, _)| delivery);
+        self.hand_over_deliveries(changed.collect()).await;
+        Ok(())
     }
 
     /// One ride of a page that changed while the page was worked on, as it is now.

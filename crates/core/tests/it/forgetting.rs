@@ -43,6 +43,30 @@ async fn a_forgotten_ride_comes_back_by_no_inlet() {
 }
 
 #[tokio::test]
+async fn what_a_paused_sink_had_in_hand_of_a_forgotten_ride_is_asked_after_once_it_works_and_sent_no_more() {
+    let mut world = World::new();
+    world.sink = FakeSink::forgetful();
+    world.source.upload_many(&world.account, 1..2);
+    let engine = world.engine("a");
+    let source = world.connect(&engine, None).await;
+    let sink = world.connect_sink(&engine, "s", None).await;
+    world.sink.reply_next(Reply::Accept);
+    world.poll(&engine, &source).await;
+    assert_eq!(world.delivery_state(&engine, &sink).await.name(), "accepted");
+    engine.pause_rider(&world.user).await.unwrap();
+    let id = world.ride(&engine, &source, 1).await.id;
+    assert_eq!(engine.forget(&world.user, &id, true).await.unwrap().sent.len(), 1);
+    world.pass_minutes(5);
+    world.quiet(&engine).await;
+    assert_eq!(world.delivery_state(&engine, &sink).await.name(), "accepted", "nobody is asked anything");
+    engine.resume_rider(&world.user).await.unwrap();
+    world.quiet(&engine).await;
+    assert!(is_delivered(&world.delivery_state(&engine, &sink).await));
+    let sent = world.sink.take_calls().into_iter().filter(|call| matches!(call, SinkCall::Deliver { .. })).count();
+    assert_eq!((sent, world.at(&sink)), (1, world.files_of([1])));
+}
+
+#[tokio::test]
 async fn another_file_of_a_forgotten_recording_stays_away_but_another_recorder_is_another_matter() {
     let world = World::new();
     let engine = world.engine("a");
