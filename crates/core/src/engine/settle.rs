@@ -149,7 +149,11 @@ impl Engine {
         }
         let done = self.commit_each(writes).await?;
         let mut jobs = Vec::new();
-        for (ride, _) in woken.into_iter().zip(done).filter(|(_, done)| *done) {
+        for (mut ride, done) in woken.into_iter().zip(done) {
+            if !done {
+                let Some(again) = self.wake_ride_again(source, &ride.id).await? else { continue };
+                ride = again;
+            }
             self.ports.observer.activity(&ride);
             on_backlog += u64::from(ride.state == ActivityState::Backlog);
             jobs.extend(task_of(&ride).map(|task| Job { user: ride.user, task }));
@@ -160,6 +164,21 @@ impl Engine {
             Some(after) => Turn::Next(Resume { after: Some(after), on_backlog, moving: Vec::new() }),
             None => Turn::End { on_backlog },
         }))
+    }
+
+    /// A source's ride that changed while its page was worked on, as it is now.
+    async fn wake_ride_again(&self, source: &Connection, ride: &ActivityId) -> Result<Option<Activity>, EngineError> {
+        for _ in 0..TRIES {
+            let Some(stored) = self.store.activity(&source.user, ride).await? else { return Ok(None) };
+            let Some(ride) = woken_ride(source, &stored) else { return Ok(None) };
+            let now = self.now();
+            let ride = Activity { updated_at: now, ..ride };
+            let due = task_of(&ride).map(|task| self.due_for(&ride.user, &task, now));
+            if self.store.commit(vec![stored.replace(&ride, due)?]).await? {
+                return Ok(Some(ride));
+            }
+        }
+        Err(Failure::new(Code::LedgerLocked, "the ride keeps changing").into())
     }
 
     /// A page of a rider's rides, newest first: each that the sink wants has a delivery, and what waited for

@@ -1,13 +1,19 @@
 //! A ledger that fails where a test wants it to.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::{
     domain::{OwnerId, Shard},
-    ports::{CommitError, DueRow, Key, Ledger, LedgerError, PlanPage, PlanSlot, Record, RecordPage, Scope, Write},
+    ports::{
+        Change, CommitError, DueRow, Expect, Key, Ledger, LedgerError, PlanPage, PlanSlot, Record, RecordPage, Scope,
+        Write,
+    },
 };
 
 /// When a commit fails.
@@ -26,6 +32,7 @@ struct Script {
     fail_commit: Option<(u64, Moment)>,
     crash_at_call: Option<u64>,
     down: bool,
+    lost_races: BTreeMap<Key, u32>,
 }
 
 /// Wraps any ledger and injects faults. Clones share the script.
@@ -62,6 +69,12 @@ impl FailingLedger {
         script.crash_at_call = Some(script.calls + n);
     }
 
+    /// Lets the next `times` commits that write or check that record find that somebody else was faster, who wrote
+    /// the same to it once more.
+    pub fn lose_race(&self, key: Key, times: u32) {
+        self.script().lost_races.insert(key, times);
+    }
+
     /// Lets everything work again.
     pub fn revive(&self) {
         let mut script = self.script();
@@ -77,6 +90,24 @@ impl FailingLedger {
     /// Whether it is down after a [`Self::crash_at_call`].
     pub fn is_down(&self) -> bool {
         self.script().down
+    }
+
+    async fn others_are_faster(&self, writes: &[Write]) -> Result<(), CommitError> {
+        for write in writes {
+            let is_lost = match self.script().lost_races.get_mut(&write.key) {
+                Some(left @ 1..) => {
+                    *left -= 1;
+                    true
+                }
+                _ => false,
+            };
+            if let Some(record) = self.inner.get(&write.key).await?.filter(|_| is_lost) {
+                let change = Change::Put { body: record.body, due: record.due, plan: record.plan };
+                let expect = Expect::Version(record.version);
+                self.inner.commit(vec![Write { key: record.key, expect, change }]).await?;
+            }
+        }
+        Ok(())
     }
 
     fn call(&self) -> Result<(), LedgerError> {
@@ -131,6 +162,7 @@ impl Ledger for FailingLedger {
 
     async fn commit(&self, writes: Vec<Write>) -> Result<(), CommitError> {
         self.call()?;
+        self.others_are_faster(&writes).await?;
         match self.commit_fault() {
             Some(Moment::Before) => Err(injected().into()),
             Some(Moment::After) => {
@@ -159,10 +191,7 @@ impl Ledger for FailingLedger {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        ports::{Change, Expect},
-        testkit::MemoryLedger,
-    };
+    use crate::testkit::MemoryLedger;
 
     fn make(path: &str) -> Vec<Write> {
         let change = Change::Put { body: "{}".into(), due: None, plan: None };
@@ -192,5 +221,16 @@ mod tests {
         assert!(ledger.get(&make("a")[0].key).await.is_err() && ledger.is_down());
         ledger.revive();
         ledger.commit(make("b")).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_lost_race_is_a_conflict_and_the_next_try_is_not() {
+        let ledger = FailingLedger::new(Arc::new(MemoryLedger::default()));
+        ledger.commit(make("a")).await.unwrap();
+        let key = make("a")[0].key.clone();
+        ledger.lose_race(key.clone(), 1);
+        let check = |version| Write { key: key.clone(), expect: Expect::Version(version), change: Change::Check };
+        assert!(matches!(ledger.commit(vec![check(1)]).await, Err(CommitError::Conflict(_))));
+        ledger.commit(vec![check(2)]).await.unwrap();
     }
 }

@@ -8,9 +8,10 @@ use fitbridge_core::{
     domain::{Connection, DeliveryState, RemoteAccount, RideId},
     engine::{Poll, connect::Wish, secrets::SourceSecret},
     ports::{
-        Access, ListPage, Login, Outcome, Resolution, SealedKey, Source, SourceError, SourceIdentity, TokenFacts, Vault,
+        Access, Key, ListPage, Login, Outcome, Resolution, SealedKey, Source, SourceError, SourceIdentity, TokenFacts,
+        Vault,
     },
-    testkit::{FakeSource, Reply, SinkCall},
+    testkit::{FailingLedger, FakeSource, Reply, SinkCall},
 };
 use secrecy::SecretString;
 
@@ -145,12 +146,14 @@ impl Source for Meanwhile {
         self.source.identify(token, realm).await
     }
     async fn log_in(&self, realm: &str, login: &Login) -> Result<SecretString, SourceError> {
-        self.source.log_in(realm, login).await
+        let answer = self.source.log_in(realm, login).await;
+        self.happen().await;
+        answer
     }
 }
 
 /// An engine whose next call to the source is under way until the test lets it go.
-fn slow_engine(world: &World) -> (Engine, tokio::sync::oneshot::Receiver<tokio::sync::oneshot::Sender<()>>) {
+pub(crate) fn slow_engine(world: &World) -> (Engine, tokio::sync::oneshot::Receiver<tokio::sync::oneshot::Sender<()>>) {
     let (then, under_way) = tokio::sync::oneshot::channel();
     let mut ports = world.ports(Arc::new(world.ledger.clone()));
     ports.source = Arc::new(Meanwhile { source: world.source.clone(), then: Mutex::new(Some(then)) });
@@ -207,4 +210,24 @@ async fn a_ride_whose_source_was_renewed_under_way_is_not_left_waiting() {
     resolved.unwrap();
     world.work(&engine).await;
     assert_eq!(world.at(&sink), world.files_of([1]));
+}
+
+#[tokio::test]
+async fn a_waiting_ride_that_somebody_writes_to_while_it_is_woken_is_woken_all_the_same() {
+    let world = World::new();
+    world.source.upload_many(&world.account, 1..4);
+    let engine = world.engine("a");
+    let source = world.connect(&engine, None).await;
+    let sink = world.connect_sink(&engine, "s", None).await;
+    engine.poll(&source.user, &source.id).await.unwrap();
+    engine.disconnect(&world.user, "igpsport").await.unwrap();
+    world.quiet(&engine).await;
+    world.connect(&engine, None).await;
+    let racing = FailingLedger::new(Arc::new(world.ledger.clone()));
+    for ride in 1..4 {
+        racing.lose_race(Key::activity(&world.user, &world.ride(&engine, &source, ride).await.id), 1);
+    }
+    world.engine_over(Arc::new(racing), "b").settle(&world.user, &source.id).await.unwrap();
+    world.quiet(&engine).await;
+    assert_eq!(world.at(&sink), world.files_of(1..4));
 }
