@@ -116,7 +116,7 @@ impl Engine {
                 source.problems = walked.problems.clone();
                 (source.refusals, source.away_since) = (None, None);
             }
-            walked.begin_backfill(source, now);
+            walked.begin_backfill(&connection.id, source, now);
         })
         .await?;
         if let Some(broken) = broken {

@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     domain::{
-        Activity, ActivityId, ActivityState, Backfill, BackfillPhase, BrokenWalk, Connection, Origin, Ride, RideId,
-        RowProblem, SourceProgress, WalkMark,
+        Activity, ActivityId, ActivityState, Backfill, BackfillPhase, BrokenWalk, Connection, ConnectionId, Origin,
+        Ride, RideId, RowProblem, SourceProgress, WalkMark,
     },
     ports::{Job, Key, ListPage, ListedRow, Scope, SourceError, Task},
     store::Stored,
@@ -41,6 +41,8 @@ pub(super) struct Walked {
     pub(super) filtered: usize,
     /// Rows whose rides stand on the backlog.
     backlog: BTreeSet<RideId>,
+    /// The last ride that the backfill had looked at when this began: newer ones should be off the backlog.
+    backfilled_to: Option<ActivityId>,
     /// How many of them were put there by this walk.
     pub(super) put_on_backlog: usize,
     pub(super) problems: Vec<RowProblem>,
@@ -126,7 +128,8 @@ impl Engine {
     /// What a walk starts with; rides of one that goes on with a part of the list are recognised already.
     pub(super) async fn begin_walk(&self, connection: &Connection, goes_on: bool) -> Result<Walked, EngineError> {
         let recognised = goes_on || !self.has_history(connection).await?;
-        Ok(Walked { recognised, ..Walked::default() })
+        let backfilled_to = connection.backfill().and_then(|backfill| backfill.after.clone());
+        Ok(Walked { recognised, backfilled_to, ..Walked::default() })
     }
 
     /// Whether there was a walk that left rides by which this account can be recognised.
@@ -290,13 +293,23 @@ impl Walked {
         BrokenWalk { mark: self.mark.clone(), page, found: self.found(), problems }
     }
 
+    /// Whether the backfill, which is at `after` now, has left one of these rides behind: a walk that put it on the
+    /// backlog died before it could say so.
+    fn passed(&self, id: &ConnectionId, after: &ActivityId) -> bool {
+        let Some((newest, before)) = self.backlog.last().zip(self.backfilled_to.as_ref()) else { return false };
+        let newest = Origin::cloud_id(id, *newest);
+        newest > *before && newest > *after
+    }
+
     /// Lets a source's backfill begin, or begin again, where this walk left rides on the backlog.
-    pub(super) fn begin_backfill(&self, source: &mut SourceProgress, now: Timestamp) {
+    pub(super) fn begin_backfill(&self, id: &ConnectionId, source: &mut SourceProgress, now: Timestamp) {
         // Those of its earlier part stand there besides.
         let before = source.backfill.as_ref().filter(|backfill| self.earlier.is_some() && backfill.is_running());
         let before = before.map_or(0, |backfill| backfill.total.saturating_sub(backfill.taken));
         let on_backlog = u64::try_from(self.backlog.len()).unwrap_or(u64::MAX).saturating_add(before);
-        let missed = source.backfill.as_ref().is_none_or(|backfill| backfill.phase == BackfillPhase::Done);
+        let missed = source.backfill.as_ref().is_none_or(|backfill| {
+            backfill.phase == BackfillPhase::Done || backfill.after.as_ref().is_some_and(|after| self.passed(id, after))
+        });
         if on_backlog > 0 && (self.put_on_backlog > 0 || missed) {
             let again = source.backfill.as_ref().map(|backfill| backfill.again(now, on_backlog));
             source.backfill = Some(Box::new(again.unwrap_or_else(|| Backfill::new(now, on_backlog))));

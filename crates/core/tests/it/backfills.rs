@@ -318,3 +318,31 @@ async fn a_pass_of_a_rider_takes_the_backlog_ahead_of_its_turn() {
     assert_eq!(engine.sweep(SHARD, Eagerness::Eager).await.unwrap(), 1);
     assert!(matches!(world.queue.take()[..], [ref job] if matches!(job.task, Task::Backfill { .. })));
 }
+
+#[tokio::test]
+async fn many_new_rides_whose_walk_dies_are_not_passed_by_a_backfill_that_is_further_down() {
+    for crash in 1..30 {
+        let mut world = World::new();
+        world.policy.new_at_once = 2;
+        world.source.upload_many(&world.account, 1..61);
+        let engine = world.engine("a");
+        let source = world.connect(&engine, None).await;
+        let sink = world.connect_sink(&engine, "s", None).await;
+        engine.poll(&world.user, &source.id).await.unwrap();
+        world.drain(&engine).await;
+        engine.backfill(&world.user, &source.id).await.unwrap();
+        world.drain(&engine).await;
+        let backfill = backfill_of(&world, &engine, &source).await;
+        assert!(backfill.is_running() && backfill.after.is_some(), "{backfill:?}");
+        world.source.upload_many(&world.account, 100..110);
+        let failing = FailingLedger::new(Arc::new(world.ledger.clone()));
+        let crashing = world.engine_over(Arc::new(failing.clone()), "b");
+        failing.crash_at_call(crash);
+        let _ = crashing.poll(&world.user, &source.id).await;
+        world.queue.take();
+        world.pass_minutes(6);
+        world.poll(&engine, &source).await;
+        world.quiet(&engine).await;
+        assert_eq!(world.at(&sink), world.files_of((1..61).chain(100..110)), "crashed at call {crash}");
+    }
+}

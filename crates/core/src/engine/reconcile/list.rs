@@ -167,7 +167,7 @@ impl Engine {
         finished: Option<WalkMark>,
         walked: &Walked,
     ) -> Result<(), EngineError> {
-        let now = self.now();
+        let (now, id) = (self.now(), source.doc.id.clone());
         self.record_step(source, next, |source| {
             if source.reconcile.as_ref().is_some_and(|known| known.begun_at == step.begun_at) {
                 source.reconcile = Some(Box::new(step.clone()));
@@ -176,7 +176,7 @@ impl Engine {
                 source.mark = Some(mark.clone());
                 (source.refusals, source.away_since) = (None, None);
             }
-            walked.begin_backfill(source, now);
+            walked.begin_backfill(&id, source, now);
         })
         .await
     }
