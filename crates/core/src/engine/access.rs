@@ -92,10 +92,16 @@ impl Engine {
                     return self.pause(stored, Code::MemberMismatch.into()).await.map(Err);
                 }
                 secret.token = token;
-                self.ports.vault.seal(&sealed_key(&stored.doc), &secret.to_sealed()).await?;
+                if !self.seal_renewed(stored, &secret).await? {
+                    let why = "the connection was removed, or made anew, during the login";
+                    return Ok(Err(Poll::Skipped(Failure::new(Code::LoginUsed, why))));
+                }
                 self.token_changed(stored, facts.ends_at).await?;
                 tracing::info!(connection = %stored.doc.id, "signed in again");
-                Ok(Ok(secret))
+                Ok(match stored.doc.paused() {
+                    Some(reason) => Err(Poll::Paused(reason.clone())),
+                    None => Ok(secret),
+                })
             }
             Err(error @ SourceError::Throttled { .. }) => {
                 // It certainly was no login, so this token's one is not used up.
@@ -111,6 +117,29 @@ impl Engine {
             }
             Err(error) => self.pause(stored, error.failure()).await.map(Err),
         }
+    }
+
+    /// Seals what a login brought, unless the rider removed the connection meanwhile or gave it another token:
+    /// `false` then. A login takes seconds, the two looks around the sealing none: whoever comes between them is seen
+    /// by the second.
+    async fn seal_renewed(&self, stored: &mut Stored<Connection>, secret: &SourceSecret) -> Result<bool, EngineError> {
+        let (key, renewals) = (sealed_key(&stored.doc), stored.doc.renewals);
+        let same = |now: &Stored<Connection>| !now.doc.is_removed() && now.doc.renewals == renewals;
+        if !self.reread(stored).await? || !same(stored) {
+            return Ok(false);
+        }
+        self.ports.vault.seal(&key, &secret.to_sealed()).await?;
+        let is_there = self.reread(stored).await?;
+        if is_there && same(stored) {
+            return Ok(true);
+        }
+        if !is_there || stored.doc.is_removed() {
+            self.ports.vault.forget(&key).await?;
+        } else if stored.doc.source().is_some_and(|source| !source.stay_signed_in) {
+            let without = SourceSecret { token: secret.token.clone(), login: None };
+            self.ports.vault.seal(&key, &without.to_sealed()).await?;
+        }
+        Ok(false)
     }
 
     async fn token_changed(

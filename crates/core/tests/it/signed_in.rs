@@ -5,14 +5,14 @@ use std::sync::Arc;
 use fitbridge_core::{
     Code, Engine, Failure,
     domain::Connection,
-    engine::Poll,
+    engine::{Poll, secrets::SourceSecret},
     ports::{Login, SealedKey, SourceError, Vault},
     testkit::{FailingLedger, Moment, SourceVerb},
 };
 use jiff::SignedDuration;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
-use crate::world::World;
+use crate::{reconnecting::slow_engine, world::World};
 
 const PASSWORD: &str = "secret";
 
@@ -215,4 +215,66 @@ async fn wherever_it_dies_there_is_at_most_one_login_for_a_tokens_end() {
         }
     }
     assert!(outcomes.0 > 0 && outcomes.1 > 0, "{outcomes:?}");
+}
+
+/// The token has ended; while the login is under way something else happens.
+async fn while_signing_in(world: &World, source: &Connection, meanwhile: impl Future<Output = ()>) -> Poll {
+    let (slow, under_way) = slow_engine(world);
+    let (poll, ()) = tokio::join!(slow.poll(&world.user, &source.id), async {
+        let go_on = under_way.await.unwrap();
+        meanwhile.await;
+        go_on.send(()).unwrap();
+    });
+    assert_eq!(logins(world), 1);
+    poll.unwrap()
+}
+
+#[tokio::test]
+async fn a_login_under_way_leaves_no_secret_of_a_connection_that_is_removed_meanwhile() {
+    let world = World::new();
+    let engine = world.engine("a");
+    let source = connect(&world, &engine).await;
+    to_the_end(&world);
+    let poll = while_signing_in(&world, &source, async {
+        engine.disconnect(&world.user, "igpsport").await.unwrap();
+    });
+    assert!(matches!(poll.await, Poll::Skipped(_)));
+    let key = SealedKey { user: world.user.clone(), connection: source.id.clone() };
+    assert!(world.vault.open(&key).await.is_err(), "it was forgotten, and stays so");
+}
+
+#[tokio::test]
+async fn a_login_under_way_does_not_replace_the_token_that_the_rider_gives_meanwhile() {
+    let world = World::new();
+    let engine = world.engine("a");
+    let source = connect(&world, &engine).await;
+    to_the_end(&world);
+    let ends_at = world.in_days(5);
+    let token = world.source.token(&world.account, ends_at);
+    let poll = while_signing_in(&world, &source, async {
+        world.connect_with(&engine, None, token.clone(), None).await;
+    });
+    assert!(matches!(poll.await, Poll::Skipped(_)));
+    let key = SealedKey { user: world.user.clone(), connection: source.id.clone() };
+    let sealed = SourceSecret::from_sealed(&world.vault.open(&key).await.unwrap()).unwrap();
+    assert_eq!(sealed.token.expose_secret(), token.expose_secret());
+    assert!(sealed.login.is_none(), "the rider did not choose to stay signed in");
+    assert!(matches!(world.poll(&engine, &source).await, Poll::Walked { .. }));
+    assert_eq!(world.connection(&engine, &source.id).await.doc.source().unwrap().token_ends_at, ends_at);
+}
+
+#[tokio::test]
+async fn a_login_that_a_pause_overtakes_is_kept_and_used_after_it() {
+    let world = World::new();
+    let engine = world.engine("a");
+    let source = connect(&world, &engine).await;
+    to_the_end(&world);
+    let poll = while_signing_in(&world, &source, async {
+        engine.pause_rider(&world.user).await.unwrap();
+    });
+    let poll = poll.await;
+    assert!(matches!(&poll, Poll::Paused(why) if why.code == Code::RiderPaused), "{poll:?}");
+    engine.resume_rider(&world.user).await.unwrap();
+    assert!(matches!(world.poll(&engine, &source).await, Poll::Walked { .. }));
+    assert_eq!(logins(&world), 0);
 }
