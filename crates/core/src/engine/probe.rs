@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Code, Failure,
-    domain::{Connection, ConnectionState, Role, connection::Resume},
+    domain::{Connection, ConnectionState, Role, User, connection::Resume, story},
     ports::{Due, SourceError},
     store::Stored,
 };
@@ -32,6 +32,9 @@ impl Engine {
         let Some(incident) = self.incident_to_probe(&stored.doc, now) else { return Ok(Poll::Paused(reason)) };
         let account = stored.doc.account.clone();
         if self.open_breaker(&account, now).is_some() {
+            return Ok(Poll::Paused(reason));
+        }
+        if self.rider_who_goes_on(&stored.doc).await?.is_none() {
             return Ok(Poll::Paused(reason));
         }
         let mut probed = stored.doc.clone();
@@ -73,18 +76,31 @@ impl Engine {
         self.resume(stored, reason).await
     }
 
-    /// Makes a paused connection active, wakes what waited for it, and polls it.
+    /// The rider's record, unless the operator has paused or removed the rider.
+    async fn rider_who_goes_on(&self, connection: &Connection) -> Result<Option<Stored<User>>, EngineError> {
+        let rider = self.store.user(&connection.user).await?;
+        Ok(rider.filter(|rider| rider.doc.paused_at.is_none() && rider.doc.removed_at.is_none()))
+    }
+
+    /// Makes a paused connection active, wakes what waited for it, and polls it. Not for a rider whom the operator
+    /// paused: in one commit with the rider's record, since who pauses a rider looks for active connections only.
     async fn resume(&self, stored: &mut Stored<Connection>, reason: Failure) -> Result<Poll, EngineError> {
+        let Some(rider) = self.rider_who_goes_on(&stored.doc).await? else { return Ok(Poll::Paused(reason)) };
         let mut resumed = stored.doc.clone();
         resumed.state = ConnectionState::Active;
         if let Role::Source(source) = &mut resumed.role {
             source.refusals = None;
             source.resume = Some(Resume::default());
         }
-        stored.due = Some(Due::at(self.shard(&resumed.user), self.now()));
-        if !self.save_connection(stored, resumed).await? {
+        let due = Some(Due::at(self.shard(&resumed.user), self.now()));
+        let writes = vec![stored.replace(&resumed, due.clone())?, rider.unchanged()];
+        let story = story::of_connection(Some(&stored.doc), &resumed);
+        if !self.commit_told(&resumed.user, writes, &story).await? {
             return Ok(Poll::Paused(reason));
         }
+        (stored.doc, stored.due) = (resumed, due);
+        stored.version += 1;
+        self.ports.observer.connection(&stored.doc);
         let id = &stored.doc.id;
         tracing::info!(connection = %id, "connection {id} goes on: its token has not ended ({reason})");
         self.poll_active(stored).await

@@ -170,3 +170,21 @@ async fn a_crash_after_the_mark_makes_no_second_probe() {
     }
     assert_eq!(lists(&world), 0, "the one probe may have been made");
 }
+
+#[tokio::test]
+async fn whom_the_operator_paused_is_not_tried_after_an_incident() {
+    let world = World::new();
+    let engine = world.engine("a");
+    let sources = riders(&world, &engine, 4).await;
+    an_incident(&world, &engine, &sources).await;
+    engine.pause_rider(&sources[0].user).await.unwrap();
+    refuse(&world, false);
+    world.pass_minutes(61);
+    poll(&engine, &sources[1]).await;
+    world.source.take_calls();
+    assert!(matches!(poll(&engine, &sources[0]).await, Poll::Paused(_)));
+    assert!(is_paused(&engine, &sources[0]).await);
+    assert_eq!(lists(&world), 0, "no call for a paused rider");
+    engine.resume_rider(&sources[0].user).await.unwrap();
+    assert!(matches!(poll(&engine, &sources[0]).await, Poll::Walked { .. }), "and is tried when the pause is over");
+}
