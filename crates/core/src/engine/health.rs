@@ -190,11 +190,14 @@ impl Engine {
         refused >= self.policy.incident_connections && refused * 10 >= known.answers.len() * 9
     }
 
-    /// Whether a refusal from that moment is older than the provider's last incident.
+    /// Whether a refusal from that moment is older than the provider's last incident, or belongs to it.
     pub(super) fn before_incident(&self, account: &RemoteAccount, at: Timestamp) -> bool {
+        let now = self.now();
         let providers = self.health.providers();
-        let breaker = providers.get(&provider_of(account)).and_then(|known| known.breaker.as_ref());
-        breaker.is_some_and(|breaker| breaker.opened_at >= at)
+        let Some(known) = providers.get(&provider_of(account)) else { return false };
+        let until = |incident: &Breaker| incident.closed_at.unwrap_or(incident.opened_at);
+        let covers = |incident: &Breaker| until(incident) >= at && !is_of_a_wrong_clock(incident, now);
+        known.breaker.iter().chain(&known.past).any(covers)
     }
 
     /// The beginning of the provider's incident in which a connection was paused then, if that incident is

@@ -188,3 +188,28 @@ async fn whom_the_operator_paused_is_not_tried_after_an_incident() {
     engine.resume_rider(&sources[0].user).await.unwrap();
     assert!(matches!(poll(&engine, &sources[0]).await, Poll::Walked { .. }), "and is tried when the pause is over");
 }
+
+#[tokio::test]
+async fn a_refusal_from_before_an_incident_does_not_count_after_it() {
+    let world = World::new();
+    let engine = world.engine("a");
+    let sources = riders(&world, &engine, 4).await;
+    refuse(&world, true);
+    assert!(matches!(poll(&engine, &sources[0]).await, Poll::Refused(_)));
+    world.pass_minutes(1);
+    for source in &sources[1..] {
+        poll(&engine, source).await;
+    }
+    refuse(&world, false);
+    world.pass_minutes(61);
+    assert!(matches!(poll(&engine, &sources[1]).await, Poll::Walked { .. }), "it is over");
+    for source in &sources[2..] {
+        poll(&engine, source).await;
+    }
+    world.pass_minutes(1);
+    world.source.fail_next(SourceVerb::List, SourceError::Refused("401".into()));
+    assert!(matches!(poll(&engine, &sources[0]).await, Poll::Refused(_)), "the first of its own");
+    world.pass_minutes(3);
+    world.source.fail_next(SourceVerb::List, SourceError::Refused("401".into()));
+    assert!(matches!(poll(&engine, &sources[0]).await, Poll::Paused(_)), "the second");
+}
