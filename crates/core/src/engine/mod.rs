@@ -49,6 +49,7 @@ pub mod riders;
 pub mod rules;
 pub mod secrets;
 mod settle;
+mod shards;
 mod tick;
 mod told;
 mod unbegun;
@@ -171,6 +172,7 @@ pub struct Engine {
     owner: OwnerId,
     health: health::Health,
     budget: backfill::Budget,
+    dropped: shards::Dropped,
     /// One listing of a sink's baseline at a time; the others of this process wait and see it taken.
     baseline_turn: AsyncMutex<()>,
 }
@@ -186,6 +188,7 @@ impl Engine {
             owner,
             health: health::Health::default(),
             budget: backfill::Budget::default(),
+            dropped: shards::Dropped::default(),
             baseline_turn: AsyncMutex::new(()),
         }
     }

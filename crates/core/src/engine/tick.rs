@@ -13,7 +13,7 @@ use crate::{
         Activity, ActivityId, ActivityState, Backfill, Connection, ConnectionId, ContentId, Delivery, NoticeId,
         OwnerId, Reconcile, Shard, Stage,
     },
-    ports::{Change, Claim, Due, Expect, Job, Key, MAX_BATCH, PlanSlot, PollClass, Record, Scope, Task, Write},
+    ports::{Change, Claim, Due, DueRow, Expect, Job, Key, MAX_BATCH, PlanSlot, PollClass, Record, Scope, Task, Write},
     store::{Cursor, CursorClaim, StoreError, Stored},
 };
 
@@ -173,10 +173,11 @@ impl Engine {
         minutes: std::ops::RangeInclusive<i64>,
     ) -> Result<Vec<Job>, EngineError> {
         let mut slots = BTreeSet::new();
+        let shards = self.with_dropped(shard).await?;
         for minute in minutes {
             for class in PollClass::ALL {
                 let slot = u16::try_from(minute.rem_euclid(i64::from(class.slots()))).unwrap_or(0);
-                slots.insert(PlanSlot { shard, class, slot });
+                slots.extend(shards.iter().map(|shard| PlanSlot { shard: *shard, class, slot }));
             }
         }
         let (mut seen, mut jobs) = (BTreeSet::new(), Vec::new());
@@ -199,6 +200,16 @@ impl Engine {
         Ok(jobs)
     }
 
+    /// What is due in a shard and in those that are no more which fall to it, the longest due first.
+    async fn due_rows(&self, shard: Shard, until: Timestamp, limit: usize) -> Result<Vec<DueRow>, EngineError> {
+        let mut rows = Vec::new();
+        for shard in self.with_dropped(shard).await? {
+            rows.extend(self.store.ledger().due(shard, until, limit).await.map_err(StoreError::from)?);
+        }
+        rows.sort_by_key(|row| row.at);
+        Ok(rows)
+    }
+
     /// Leases what is due and names the jobs. A record that somebody else changes meanwhile is theirs.
     async fn take_due(&self, shard: Shard, eagerness: Eagerness) -> Result<Vec<Job>, EngineError> {
         let now = self.now();
@@ -207,7 +218,7 @@ impl Engine {
             // What has to be left alone stands among the rest.
             Eagerness::Eager => (Timestamp::MAX, EVERYTHING),
         };
-        let rows = self.store.ledger().due(shard, until, limit).await.map_err(StoreError::from)?;
+        let rows = self.due_rows(shard, until, limit).await?;
         let mut jobs = Vec::new();
         for rows in rows.chunks(MAX_BATCH) {
             if jobs.len() >= self.policy.in_flight {
@@ -405,7 +416,7 @@ pub struct Waiting {
 impl Engine {
     /// Everything that is open, however late it is due: what a pass could not finish.
     pub async fn waiting(&self, shard: Shard) -> Result<Waiting, EngineError> {
-        let rows = self.store.ledger().due(shard, Timestamp::MAX, EVERYTHING).await.map_err(StoreError::from)?;
+        let rows = self.due_rows(shard, Timestamp::MAX, EVERYTHING).await?;
         let (mut waiting, now) = (Waiting::default(), self.now());
         let is_elsewhere = |due: Option<&Due>| {
             let claim = due.filter(|due| due.at > now).and_then(|due| due.claim.as_ref());

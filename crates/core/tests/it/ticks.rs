@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use fitbridge_core::{
     Code,
+    domain::Shard,
     engine::{Eagerness, Tick},
-    ports::{Change, Due, Expect, FileError, Key, Ledger, PollClass, Scope, Task, Write},
+    ports::{Change, Due, Expect, FileError, Key, Ledger, PlanSlot, PollClass, Scope, Task, Write},
     store::Cursor,
     testkit::{FailingLedger, FakeSource},
 };
@@ -258,4 +259,59 @@ async fn what_was_handed_over_and_not_begun_is_due_again_at_once() {
     assert_eq!(world.engine("c").sweep(SHARD, Eagerness::Due).await.unwrap(), 2);
     engine.give_jobs_back(&jobs).await.unwrap();
     assert_eq!(engine.sweep(SHARD, Eagerness::Due).await.unwrap(), 0, "another has them now");
+}
+
+#[tokio::test]
+async fn riders_of_shards_that_are_no_more_are_polled_by_those_that_are() {
+    for fewer in [1, 2] {
+        let mut world = World::new();
+        (world.policy.poll_class, world.policy.adaptive) = (PollClass::Warm, false);
+        world.policy.shards = 4;
+        let engine = world.engine("four");
+        let mut sources = Vec::new();
+        for number in 0..20 {
+            world.user = fitbridge_core::domain::UserId::new(format!("rider{number}")).unwrap();
+            world.account = FakeSource::account(&world.source, "global", &number.to_string());
+            sources.push(world.connect(&engine, None).await);
+        }
+        for shard in (0..4).map(Shard) {
+            engine.tick(shard).await.unwrap();
+            world.drain(&engine).await;
+        }
+        // Each of them has a ride that was found, and whose message is lost.
+        for source in &sources {
+            world.source.upload_many(&source.account, 1..2);
+            engine.poll(&source.user, &source.id).await.unwrap();
+        }
+        world.queue.take();
+
+        world.policy.shards = fewer;
+        let engine = world.engine("fewer");
+        let mut polled = Vec::new();
+        for _ in 0..8 {
+            world.pass_minutes(1);
+            for shard in (0..fewer).map(Shard) {
+                engine.tick(shard).await.unwrap();
+            }
+            let is_poll = |job: &&fitbridge_core::ports::Job| matches!(job.task, Task::Poll { .. });
+            polled.extend(world.drain(&engine).await.iter().filter(is_poll).map(|job| job.user.clone()));
+        }
+        polled.sort();
+        polled.dedup();
+        assert_eq!(polled.len(), 20, "{fewer} shards");
+        for source in &sources {
+            let id = fitbridge_core::domain::Origin::cloud_id(&source.id, fitbridge_core::domain::RideId(1));
+            let ride = engine.store().activity(&source.user, &id).await.unwrap().unwrap().doc;
+            assert_eq!(ride.state.name(), "fetched", "{fewer} shards");
+        }
+        // They have moved, so that a further change finds them.
+        for shard in (fewer..4).map(Shard) {
+            for slot in 0..PollClass::Warm.slots() {
+                let slot = PlanSlot { shard, class: PollClass::Warm, slot };
+                assert_eq!(world.ledger.planned(slot, None, 9).await.unwrap().rows, [], "{fewer} shards");
+            }
+            let due = world.ledger.due(shard, world.now(), 9).await.unwrap();
+            assert_eq!(due, [], "{fewer} shards");
+        }
+    }
 }
