@@ -130,6 +130,14 @@ pub fn of_activity(before: &Activity, after: &Activity) -> Story {
     if let (None, Some(sinks)) = (&before.resync, &after.resync) {
         story.events.push(EventKind::Resynced { activity: after.id.clone(), sinks: sinks.clone() });
     }
+    // Also where only the cause of a wait is another one.
+    let disk_full = |state: &ActivityState| state.failure().is_some_and(|failure| failure.code == Code::DiskFull);
+    let no_room = Cause { code: Code::DiskFull, connection: None };
+    match (disk_full(&before.state), disk_full(&after.state)) {
+        (false, true) => story.fails(no_room, &Code::DiskFull.into()),
+        (true, false) if matches!(after.state, ActivityState::Fetched { .. }) => story.recovers(no_room),
+        _ => {}
+    }
     if before.state.name() == after.state.name() {
         return story;
     }
@@ -160,13 +168,6 @@ pub fn of_activity(before: &Activity, after: &Activity) -> Story {
     let is_moot = after.state.stage().is_some() || matches!(after.state, ActivityState::Forgotten { .. });
     if let Some(code) = was_given_up.filter(|_| is_moot) {
         story.ends(Cause { code, connection: after.source().cloned() });
-    }
-    let disk_full = |state: &ActivityState| state.failure().is_some_and(|failure| failure.code == Code::DiskFull);
-    let no_room = Cause { code: Code::DiskFull, connection: None };
-    match (disk_full(&before.state), disk_full(&after.state)) {
-        (false, true) => story.fails(no_room, &Code::DiskFull.into()),
-        (true, false) if matches!(after.state, ActivityState::Fetched { .. }) => story.recovers(no_room),
-        _ => {}
     }
     story
 }

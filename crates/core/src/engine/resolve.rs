@@ -84,10 +84,15 @@ impl Engine {
                     resolved.ride.detail = resolution.detail;
                 }
                 let broken = broken_before(&claimed.doc.state);
-                resolved.state = match broken {
-                    // What came last time has to be remembered for the comparison.
-                    Some(_) => ActivityState::Unavailable {
-                        failure: claimed.doc.state.failure().cloned().unwrap_or_else(|| Code::FitTruncated.into()),
+                let before = claimed.doc.state.failure();
+                let no_room = before.filter(|before| before.code == Code::DiskFull).cloned();
+                let kept =
+                    no_room.or_else(|| broken.map(|_| before.cloned().unwrap_or_else(|| Code::FitTruncated.into())));
+                resolved.state = match kept {
+                    // What came last time has to be remembered for the comparison, and that the disk was full, so
+                    // that its end is seen.
+                    Some(failure) => ActivityState::Unavailable {
+                        failure,
                         stage: Stage::Fetch,
                         asked_until: None,
                         location: Some(resolution.location),

@@ -6,7 +6,7 @@ use fitbridge_core::{
     Code, Engine, Failure,
     domain::{Channel, Message, NoticeState, Quiet, Service},
     engine::{MOST_NOTICES, Tell, redrive::Which},
-    ports::{FileError, NotifyError, Outcome, SourceError, Task},
+    ports::{ArchiveError, FileError, NotifyError, Outcome, SourceError, Task},
     testkit::{FailingLedger, Moment, SourceVerb},
 };
 use jiff::SignedDuration;
@@ -383,4 +383,36 @@ async fn the_trouble_of_a_ride_that_is_forgotten_is_told_to_nobody() {
     engine.forget(&world.user, &ride.id, false).await.unwrap();
     world.clock.advance(world.policy.notice_gather);
     assert_eq!(told(&world, &engine).await, []);
+}
+
+#[tokio::test]
+async fn the_end_of_a_full_disk_is_told_however_long_it_lasted() {
+    for hours in [0, 1, 12] {
+        let world = World::new();
+        let engine = world.engine("a");
+        with_contact(&world, &engine).await;
+        world.source.upload_many(&world.account, 1..2);
+        let source = world.connect(&engine, None).await;
+        // It was unreachable before, which is the same state by another cause.
+        world
+            .source
+            .files()
+            .fail_always(Some(FileError::Again { failure: Failure::from(Code::FileUnreachable), retry_after: None }));
+        world.poll(&engine, &source).await;
+        world.source.files().fail_always(None);
+        world.archive.refuse(Some(ArchiveError::Full("no room".into())));
+        let mut all = Vec::new();
+        for _ in 0..(5 + hours * 60) {
+            world.pass_minutes(1);
+            all.append(&mut told(&world, &engine).await);
+        }
+        assert_eq!(all, [(Some(Message::Failure), Some(Code::DiskFull), 1)], "{hours} h");
+        world.archive.refuse(None);
+        let mut all = Vec::new();
+        for _ in 0..24 * 60 {
+            world.pass_minutes(1);
+            all.append(&mut told(&world, &engine).await);
+        }
+        assert_eq!(all, [(Some(Message::Recovery), Some(Code::DiskFull), 0)], "{hours} h");
+    }
 }
