@@ -90,7 +90,9 @@ impl Engine {
         let now = self.now();
         let minute = now.as_second().div_euclid(60);
         let Some(cursor) = self.claim_cursor(shard, minute, now).await? else { return Ok(None) };
-        let from = self.catch_up_from(cursor.doc.done_minute, minute);
+        // Polls are no records: those of the last minute may have died with the process that had them in hand.
+        let lost = cursor.doc.done_by.as_ref().is_some_and(|owner| self.ports.ledger.is_gone(owner));
+        let from = self.catch_up_from(cursor.doc.done_minute - i64::from(lost), minute);
         let polls = self.planned_polls(shard, from..=minute).await?;
         Ok(Some((Ticket { cursor, minute }, polls)))
     }
@@ -105,18 +107,18 @@ impl Engine {
 
     /// Marks a tick's minutes as done; `false` when another tick took them over meanwhile.
     pub async fn finish_tick(&self, ticket: Ticket) -> Result<bool, EngineError> {
-        let minute = ticket.minute;
-        self.release(ticket, minute).await
+        let (minute, by) = (ticket.minute, Some(self.owner.clone()));
+        self.release(ticket, minute, by).await
     }
 
     /// Gives a tick back whose polls were not all made: the next one makes them.
     pub async fn give_tick_back(&self, ticket: Ticket) -> Result<bool, EngineError> {
-        let minute = ticket.cursor.doc.done_minute;
-        self.release(ticket, minute).await
+        let Cursor { done_minute, done_by, .. } = ticket.cursor.doc.clone();
+        self.release(ticket, done_minute, done_by).await
     }
 
-    async fn release(&self, ticket: Ticket, done_minute: i64) -> Result<bool, EngineError> {
-        let done = Cursor { shard: ticket.cursor.doc.shard, done_minute, claimed: None };
+    async fn release(&self, ticket: Ticket, done_minute: i64, done_by: Option<OwnerId>) -> Result<bool, EngineError> {
+        let done = Cursor { shard: ticket.cursor.doc.shard, done_minute, done_by, claimed: None };
         self.save(&ticket.cursor, &done, None).await
     }
 
@@ -139,7 +141,7 @@ impl Engine {
         let key = Key::cursor(shard);
         let Some(mut stored) = self.store.read::<Cursor>(&key).await? else {
             // The first tick ever starts with the present minute's slots and all others of a period.
-            let cursor = Cursor { shard, done_minute: minute - LONGEST_PERIOD, claimed };
+            let cursor = Cursor { shard, done_minute: minute - LONGEST_PERIOD, done_by: None, claimed };
             let made = self.store.commit(vec![self.store.create(&cursor, None, None)?]).await?;
             return Ok(made.then_some(Stored { doc: cursor, version: 1, due: None, plan: None }));
         };
@@ -158,7 +160,7 @@ impl Engine {
             return Ok(None);
         }
         let done_minute = if rewound { minute - 1 } else { stored.doc.done_minute };
-        let cursor = Cursor { shard, done_minute, claimed };
+        let cursor = Cursor { shard, done_minute, done_by: stored.doc.done_by.clone(), claimed };
         if !self.save(&stored, &cursor, None).await? {
             return Ok(None);
         }

@@ -198,6 +198,9 @@ pub struct Cursor {
     pub shard: Shard,
     /// The last minute (since 1970) that is wholly handed over.
     pub done_minute: i64,
+    /// Who handed the polls of that minute over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done_by: Option<OwnerId>,
     /// The minute a tick is at work on, who, and until when nobody else takes it.
     pub claimed: Option<CursorClaim>,
 }

@@ -315,3 +315,26 @@ async fn riders_of_shards_that_are_no_more_are_polled_by_those_that_are() {
         }
     }
 }
+
+#[tokio::test]
+async fn polls_that_died_with_the_process_that_had_them_are_made_by_the_next() {
+    let world = riders(PollClass::Cold, 40).await;
+    let engine = world.engine("a");
+    engine.tick(SHARD).await.unwrap();
+    polls(&world);
+    for dies in [false, true] {
+        let mut made = Vec::new();
+        while made.is_empty() {
+            world.pass_minutes(1);
+            engine.tick(SHARD).await.unwrap();
+            made = polls(&world);
+        }
+        if dies {
+            world.ledger.kill(engine.owner());
+        }
+        world.pass_minutes(1);
+        world.engine("b").tick(SHARD).await.unwrap();
+        let next = polls(&world);
+        assert!(made.iter().all(|user| next.contains(user) == dies), "{dies}: {made:?} {next:?}");
+    }
+}
