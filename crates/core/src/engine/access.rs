@@ -2,7 +2,12 @@
 
 use jiff::Timestamp;
 
-use super::{Engine, EngineError, Poll, plan::Place, policy::later, secrets::SourceSecret};
+use super::{
+    Engine, EngineError, Poll,
+    plan::Place,
+    policy::{is_to_come, later},
+    secrets::SourceSecret,
+};
 use crate::{
     Code, Failure,
     domain::{Connection, ConnectionState, LoginIntent, Refusals, Role, SourceProgress},
@@ -68,7 +73,7 @@ impl Engine {
             if ends_at > now {
                 return Ok(Ok(secret));
             }
-            if later(intent.at, self.policy.lease) > now {
+            if later(intent.at, self.policy.lease) > now && !is_to_come(intent.at, now) {
                 return Ok(Err(Poll::Skipped(Failure::new(Code::LoginUsed, "the login is under way"))));
             }
             return self.pause(stored, Code::LoginUsed.into()).await.map(Err);
@@ -204,7 +209,9 @@ impl Engine {
             return self.pause(stored, Code::TokenExpired.into()).await;
         }
         match source.refusals {
-            Some(refusals) if !self.before_incident(&account, refusals.first_at) => {
+            Some(refusals)
+                if !self.before_incident(&account, refusals.first_at) && !is_to_come(refusals.first_at, now) =>
+            {
                 if later(refusals.first_at, self.policy.refusal_gap) <= now {
                     return self.pause(stored, failure).await;
                 }

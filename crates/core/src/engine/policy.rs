@@ -174,6 +174,12 @@ pub(super) fn later(now: Timestamp, wait: SignedDuration) -> Timestamp {
 /// How far the clocks of several workers may be apart. A moment that lies further ahead than it can was
 /// written by a clock that was wrong, and is not heeded.
 pub(super) const SKEW: SignedDuration = SignedDuration::from_mins(10);
+
+/// Whether a moment that was written down as past is still to come: a clock that was ahead wrote it.
+pub(super) fn is_to_come(at: Timestamp, now: Timestamp) -> bool {
+    at > later(now, SKEW)
+}
+
 /// The longest wait that a server may ask for.
 pub(super) const LONGEST_ASKED: SignedDuration = SignedDuration::from_hours(24);
 

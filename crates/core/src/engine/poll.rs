@@ -2,12 +2,22 @@
 
 use std::fmt::Write as _;
 
-use super::{Engine, EngineError, access::access, policy::later, reconcile::next_night};
+use jiff::SignedDuration;
+
+use super::{
+    Engine, EngineError,
+    access::access,
+    policy::{is_to_come, later},
+    reconcile::next_night,
+};
 use crate::{
     Code, Failure,
     domain::{ActivityId, Backfill, Connection, ConnectionId, Reconcile, UserId, WalkMark, ids::short_digest},
     ports::{ListPage, SourceError},
 };
+
+/// So long before now the last nightly reconcile is taken to be where nobody knows when it was.
+const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// What a poll led to.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,7 +88,8 @@ impl Engine {
         self.provider_answered(&connection.account, &connection.id, now).await?;
         let source = connection.source().cloned().unwrap_or_default();
         let unchanged = source.mark.as_ref().is_some_and(|mark| {
-            same_list(mark, &mark_of(&first, now)) && later(mark.walked_at, self.policy.rewalk_after) > now
+            let holds = later(mark.walked_at, self.policy.rewalk_after) > now && !is_to_come(mark.walked_at, now);
+            same_list(mark, &mark_of(&first, now)) && holds
         });
         if unchanged {
             if planted!(self, IdlePollWrites) {
@@ -135,6 +146,8 @@ impl Engine {
         let Some(source) = connection.source().filter(|_| self.policy.nightly) else { return false };
         let is_busy = source.reconcile.is_some() || source.backfill.as_deref().is_some_and(Backfill::is_running);
         let last = source.report.as_ref().map_or(connection.connected_at, |report| report.begun_at);
+        // Nobody knows when the last one was that a wrong clock saw begin.
+        let last = if is_to_come(last, now) { later(now, -DAY) } else { last };
         !is_busy && next_night(connection, source.offset_minutes.unwrap_or(0), last) <= now
     }
 }

@@ -152,3 +152,44 @@ async fn a_token_that_only_a_wrong_clock_saw_end_is_used_again_when_the_clock_is
     let stored = world.connection(&engine, &source.id).await.doc;
     assert!(stored.paused().is_some_and(|why| why.code == Code::TokenRefused), "{stored:?}");
 }
+
+#[tokio::test]
+async fn what_was_looked_at_under_a_clock_ahead_is_looked_at_again() {
+    let mut world = World::new();
+    (world.policy.nightly, world.policy.adaptive) = (true, false);
+    let engine = world.engine("a");
+    world.source.upload_many(&world.account, 1..3);
+    let source = world.connect(&engine, Some(History::All)).await;
+    world.poll(&engine, &source).await;
+    let right = world.now() + SignedDuration::from_hours(25);
+    world.clock.set(right + SignedDuration::from_hours(24 * 4));
+    world.source.upload_many(&world.account, 3..4);
+    assert!(matches!(world.poll(&engine, &source).await, Poll::Walked { .. }));
+    world.poll(&engine, &source).await;
+    world.quiet(&engine).await;
+    let report =
+        |source: &fitbridge_core::domain::Connection| source.source().unwrap().report.clone().map(|it| it.begun_at);
+    let ahead = report(&world.connection(&engine, &source.id).await.doc);
+    assert!(ahead.is_some_and(|at| at > right + SignedDuration::from_hours(24)), "{ahead:?}");
+    world.clock.set(right);
+    assert!(matches!(world.poll(&engine, &source).await, Poll::Walked { .. }), "the walk was not made yet");
+    world.poll(&engine, &source).await;
+    world.quiet(&engine).await;
+    let now = report(&world.connection(&engine, &source.id).await.doc);
+    assert!(now.is_some_and(|at| at < right + SignedDuration::from_hours(24)), "{now:?}");
+}
+
+#[tokio::test]
+async fn a_refusal_under_a_clock_ahead_is_no_first_one_for_ever() {
+    let world = World::new();
+    let engine = world.engine("a");
+    let source = world.connect(&engine, Some(History::None)).await;
+    let right = world.now();
+    world.source.fail_always(SourceVerb::List, Some(SourceError::Refused("401".into())));
+    world.clock.advance(SignedDuration::from_hours(24 * 3));
+    assert!(matches!(world.poll(&engine, &source).await, Poll::Refused(_)));
+    world.clock.set(right);
+    assert!(matches!(world.poll(&engine, &source).await, Poll::Refused(_)));
+    world.pass_minutes(3);
+    assert!(matches!(world.poll(&engine, &source).await, Poll::Paused(_)));
+}

@@ -327,3 +327,24 @@ proptest! {
         runtime.block_on(everybody_is_polled(happenings));
     }
 }
+
+#[tokio::test]
+async fn a_plan_of_a_clock_that_was_ahead_is_made_anew() {
+    let world = eager();
+    upload(&world, 1, world.now() - SignedDuration::from_hours(30));
+    let engine = world.engine("a");
+    let source = world.connect(&engine, None).await;
+    world.poll(&engine, &source).await;
+    let right = world.now();
+    world.clock.advance(SignedDuration::from_hours(24 * 5));
+    upload(&world, 2, world.now());
+    world.poll(&engine, &source).await;
+    assert_eq!(place(&world, &engine, &source).await.0, PollClass::Hot);
+    world.clock.set(right);
+    // The first makes the walk again that the wrong clock saw, the second is idle.
+    for _ in 0..2 {
+        world.pass_minutes(1);
+        world.poll(&engine, &source).await;
+    }
+    assert_ne!(place(&world, &engine, &source).await.0, PollClass::Hot, "not for days");
+}

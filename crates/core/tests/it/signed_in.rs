@@ -278,3 +278,18 @@ async fn a_login_that_a_pause_overtakes_is_kept_and_used_after_it() {
     assert!(matches!(world.poll(&engine, &source).await, Poll::Walked { .. }));
     assert_eq!(logins(&world), 0);
 }
+
+#[tokio::test]
+async fn a_login_that_died_under_a_clock_ahead_is_not_under_way_for_days() {
+    let world = World::new();
+    let source = connect(&world, &world.engine("setup")).await;
+    to_the_end(&world);
+    let right = world.now();
+    world.pass_minutes(3 * 24 * 60);
+    let ledger = FailingLedger::new(Arc::new(world.ledger.clone()));
+    ledger.fail_commit(1, Moment::After);
+    assert!(world.engine_over(Arc::new(ledger), "a").poll(&world.user, &source.id).await.is_err());
+    world.clock.set(right);
+    let poll = world.poll(&world.engine("b"), &source).await;
+    assert!(matches!(&poll, Poll::Paused(why) if why.code == Code::LoginUsed), "{poll:?}");
+}

@@ -6,7 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 use super::outlook::{holds, next_turn, outlook, slot_of};
 use crate::{
     domain::{Activity, Because, Connection, ConnectionId, Habits, Origin, Planned, Role, UserId},
-    engine::{Engine, EngineError, policy::later},
+    engine::{
+        Engine, EngineError,
+        policy::{is_to_come, later},
+    },
     ports::{Key, PlanSlot, PollClass},
     store::Stored,
 };
@@ -56,7 +59,8 @@ impl Engine {
         }
         let turn = self.cold_turn(connection, now);
         let stands = current == self.place_of(connection, current.class);
-        if stands && source.planned.is_some_and(|planned| holds(&planned, current.class, now, turn)) {
+        let is_held = |planned: Planned| !is_to_come(planned.since, now) && holds(&planned, current.class, now, turn);
+        if stands && source.planned.is_some_and(is_held) {
             return Ok(None);
         }
         let habits = self.store.read::<Habits>(&Key::habits(&connection.user, &connection.id)).await?;
