@@ -58,6 +58,9 @@ impl Engine {
                 break;
             }
         }
+        if baseline_of(&sink.doc) == &Baseline::Unknown {
+            return Err(Failure::new(crate::Code::LedgerLocked, "the connection keeps changing").into());
+        }
         Ok(Ok(()))
     }
 

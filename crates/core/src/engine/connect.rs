@@ -115,8 +115,13 @@ impl Engine {
             return Err(Failure::from(Code::LinkUnsupported).into());
         }
         let role = |old: Option<&Connection>| {
-            // What the old key could not list, the new one may.
-            let baseline = old.and_then(|old| old.sink()).map(|old| old.baseline.clone()).unwrap_or_default();
+            // What the old key could not list, the new one may; and while it was disconnected, rides may have come
+            // there by other routes.
+            let baseline = old
+                .filter(|old| !old.is_removed())
+                .and_then(|old| old.sink())
+                .map(|old| old.baseline.clone())
+                .unwrap_or_default();
             let baseline = if baseline == Baseline::Unreadable { Baseline::Unknown } else { baseline };
             Role::Sink(SinkProgress { baseline, resume: Some(Resume::default()), rules: rules(old) })
         };

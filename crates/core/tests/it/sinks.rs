@@ -1,34 +1,38 @@
 //! What was at a sink before: told, held, and sent or skipped by the rider's word.
 
+use std::sync::Arc;
+
 use fitbridge_core::{
     Code, Engine, Failure,
     domain::{Baseline, Connection, DeliveryState, HeldReason, RemoteId, RideId},
     engine::held::Word,
-    ports::{Ledger, RemoteRide, Scanner, SinkError},
-    testkit::SinkCall,
+    ports::{Key, Ledger, RemoteRide, Scanner, SinkError},
+    testkit::{FailingLedger, SinkCall},
 };
 use jiff::{SignedDuration, tz::Offset};
 
 use crate::world::World;
 
+/// A ride as the sink lists it.
+fn there(world: &World, id: u64, route: Option<&str>) -> RemoteRide {
+    let facts = world.scanner.scan(&world.source.bytes(&world.account, RideId(id)).unwrap()).facts;
+    let local = Offset::from_seconds(7200).unwrap().to_datetime(facts.start.unwrap());
+    RemoteRide {
+        remote_id: RemoteId(format!("i{id}")),
+        local_start: local + SignedDuration::from_secs(90),
+        other_route: route.map(str::to_owned),
+        elapsed_s: None,
+        distance_m: None,
+    }
+}
+
 /// Three rides, the first of which is at the sink by way of Strava.
 async fn setup() -> (World, Engine, Connection) {
     let world = World::new();
     world.source.upload_many(&world.account, 1..4);
-    let there = |id: u64, route: Option<&str>| {
-        let facts = world.scanner.scan(&world.source.bytes(&world.account, RideId(id)).unwrap()).facts;
-        let local = Offset::from_seconds(7200).unwrap().to_datetime(facts.start.unwrap());
-        RemoteRide {
-            remote_id: RemoteId(format!("i{id}")),
-            local_start: local + SignedDuration::from_secs(90),
-            other_route: route.map(str::to_owned),
-            elapsed_s: None,
-            distance_m: None,
-        }
-    };
     // Starts of the fake's rides lie anywhere in 300 years; only those of the last are listed.
     world.clock.set("2400-01-01T00:00:00Z".parse().unwrap());
-    world.sink.set_rides(vec![there(1, Some("STRAVA")), there(2, None)]);
+    world.sink.set_rides(vec![there(&world, 1, Some("STRAVA")), there(&world, 2, None)]);
     let engine = world.engine("a");
     let source = world.connect(&engine, None).await;
     engine.poll(&source.user, &source.id).await.unwrap();
@@ -108,7 +112,7 @@ async fn a_service_that_this_version_does_not_know_keeps_its_rides() {
     let engine = world.engine("a");
     let source = world.connect(&engine, None).await;
     let sink = world.connect_sink(&engine, "s", None).await;
-    let mut ports = world.ports(std::sync::Arc::new(world.ledger.clone()));
+    let mut ports = world.ports(Arc::new(world.ledger.clone()));
     ports.sinks.clear();
     let old = Engine::new(ports, world.policy.clone(), engine.owner().clone());
     world.poll(&old, &source).await;
@@ -117,4 +121,38 @@ async fn a_service_that_this_version_does_not_know_keeps_its_rides() {
     world.connect_sink(&engine, "s", None).await;
     world.work(&engine).await;
     assert_eq!(world.at(&sink), world.files_of([1]));
+}
+
+#[tokio::test]
+async fn what_came_there_while_it_was_disconnected_is_held_too() {
+    let (world, engine, sink) = setup().await;
+    world.quiet(&engine).await;
+    engine.disconnect(&world.user, "s").await.unwrap();
+    world.source.upload_many(&world.account, 4..6);
+    world.sink.set_rides(vec![there(&world, 1, Some("STRAVA")), there(&world, 4, Some("STRAVA"))]);
+    let source = world.connect(&engine, None).await;
+    world.poll(&engine, &source).await;
+    world.connect_sink(&engine, "s", None).await;
+    world.quiet(&engine).await;
+    assert_eq!(world.at(&sink), world.files_of([2, 3, 5]));
+    assert_eq!(engine.held(&world.user).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn nothing_is_sent_where_what_is_there_could_not_be_recorded() {
+    let (world, engine, sink) = setup().await;
+    for _ in 0..3 {
+        let failure = Failure::from(Code::SinkAway);
+        world.sink.fail_next_list(SinkError::Away { failure, retry_after: None });
+    }
+    world.work(&engine).await;
+    world.pass_minutes(60);
+    let ledger = FailingLedger::new(Arc::new(world.ledger.clone()));
+    ledger.lose_race(Key::connection(&world.user, &sink.id), 5);
+    let other = world.engine_over(Arc::new(ledger), "b");
+    let busy = other.deliver(&world.user, &sink.id, &world.files_of([1])[0]).await.unwrap_err();
+    assert_eq!(busy.failure().code, Code::LedgerLocked);
+    assert!(world.at(&sink).is_empty());
+    world.quiet(&engine).await;
+    assert_eq!(world.at(&sink), world.files_of([2, 3]), "the lease ends, and it is looked again");
 }
