@@ -304,6 +304,8 @@ impl Delivery {
     pub fn withdrawn(&self, because: Withdrawal, now: Timestamp) -> Option<Self> {
         let waits = match self.state {
             DeliveryState::Blocked { .. } | DeliveryState::Held { .. } | DeliveryState::Filtered { .. } => true,
+            // A redrive would send it.
+            DeliveryState::Rejected { .. } | DeliveryState::DeadLetter { .. } => true,
             _ => self.state.is_open(),
         };
         (waits && !self.is_begun()).then(|| Self {

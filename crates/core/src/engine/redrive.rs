@@ -7,7 +7,7 @@ use crate::{
     Failure,
     domain::{
         Activity, ActivityId, ActivityState, ConnectionId, Delivery, DeliveryState, Origin, User, UserId,
-        story::given_up_as,
+        story::{self, given_up_as},
     },
     ports::{Job, Key, Task},
     store::{Document, Stored},
@@ -175,12 +175,21 @@ impl Engine {
         Ok(saved)
     }
 
+    /// Only of a ride that is to be sent: not of one that was forgotten, that another stands for, or that has
+    /// another file now. What the rider wants sent of those all the same is resynced.
     async fn begin_delivery_anew(&self, stored: &Stored<Delivery>) -> Result<bool, EngineError> {
+        let Some(ride) = self.store.activity(&stored.doc.user, &stored.doc.activity).await? else { return Ok(false) };
+        let has_file =
+            matches!(ride.doc.state, ActivityState::Fetched { content, .. } if content == stored.doc.content);
+        if !has_file || ride.doc.link.is_some() {
+            return Ok(false);
+        }
         let mut anew = stored.doc.clone();
         anew.given_up = given_up_as(&stored.doc.state);
         (anew.state, anew.attempts, anew.updated_at) = (DeliveryState::Pending, 0, self.now());
         let due = self.handed_over(&anew.user, anew.updated_at);
-        let saved = self.save(stored, &anew, Some(due)).await?;
+        let writes = vec![stored.replace(&anew, Some(due))?, ride.unchanged()];
+        let saved = self.commit_told(&anew.user, writes, &story::of_delivery(&stored.doc, &anew)).await?;
         if saved {
             self.hand_over_deliveries(vec![anew]).await;
         }

@@ -1,11 +1,12 @@
 //! Beginning anew with what was given up: which of it, and at what cost.
 
+use bytes::Bytes;
 use fitbridge_core::{
     Code, Engine,
     domain::{Connection, DeliveryState},
     engine::redrive::{GivenUp, Which},
-    ports::Outcome,
-    testkit::Reply,
+    ports::{Archive, Outcome},
+    testkit::{FakeRide, Reply},
 };
 
 use crate::world::World;
@@ -83,4 +84,74 @@ async fn what_changed_since_it_was_listed_is_left_alone() {
     }
     let deliveries = world.deliveries(&engine, &one).await;
     assert!(deliveries.iter().all(|delivery| matches!(delivery.state, DeliveryState::Delivered { .. })));
+}
+
+#[tokio::test]
+async fn what_the_rider_no_longer_wants_sent_stays_unsent() {
+    let (world, engine, source, [one, two]) = refused().await;
+    let [forgotten, linked, stays] = [
+        world.ride(&engine, &source, 1).await,
+        world.ride(&engine, &source, 2).await,
+        world.ride(&engine, &source, 3).await,
+    ];
+    let listed = engine.given_up(&world.user, &Which::default()).await.unwrap();
+    engine.forget(&world.user, &forgotten.id, false).await.unwrap();
+    engine.link(&world.user, &[stays.id.clone(), linked.id.clone()]).await.unwrap();
+    assert_eq!(engine.given_up(&world.user, &Which::default()).await.unwrap().len(), 2, "what is left of them");
+    let mut begun = 0;
+    for given_up in &listed {
+        begun += usize::from(engine.begin_anew(given_up).await.unwrap());
+    }
+    assert_eq!(begun, 2);
+    world.quiet(&engine).await;
+    assert_eq!((world.at(&one), world.at(&two)), (world.files_of([3]), world.files_of([3])));
+}
+
+#[tokio::test]
+async fn what_may_be_there_of_a_ride_that_was_forgotten_or_linked_is_not_sent_again() {
+    let world = World::new();
+    let engine = world.engine("a");
+    let source = world.connect(&engine, None).await;
+    let sink = world.connect_sink(&engine, "s", None).await;
+    world.source.upload_many(&world.account, 1..4);
+    // No answer ever: it may have arrived.
+    world.sink.reply_always(Some(Outcome::Unknown(Code::SinkAway.into())));
+    world.poll(&engine, &source).await;
+    world.quiet(&engine).await;
+    world.sink.reply_always(None);
+    let mut ids = Vec::new();
+    for ride in 1..4 {
+        ids.push(world.ride(&engine, &source, ride).await.id);
+    }
+    assert_eq!(engine.given_up(&world.user, &Which::default()).await.unwrap().len(), 3);
+    engine.forget(&world.user, &ids[0], false).await.unwrap();
+    let group = engine.link(&world.user, &ids[1..]).await.unwrap();
+    assert_eq!(engine.redrive(&world.user, &Which::default()).await.unwrap(), 1, "the primary alone");
+    world.quiet(&engine).await;
+    let content = group.primary.state.content().unwrap();
+    assert_eq!(world.at(&sink), [content]);
+}
+
+#[tokio::test]
+async fn a_file_that_was_replaced_by_another_is_not_sent_beside_it() {
+    let world = World::new();
+    let engine = world.engine("a");
+    let source = world.connect(&engine, None).await;
+    let sink = world.connect_sink(&engine, "s", None).await;
+    world.source.upload_many(&world.account, 1..2);
+    world.sink.reply_next(Reply::Say(Outcome::Rejected(Code::SinkRejected.into())));
+    world.poll(&engine, &source).await;
+    let listed = engine.given_up(&world.user, &Which::default()).await.unwrap();
+    assert_eq!(listed.len(), 1);
+    let other = Bytes::from_static(b"mended upstream");
+    world.source.upload(&world.account, FakeRide { bytes: other.clone(), ..FakeRide::generated(1) });
+    let ride = world.ride(&engine, &source, 1).await;
+    Archive::delete(&world.archive, &world.user, ride.state.content().unwrap()).await.unwrap();
+    engine.begin_reconcile(&world.user, &source.id).await.unwrap();
+    world.quiet(&engine).await;
+    assert_eq!(world.at(&sink), world.files_of([1]), "the other one was sent");
+    assert_eq!(engine.given_up(&world.user, &Which::default()).await.unwrap(), []);
+    assert!(!engine.begin_anew(&listed[0]).await.unwrap());
+    world.quiet(&engine).await;
+    assert_eq!(world.at(&sink), world.files_of([1]));
 }
