@@ -164,15 +164,18 @@ impl Engine {
         let Some(user) = members.first().map(|member| member.doc.user.clone()) else {
             return Ok((writes, members, told));
         };
-        let mut sinks = Vec::new();
+        let (mut sinks, mut ever) = (Vec::new(), Vec::new());
         if let Some(user) = self.store.user(&user).await? {
+            if members.len() > 1 {
+                ever = self.sinks_ever(&user.doc.user).await?;
+            }
             sinks = self.store.connections(&user.doc).await?;
             sinks.retain(|sink| sink.doc.sink().is_some() && !sink.doc.is_removed());
             if !planted!(self, UserUnchecked) {
                 writes.push(user.unchanged());
             }
         }
-        let known = if members.len() > 1 { self.known_deliveries(&members, &sinks).await? } else { BTreeMap::new() };
+        let known = if members.len() > 1 { self.known_deliveries(&members, &ever).await? } else { BTreeMap::new() };
         let Some(primary) = elect(&members, &known, preferred) else { return Ok((writes, members, told)) };
         relink(&mut members, &primary, why, now);
         for member in &members {
@@ -200,7 +203,14 @@ impl Engine {
         Ok((writes, members, told))
     }
 
-    /// Every delivery of the members' files to the rider's sinks, by member.
+    /// The rider's sinks with those that are disconnected now: they may be connected again, with their deliveries.
+    pub(super) async fn sinks_ever(&self, user: &UserId) -> Result<Vec<Stored<Connection>>, EngineError> {
+        let mut sinks = self.store.all::<Connection>(user, "connection/").await?;
+        sinks.retain(|sink| sink.doc.sink().is_some());
+        Ok(sinks)
+    }
+
+    /// Every delivery of the members' files to those sinks, by member.
     async fn known_deliveries(
         &self,
         members: &[Member],
@@ -235,20 +245,23 @@ impl Engine {
         let keys: Vec<_> = wanting.iter().map(|sink| key(&sink.doc, content)).collect();
         let known = self.store.read_many::<Delivery>(&keys).await?;
         for (sink, known) in wanting.into_iter().zip(known) {
+            let begins = known.as_ref().is_none_or(|known| matches!(known.doc.state, DeliveryState::Withdrawn { .. }));
+            if begins {
+                let (taken_back, stays) = self.earlier_files(ride, content, &sink.doc).await?;
+                for (delivery, withdrawn) in taken_back {
+                    writes.push(delivery.replace(&withdrawn, None)?);
+                    made.push(withdrawn);
+                }
+                if stays {
+                    continue;
+                }
+            }
             let delivery = match &known {
                 Some(known) => match goes_on(known, ride, &sink.doc, now) {
                     Some(delivery) => delivery,
                     None => continue,
                 },
                 None => {
-                    let (taken_back, stays) = self.earlier_files(ride, content, &sink.doc).await?;
-                    for (delivery, withdrawn) in taken_back {
-                        writes.push(delivery.replace(&withdrawn, None)?);
-                        made.push(withdrawn);
-                    }
-                    if stays {
-                        continue;
-                    }
                     let delivery = Delivery::for_sink(ride, &sink.doc, content, now);
                     let is_on_its_way = arrives && delivery.state.is_open();
                     Delivery { discovered_at: ride.discovered_at().filter(|_| is_on_its_way), ..delivery }
@@ -267,7 +280,7 @@ impl Engine {
     /// A ride that was fetched again with other bytes than before is a revision of itself: where the first
     /// file is at the sink, or the rider does not want it there, it stays at that (`true`). What was not sent
     /// yet is taken back.
-    async fn earlier_files(
+    pub(super) async fn earlier_files(
         &self,
         ride: &Activity,
         content: crate::domain::ContentId,

@@ -43,7 +43,9 @@ impl Engine {
         let ride = self.resyncable(user, ride).await?;
         let known = self.deliveries_anywhere(&ride.doc).await?.into_iter().map(|known| known.doc);
         let is_there = |known: &Delivery| known.is_begun() || matches!(known.state, DeliveryState::Held { .. });
-        let is_meant = |known: &Delivery| sinks.is_empty() || sinks.contains(&known.sink);
+        let connected = self.store.user(user).await?.map(|user| user.doc.connections).unwrap_or_default();
+        let is_meant =
+            |known: &Delivery| connected.contains(&known.sink) && (sinks.is_empty() || sinks.contains(&known.sink));
         Ok(known.filter(|known| is_there(known) && is_meant(known)).collect())
     }
 

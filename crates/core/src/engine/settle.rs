@@ -207,14 +207,15 @@ impl Engine {
         let (mut is_cut, mut is_open) = (false, 0);
         for ((ride, content), known) in fetched.into_iter().zip(known) {
             let delivery = match known {
-                None => self.first_delivery(sink, &ride.doc, content, &due)?,
+                None => self.first_delivery(sink, &ride.doc, content, &due).await?,
                 Some(known) => Self::wake_delivery(&known, &due)?,
             };
-            let Some((delivery, write)) = delivery else { continue };
+            let Some(Woken { delivery, taken_back, writes: mut group }) = delivery else { continue };
             is_open += usize::from(delivery.state.is_open());
-            woken.push(delivery);
+            woken.push((delivery, taken_back));
             // A ride that was linked or forgotten meanwhile gets none.
-            writes.push(vec![write, ride.unchanged()]);
+            group.push(ride.unchanged());
+            writes.push(group);
             rides_of.push(ride.doc.id.clone());
             if is_open == room {
                 last = Some(ride.doc.id.clone());
@@ -228,8 +229,9 @@ impl Engine {
         for ride in missed {
             woken.extend(self.wake_again(sink, &ride, &due).await?);
         }
-        moving.extend(woken.iter().map(|delivery| delivery.content));
-        self.hand_over_deliveries(woken).await;
+        moving.extend(woken.iter().map(|(delivery, _)| delivery.content));
+        let changed = woken.into_iter().flat_map(|(delivery, taken_back)| taken_back.into_iter().chain([delivery]));
+        self.hand_over_deliveries(changed.collect()).await;
         let goes_on = is_cut || next.is_some();
         let turn =
             last.filter(|_| goes_on).map(|after| Turn::Next(Resume { after: Some(after), on_backlog: 0, moving }));
@@ -280,18 +282,19 @@ impl Engine {
         sink: &Connection,
         ride: &ActivityId,
         due: &Due,
-    ) -> Result<Option<Delivery>, EngineError> {
+    ) -> Result<Option<(Delivery, Vec<Delivery>)>, EngineError> {
         for _ in 0..TRIES {
             let Some(ride) = self.store.activity(&sink.user, ride).await? else { return Ok(None) };
             // Whoever fetches it makes its deliveries.
             let ActivityState::Fetched { content, .. } = ride.doc.state else { return Ok(None) };
             let delivery = match self.store.delivery(&sink.user, &sink.id, &content).await? {
-                None => self.first_delivery(sink, &ride.doc, content, due)?,
+                None => self.first_delivery(sink, &ride.doc, content, due).await?,
                 Some(known) => Self::wake_delivery(&known, due)?,
             };
-            let Some((delivery, write)) = delivery else { return Ok(None) };
-            if self.store.commit(vec![write, ride.unchanged()]).await? {
-                return Ok(Some(delivery));
+            let Some(Woken { delivery, taken_back, mut writes }) = delivery else { return Ok(None) };
+            writes.push(ride.unchanged());
+            if self.store.commit(writes).await? {
+                return Ok(Some((delivery, taken_back)));
             }
         }
         Err(Failure::new(Code::LedgerLocked, "the ride keeps changing").into())
@@ -309,24 +312,33 @@ impl Engine {
         Ok(known.into_iter().flatten().filter(untried).map(|one| one.doc.content).collect())
     }
 
-    /// The delivery of a ride that the sink wants, and its write.
-    pub(super) fn first_delivery(
+    /// The delivery of a ride that the sink wants. None where an earlier file of the ride is there.
+    pub(super) async fn first_delivery(
         &self,
         sink: &Connection,
         ride: &Activity,
         content: ContentId,
         due: &Due,
-    ) -> Result<Option<(Delivery, Write)>, EngineError> {
+    ) -> Result<Option<Woken>, EngineError> {
         if ride.link.is_some() || !sink.wants_ride(ride.ride.start(), ride.ride.local_date()) {
             return Ok(None);
         }
+        let (earlier, stays) = self.earlier_files(ride, content, sink).await?;
+        if stays {
+            return Ok(None);
+        }
+        let (mut taken_back, mut writes) = (Vec::new(), Vec::new());
+        for (known, withdrawn) in earlier {
+            writes.push(known.replace(&withdrawn, None)?);
+            taken_back.push(withdrawn);
+        }
         let delivery = Delivery::for_sink(ride, sink, content, self.now());
-        let write = self.store.create(&delivery, delivery.state.is_open().then(|| due.clone()), None)?;
-        Ok(Some((delivery, write)))
+        writes.push(self.store.create(&delivery, delivery.state.is_open().then(|| due.clone()), None)?);
+        Ok(Some(Woken { delivery, taken_back, writes }))
     }
 
-    /// A delivery that waited for the connection, pending again, and its write.
-    pub(super) fn wake_delivery(known: &Stored<Delivery>, due: &Due) -> Result<Option<(Delivery, Write)>, EngineError> {
+    /// A delivery that waited for the connection, pending again.
+    pub(super) fn wake_delivery(known: &Stored<Delivery>, due: &Due) -> Result<Option<Woken>, EngineError> {
         if !known.doc.waits_for_connection(known.due.is_some()) {
             return Ok(None);
         }
@@ -334,8 +346,8 @@ impl Engine {
         if !matches!(delivery.state, DeliveryState::Accepted { .. }) {
             delivery.state = DeliveryState::Pending;
         }
-        let write = known.replace(&delivery, Some(due.clone()))?;
-        Ok(Some((delivery, write)))
+        let writes = vec![known.replace(&delivery, Some(due.clone()))?];
+        Ok(Some(Woken { delivery, taken_back: Vec::new(), writes }))
     }
 }
 
@@ -346,6 +358,15 @@ fn warned_of(connection: &Connection, end: Option<Timestamp>) -> Connection {
         source.warned_of = Some(end);
     }
     warned
+}
+
+/// A delivery that begins or goes on.
+pub(super) struct Woken {
+    delivery: Delivery,
+    /// Those of earlier files of its ride, which are not sent any more.
+    taken_back: Vec<Delivery>,
+    /// What makes it so.
+    writes: Vec<Write>,
 }
 
 /// What a page led to.

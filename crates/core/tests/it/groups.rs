@@ -5,7 +5,7 @@ use fitbridge_core::{
     Code, Engine,
     domain::{Activity, ActivityId, ContentId, DeliveryState, EventKind, LinkReason, RecordedFacts, Withdrawal},
     engine::import::Imported,
-    ports::ScanReport,
+    ports::{Archive, Outcome, ScanReport},
     testkit::{FakeRide, FakeScanner},
 };
 use proptest::prelude::*;
@@ -64,7 +64,7 @@ async fn another_file_of_the_same_recording_is_a_revision_and_is_not_sent() {
     let link = second.link.clone().expect("it is linked");
     assert_eq!((&link.to, link.why), (&first.id, LinkReason::SameRecording));
     assert_eq!(second.state.name(), "fetched", "it is archived all the same");
-    assert!(fitbridge_core::ports::Archive::open(&world.archive, &world.user, ContentId::of(&edited)).await.is_ok());
+    assert!(Archive::open(&world.archive, &world.user, ContentId::of(&edited)).await.is_ok());
     assert_eq!(read(&world, &engine, &first.id).await.linked, std::slice::from_ref(&second.id));
     assert_eq!(world.at(&sink), sorted(&[&whole]));
     let later = world.connect_sink(&engine, "later", None).await;
@@ -224,7 +224,7 @@ async fn a_ride_that_came_back_as_other_bytes_is_not_sent_twice() {
     let first = world.connect_sink(&engine, "first", None).await;
     world.poll(&engine, &source).await;
     let before = world.files_of([1]);
-    fitbridge_core::ports::Archive::delete(&world.archive, &world.user, before[0]).await.unwrap();
+    Archive::delete(&world.archive, &world.user, before[0]).await.unwrap();
     let other = Bytes::from_static(b"the same ride, made into a file anew");
     world.source.upload(&world.account, FakeRide { bytes: other.clone(), ..FakeRide::generated(1) });
     let later = world.connect_sink(&engine, "later", None).await;
@@ -232,6 +232,42 @@ async fn a_ride_that_came_back_as_other_bytes_is_not_sent_twice() {
     assert_eq!(world.at(&first), before, "it has the ride");
     assert_eq!(world.at(&later), sorted(&[&other]));
     assert_eq!(world.ride(&engine, &source, 1).await.earlier, before);
+    // Neither a look at everything nor the same connection made anew takes it for a ride that is missing there.
+    engine.begin_reconcile(&world.user, &source.id).await.unwrap();
+    world.quiet(&engine).await;
+    let report = world.connection(&engine, &source.id).await.doc.source().unwrap().report.clone().unwrap();
+    assert_eq!(report.found.repaired, 0, "{:?}", report.found.notes);
+    world.connect_sink(&engine, "first", None).await;
+    world.quiet(&engine).await;
+    assert_eq!(world.at(&first), before);
+}
+
+#[tokio::test]
+async fn a_ride_that_came_back_as_its_first_bytes_again_is_not_sent_twice() {
+    let world = World::new();
+    let engine = world.engine("a");
+    let source = world.connect(&engine, None).await;
+    let sink = world.connect_sink(&engine, "s", None).await;
+    let first = FakeRide::generated(1);
+    let other = FakeRide { bytes: Bytes::from_static(b"another file for a while"), ..FakeRide::generated(1) };
+    let away = Outcome::Transient { failure: Code::SinkAway.into(), retry_after: None };
+    world.sink.reply_always(Some(away));
+    for version in [&first, &other, &first] {
+        world.source.upload(&world.account, version.clone());
+        world.poll(&engine, &source).await;
+        // The archive loses it, so that it is fetched again.
+        if version == &other {
+            world.sink.reply_always(None);
+            world.quiet(&engine).await;
+        }
+        if let Some(file) = world.ride(&engine, &source, 1).await.state.content() {
+            Archive::delete(&world.archive, &world.user, file).await.unwrap();
+        }
+        engine.begin_reconcile(&world.user, &source.id).await.unwrap();
+    }
+    world.quiet(&engine).await;
+    assert_eq!(world.ride(&engine, &source, 1).await.state.content(), Some(ContentId::of(&first.bytes)));
+    assert_eq!(world.at(&sink), sorted(&[&other.bytes]));
 }
 
 /// What is true of any rider's rides, whatever happened.

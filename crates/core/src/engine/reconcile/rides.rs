@@ -174,7 +174,7 @@ impl Engine {
             let due = self.handed_over(&sink.user, now);
             for ((ride, content), known) in files.into_iter().zip(known) {
                 let lacking = match &known {
-                    None => self.first_delivery(sink, &ride.doc, content, &due)?.is_some(),
+                    None => self.first_delivery(sink, &ride.doc, content, &due).await?.is_some(),
                     Some(known) => Self::wake_delivery(known, &due)?.is_some(),
                 };
                 if lacking {
