@@ -1,9 +1,11 @@
 //! Rides that the rider wants gone: they leave a tombstone, so that no inlet brings them back.
 
+use std::collections::BTreeSet;
+
 use super::{Engine, EngineError, group::Member};
 use crate::{
     Code, Failure,
-    domain::{Activity, ActivityId, ActivityState, Delivery, LinkReason, UserId, Withdrawal, story},
+    domain::{Activity, ActivityId, ActivityState, ContentId, Delivery, LinkReason, UserId, Withdrawal, story},
     ports::{Job, Key, Task},
     store::Stored,
 };
@@ -84,16 +86,20 @@ impl Engine {
         Err(Failure::new(Code::LedgerLocked, "the rider's records keep changing").into())
     }
 
-    /// Deletes the file of a forgotten ride; `false` when there was nothing to do. A file that another ride
-    /// has, too, stays.
+    /// Deletes the file of a forgotten ride, and those that it had before; `false` when there was nothing to do. A
+    /// file that another ride has, too, stays.
     #[tracing::instrument(skip_all, fields(user = %user, ride = %ride))]
     pub async fn erase(&self, user: &UserId, ride: &ActivityId) -> Result<bool, EngineError> {
         let Some(stored) = self.store.activity(user, ride).await? else { return Ok(false) };
         let ActivityState::Forgotten { file: Some(file), erase: true } = stored.doc.state else { return Ok(false) };
-        let keep = self.has_another(user, &stored.doc).await?;
-        if !keep {
-            self.ports.archive.delete(user, file).await?;
+        let shared = self.shared_files(user, &stored.doc).await?;
+        for file in stored.doc.files().filter(|file| !shared.contains(file)) {
+            // One that another ride had first is that ride's.
+            if self.owner_of(user, file).await?.as_ref() == Some(ride) {
+                self.ports.archive.delete(user, file).await?;
+            }
         }
+        let keep = shared.contains(&file);
         let mut erased = stored.doc.clone();
         // By it the sinks that have the ride are known.
         erased.remember_file();
@@ -106,33 +112,33 @@ impl Engine {
         Ok(saved)
     }
 
-    /// Whether another ride is a duplicate of this one: the same file, which it may still be asked for.
-    async fn has_another(&self, user: &UserId, ride: &Activity) -> Result<bool, EngineError> {
-        let mut after: Option<String> = None;
+    /// Files that other rides have, too, which are duplicates of this one: they may still be asked for.
+    async fn shared_files(&self, user: &UserId, ride: &Activity) -> Result<BTreeSet<ContentId>, EngineError> {
+        let (mut shared, mut after) = (BTreeSet::new(), None::<String>);
         loop {
             let (rides, next) = self.store.page::<Activity>(user, "activity/", after.as_deref(), PAGE).await?;
-            let is_same = |other: &Stored<Activity>| matches!(&other.doc.state, ActivityState::Duplicate { of, .. } if *of == ride.id);
-            if rides.iter().any(is_same) {
-                return Ok(true);
+            for other in rides {
+                match other.doc.state {
+                    ActivityState::Duplicate { of, content } if of == ride.id => shared.insert(content),
+                    _ => false,
+                };
             }
             match next {
                 Some(path) => after = Some(path),
-                None => return Ok(false),
+                None => return Ok(shared),
             }
         }
     }
 
-    /// Every delivery of a ride's files, also to sinks that are paused.
+    /// Every delivery of a ride's files, also to sinks that are paused or disconnected.
     pub(super) async fn deliveries_anywhere(&self, ride: &Activity) -> Result<Vec<Stored<Delivery>>, EngineError> {
-        let Some(user) = self.store.user(&ride.user).await? else { return Ok(Vec::new()) };
         if matches!(ride.state, ActivityState::Duplicate { .. }) {
             return Ok(Vec::new());
         }
-        let sinks = self.store.connections(&user.doc).await?;
+        let sinks = self.sinks_ever(&ride.user).await?;
         let mut keys = Vec::new();
         for file in ride.files() {
-            let sinks = sinks.iter().filter(|sink| sink.doc.sink().is_some());
-            keys.extend(sinks.map(|sink| Key::delivery(&ride.user, &sink.doc.id, &file)));
+            keys.extend(sinks.iter().map(|sink| Key::delivery(&ride.user, &sink.doc.id, &file)));
         }
         Ok(self.store.read_many::<Delivery>(&keys).await?.into_iter().flatten().collect())
     }

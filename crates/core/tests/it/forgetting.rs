@@ -265,3 +265,32 @@ async fn a_ride_that_is_being_sent_while_it_is_forgotten_ends_in_one_state() {
     world.quiet(&engine).await;
     assert!(is_delivered(&world.delivery_state(&engine, &sink).await), "what came of it is still learned");
 }
+
+#[tokio::test]
+async fn with_its_file_the_earlier_ones_are_erased() {
+    let world = World::new();
+    world.source.upload_many(&world.account, 1..3);
+    let engine = world.engine("a");
+    let source = world.connect(&engine, None).await;
+    world.poll(&engine, &source).await;
+    let id = world.ride(&engine, &source, 1).await.id;
+    for name in ["mended upstream", "mended once more"] {
+        world.source.upload(&world.account, FakeRide { bytes: Bytes::from(name), ..FakeRide::generated(1) });
+        engine.resync(&world.user, &id, &[], true).await.unwrap();
+        world.quiet(&engine).await;
+    }
+    let before = world.ride(&engine, &source, 1).await;
+    assert_eq!((before.files().count(), world.archive.files().len()), (3, 4));
+    // One of them is another ride's, too: that one stays.
+    world.source.upload(&world.account, FakeRide { bytes: Bytes::from("mended upstream"), ..FakeRide::generated(9) });
+    world.poll(&engine, &source).await;
+    world.quiet(&engine).await;
+    assert_eq!(world.state(&engine, &source, 9).await.name(), "duplicate");
+    engine.forget(&world.user, &id, true).await.unwrap();
+    world.quiet(&engine).await;
+    let mut left: Vec<_> = world.archive.files().into_iter().map(|(_, file)| file).collect();
+    left.sort();
+    let mut expected = vec![world.files_of([2])[0], ContentId::of(b"mended upstream")];
+    expected.sort();
+    assert_eq!(left, expected);
+}

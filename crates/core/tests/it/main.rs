@@ -4,6 +4,7 @@
 
 mod account;
 mod audit;
+mod away;
 mod backfills;
 mod clocks;
 mod dedupe;
