@@ -105,7 +105,7 @@ fn idle_costs_one_request(
     let (before, after) = (source(&before), source(&after));
     let nothing_to_mend = probes == 0
         && before.refusals.is_none()
-        && before.away_since.is_none()
+        && before.failing.is_none()
         && before.token_ends_at == after.token_ends_at;
     // Once a night an idle poll begins the reconcile.
     let begins_nightly = writes == 1 && before.reconcile.is_none() && after.reconcile.is_some();

@@ -267,9 +267,10 @@ pub(crate) async fn notices(context: &Context, app: &App) -> Result<usize, Stop>
         let (word, why) = match &notice.state {
             NoticeState::Closed => continue,
             NoticeState::Failing => ("waits to be told", None),
+            NoticeState::Told if notice.untold.is_some() => ("told, but not by every channel", notice.untold.as_ref()),
             NoticeState::Told => ("told", None),
             NoticeState::Recovering => ("works again, waits to be told", None),
-            NoticeState::Undelivered { why } => ("could not be told", Some(why)),
+            NoticeState::Undelivered { why, .. } => ("could not be told", Some(why)),
         };
         shown += 1;
         context.out.line(format!("notice: {} ({word}, since {:.0})", plain(&notice.failure.to_string()), notice.since));

@@ -189,6 +189,15 @@ impl ActivityState {
         }
     }
 
+    /// The code under which it was told that the ride was given up, if it was.
+    pub fn given_up_as(&self) -> Option<Code> {
+        match self {
+            Self::DeadLetter { .. } => Some(Code::AttemptsUsedUp),
+            Self::Rejected { failure } => Some(failure.code),
+            _ => None,
+        }
+    }
+
     /// The file it is about, once that is known.
     pub fn content(&self) -> Option<ContentId> {
         match self {
@@ -229,6 +238,9 @@ pub struct Activity {
     /// Files it had before, when it had to be fetched again; newest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<ContentId>,
+    /// It was given up before, under this code, and begun anew: its file's arrival is a recovery.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given_up: Option<Code>,
     /// Tries that failed or are under way; counted when a stage is claimed, so that one whose worker dies
     /// counts, and given back when it succeeds.
     pub attempts: u32,
@@ -258,6 +270,7 @@ impl Activity {
             apart: Vec::new(),
             resync: None,
             earlier: Vec::new(),
+            given_up: None,
             attempts: 0,
             first_seen_at: now,
             taken_at: None,
@@ -268,6 +281,7 @@ impl Activity {
     /// Begins anew with finding its file; the one it had is remembered.
     pub fn begin_anew(&mut self, now: Timestamp) {
         self.remember_file();
+        self.given_up = self.state.given_up_as().or(self.given_up);
         (self.state, self.attempts, self.updated_at) = (ActivityState::Discovered, 0, now);
     }
 

@@ -6,7 +6,8 @@ use jiff::{Timestamp, civil::Date, tz::Offset};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ActivityId, Backfill, ConnectionId, ContentId, Planned, Reconcile, RemoteAccount, Report, RideId, Rules, UserId,
+    ActivityId, Backfill, ConnectionId, ContentId, Failing, Planned, Reconcile, RemoteAccount, Report, RideId, Rules,
+    UserId,
 };
 use crate::{Code, Failure};
 
@@ -170,9 +171,9 @@ pub struct SourceProgress {
     /// Refusals since the last success.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusals: Option<Refusals>,
-    /// Since when the provider has been away for so long that the rider was to be told.
+    /// Polls fail, and are made again by the plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub away_since: Option<Timestamp>,
+    pub failing: Option<Failing>,
     /// The login of this token's life, once begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login_intent: Option<LoginIntent>,

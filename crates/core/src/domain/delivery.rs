@@ -3,8 +3,10 @@
 use jiff::{Timestamp, civil::DateTime};
 use serde::{Deserialize, Serialize};
 
-use super::{Activity, ActivityId, Connection, ConnectionId, ContentId, Filtered, RemoteId, UserId, ids::short_digest};
-use crate::Failure;
+use super::{
+    Activity, ActivityId, Connection, ConnectionId, ContentId, Failing, Filtered, RemoteId, UserId, ids::short_digest,
+};
+use crate::{Code, Failure};
 
 /// What is told about a file when it is delivered. Frozen before the first attempt, so that a retry says
 /// the same.
@@ -202,6 +204,15 @@ impl DeliveryState {
         matches!(self, Self::Pending | Self::Sending | Self::Accepted { .. } | Self::Retrying { .. })
     }
 
+    /// The code under which it was told that the delivery was given up, if it was.
+    pub fn given_up_as(&self) -> Option<Code> {
+        match self {
+            Self::DeadLetter { .. } => Some(Code::AttemptsUsedUp),
+            Self::Rejected { failure } => Some(failure.code),
+            _ => None,
+        }
+    }
+
     /// The failure that stands in it, if any.
     pub fn failure(&self) -> Option<&Failure> {
         match self {
@@ -239,7 +250,10 @@ pub struct Delivery {
     pub maybe_there: bool,
     /// It was given up before, under this code, and begun anew: its arrival is a recovery.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub given_up: Option<crate::Code>,
+    pub given_up: Option<Code>,
+    /// Attempts fail, and are made again after growing waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing: Option<Failing>,
     /// How often the rider had it sent again after it was done. Each time is a message of its own to
     /// receivers that drop repeats.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -269,6 +283,7 @@ impl Delivery {
             send_anyway: false,
             maybe_there: false,
             given_up: None,
+            failing: None,
             resends: 0,
             attempts: 0,
             discovered_at: None,

@@ -5,6 +5,7 @@ pub mod backfill;
 pub mod connection;
 pub mod delivery;
 pub mod event;
+pub mod failing;
 pub mod habits;
 pub mod ids;
 pub mod lag;
@@ -25,6 +26,7 @@ pub use connection::{
 };
 pub use delivery::{About, Delivery, DeliveryState, HeldReason, How, Withdrawal};
 pub use event::{Event, EventKind};
+pub use failing::Failing;
 pub use habits::{Arrival, Habits};
 pub use ids::{
     ActivityId, ConnectionId, ContentId, IdError, NoticeId, OwnerId, RemoteAccount, RemoteId, RideId, Service, Shard,

@@ -154,6 +154,8 @@ pub enum NoticeState {
     Undelivered {
         /// Why.
         why: Failure,
+        /// Which of the two messages.
+        which: Message,
     },
 }
 
@@ -187,6 +189,9 @@ pub struct Notice {
     /// Channels that have the message already.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub done: Vec<Service>,
+    /// Why a channel does not have the last message although others do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub untold: Option<Failure>,
     /// Attempts to tell it.
     #[serde(default)]
     pub attempts: u32,
@@ -209,6 +214,7 @@ impl Notice {
             known: false,
             not_before: None,
             done: Vec::new(),
+            untold: None,
             attempts: 0,
             updated_at: now,
         }
@@ -234,18 +240,21 @@ impl Notice {
         self.message = self.message.saturating_add(1);
         self.not_before = None;
         self.done.clear();
+        self.untold = None;
         self.attempts = 0;
     }
 
     fn begin_failure(&mut self, now: Timestamp) {
+        // What no channel took is tried once a day too.
+        let tried_at = matches!(self.state, NoticeState::Undelivered { .. }).then_some(self.updated_at);
         self.begin(NoticeState::Failing);
-        let day_over = self.told_at.and_then(|told| told.checked_add(ONCE_IN).ok());
+        let day_over = self.told_at.max(tried_at).and_then(|told| told.checked_add(ONCE_IN).ok());
         self.not_before = day_over.filter(|over| *over > now);
     }
 
     /// It failed (again).
     pub fn fails(&mut self, failure: Failure, count: u32, now: Timestamp) {
-        (self.failure, self.updated_at) = (failure, now);
+        self.failure = failure;
         match self.state {
             NoticeState::Failing => self.count = self.count.saturating_add(count),
             NoticeState::Told => {
@@ -261,6 +270,36 @@ impl Notice {
                 self.begin_failure(now);
             }
         }
+        self.updated_at = now;
+    }
+
+    /// Some channels have the message and others not yet.
+    pub fn was_told_in_part(&mut self, message: Message, done: Vec<Service>, now: Timestamp) {
+        if message == Message::Failure && done.len() > self.done.len() {
+            (self.told_at, self.known) = (Some(now), true);
+        }
+        (self.done, self.updated_at) = (done, now);
+    }
+
+    /// It is not tried any more to tell the message: those channels that have it, have it.
+    pub fn gives_up_telling(&mut self, message: Message, why: Failure, now: Timestamp) {
+        if self.done.is_empty() {
+            (self.state, self.updated_at) = (NoticeState::Undelivered { why, which: message }, now);
+        } else {
+            self.was_told(message, self.message, now);
+            self.untold = Some(why);
+        }
+    }
+
+    /// A channel was set: what no channel took before is told through it.
+    pub fn is_told_anew(&mut self, now: Timestamp) {
+        if let NoticeState::Undelivered { which, .. } = self.state {
+            self.begin(match which {
+                Message::Failure => NoticeState::Failing,
+                Message::Recovery => NoticeState::Recovering,
+            });
+            self.updated_at = now;
+        }
     }
 
     /// It works again.
@@ -268,7 +307,7 @@ impl Notice {
         self.updated_at = now;
         match self.state {
             NoticeState::Told => self.begin(NoticeState::Recovering),
-            NoticeState::Failing if self.known || !self.done.is_empty() => self.begin(NoticeState::Recovering),
+            NoticeState::Failing | NoticeState::Undelivered { .. } if self.known => self.begin(NoticeState::Recovering),
             NoticeState::Failing | NoticeState::Undelivered { .. } => self.close(now),
             NoticeState::Recovering | NoticeState::Closed => {}
         }
@@ -277,7 +316,7 @@ impl Notice {
     /// Nobody is to be told any more.
     pub fn close(&mut self, now: Timestamp) {
         (self.state, self.known, self.count, self.not_before) = (NoticeState::Closed, false, 0, None);
-        (self.attempts, self.updated_at) = (0, now);
+        (self.attempts, self.updated_at, self.untold) = (0, now, None);
         self.done.clear();
     }
 
@@ -393,9 +432,50 @@ mod tests {
     }
 
     #[test]
+    fn a_channel_that_refuses_makes_no_other_channel_hear_it_twice() {
+        let now = at("2026-01-10T12:00:00Z");
+        let webhook = || vec![Service::new("webhook").unwrap()];
+        let mut notice = notice(now);
+        notice.was_told_in_part(Message::Failure, webhook(), now);
+        notice.gives_up_telling(Message::Failure, Code::MailRefused.into(), now);
+        assert_eq!((&notice.state, notice.untold.is_some()), (&NoticeState::Told, true));
+        notice.fails(Code::DiskFull.into(), 1, now);
+        assert_eq!(notice.not_before, Some(at("2026-01-11T12:00:00Z")), "the webhook was told today");
+        notice.recovers(now);
+        assert_eq!(notice.pending(), Some(Message::Recovery), "the webhook believes that it fails");
+        notice.was_told_in_part(Message::Recovery, webhook(), now);
+        notice.gives_up_telling(Message::Recovery, Code::MailRefused.into(), now);
+        assert_eq!(notice.state, NoticeState::Closed);
+    }
+
+    #[test]
+    fn what_one_channel_has_is_known_while_the_other_is_tried_again() {
+        let now = at("2026-01-10T12:00:00Z");
+        let mut notice = notice(now);
+        notice.was_told_in_part(Message::Failure, vec![Service::new("webhook").unwrap()], now);
+        assert_eq!(notice.pending(), Some(Message::Failure), "the mail is tried again");
+        notice.recovers(now);
+        notice.was_told(Message::Recovery, 2, now);
+        notice.fails(Code::DiskFull.into(), 1, now);
+        assert_eq!(notice.not_before, Some(at("2026-01-11T12:00:00Z")));
+    }
+
+    #[test]
+    fn what_no_channel_took_is_tried_once_a_day_and_at_once_through_a_new_one() {
+        let now = at("2026-01-10T12:00:00Z");
+        let mut notice = notice(now);
+        notice.gives_up_telling(Message::Failure, Code::MailRefused.into(), now);
+        let mut again = notice.clone();
+        again.fails(Code::DiskFull.into(), 1, at("2026-01-10T13:00:00Z"));
+        assert_eq!(again.not_before, Some(at("2026-01-11T12:00:00Z")));
+        notice.is_told_anew(now);
+        assert_eq!((notice.pending(), notice.not_before), (Some(Message::Failure), None));
+    }
+
+    #[test]
     fn records_survive_a_round_trip() {
         let mut notice = notice(at("2026-01-10T12:00:00Z"));
-        notice.state = NoticeState::Undelivered { why: Code::MailAway.into() };
+        notice.state = NoticeState::Undelivered { why: Code::MailAway.into(), which: Message::Failure };
         let text = serde_json::to_string(&notice).unwrap();
         assert_eq!(serde_json::from_str::<Notice>(&text).unwrap(), notice, "{text}");
     }

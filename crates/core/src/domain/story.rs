@@ -1,7 +1,9 @@
 //! What a change of a record means to people: events for the audit, news for notices. Both follow from the
 //! record before and after, so whoever changes a record cannot forget them.
 
-use super::{Activity, ActivityState, Cause, Connection, ConnectionState, Delivery, DeliveryState, EventKind, Origin};
+use super::{
+    Activity, ActivityState, Cause, Connection, ConnectionState, Delivery, DeliveryState, EventKind, Failing, Origin,
+};
 use crate::{Code, Failure};
 
 /// What is new about a cause.
@@ -54,8 +56,8 @@ pub fn of_standing(connection: &Connection) -> Story {
     if let Some(reason) = connection.paused() {
         story.fails(Cause::of(reason.code, &connection.id), reason);
     }
-    if connection.source().is_some_and(|source| source.away_since.is_some()) {
-        story.fails(Cause::of(Code::ProviderAway, &connection.id), &Code::ProviderAway.into());
+    if let Some((code, failure)) = lasting(connection) {
+        story.fails(Cause::of(code, &connection.id), failure);
     }
     story
 }
@@ -88,20 +90,33 @@ pub fn of_connection(before: Option<&Connection>, after: &Connection) -> Story {
         (ConnectionState::Removed { .. }, _) if !was_removed => {
             story.events.push(EventKind::Disconnected { connection, name });
             let reason = paused.map(|reason| reason.code);
-            for code in [Code::ProviderAway, Code::AttemptsUsedUp, Code::TokenExpiring].into_iter().chain(reason) {
+            let lasting = before.and_then(lasting).map(|(code, _)| code);
+            for code in [Code::AttemptsUsedUp, Code::TokenExpiring].into_iter().chain(reason).chain(lasting) {
                 story.ends(Cause::of(code, id));
             }
             return story;
         }
         _ => {}
     }
-    let away = |connection: &Connection| connection.source().and_then(|source| source.away_since);
-    match (before.and_then(away), away(after)) {
-        (None, Some(_)) => story.fails(Cause::of(Code::ProviderAway, id), &Code::ProviderAway.into()),
-        (Some(_), None) => story.recovers(Cause::of(Code::ProviderAway, id)),
+    match (before.and_then(lasting), lasting(after)) {
+        (None, Some((code, failure))) => story.fails(Cause::of(code, id), failure),
+        (Some((code, _)), None) => story.recovers(Cause::of(code, id)),
         _ => {}
     }
     story
+}
+
+/// What has kept a source from being read for so long that its rider is told, and under which code: an outage is one
+/// cause, however its polls failed.
+fn lasting(connection: &Connection) -> Option<(Code, &Failure)> {
+    let failure = Failing::told(connection.source().and_then(|source| source.failing.as_ref()))?;
+    let code = match failure.code {
+        Code::ProviderTimeout | Code::ProviderError | Code::ProviderMalformed | Code::ProviderThrottled => {
+            Code::ProviderAway
+        }
+        code => code,
+    };
+    Some((code, failure))
 }
 
 /// A token's end is warned of once. Another token is the recovery; a pause is told for itself.
@@ -149,8 +164,7 @@ pub fn of_activity(before: &Activity, after: &Activity) -> Story {
         ActivityState::Rejected { failure } | ActivityState::DeadLetter { failure } => {
             let activity = after.id.clone();
             story.events.push(EventKind::Failed { activity, sink: None, failure: failure.clone() });
-            let given_up = matches!(after.state, ActivityState::DeadLetter { .. });
-            let code = if given_up { Code::AttemptsUsedUp } else { failure.code };
+            let code = after.state.given_up_as().unwrap_or(failure.code);
             // Settings and workouts among the rides are nothing to wake anybody for.
             if code != Code::NotActivity {
                 story.fails(Cause { code, connection: source }, failure);
@@ -159,15 +173,14 @@ pub fn of_activity(before: &Activity, after: &Activity) -> Story {
         ActivityState::Forgotten { .. } => story.events.push(EventKind::Forgotten { activity: after.id.clone() }),
         _ => {}
     }
-    // The rider, or the operator, has begun anew with what was given up, or does not want it any more.
-    let was_given_up = match &before.state {
-        ActivityState::DeadLetter { .. } => Some(Code::AttemptsUsedUp),
-        ActivityState::Rejected { failure } => Some(failure.code),
-        _ => None,
-    };
-    let is_moot = after.state.stage().is_some() || matches!(after.state, ActivityState::Forgotten { .. });
-    if let Some(code) = was_given_up.filter(|_| is_moot) {
-        story.ends(Cause { code, connection: after.source().cloned() });
+    if let Some(code) = before.given_up.or_else(|| before.state.given_up_as()) {
+        let cause = Cause { code, connection: after.source().cloned() };
+        match after.state {
+            ActivityState::Fetched { .. } | ActivityState::Duplicate { .. } => story.recovers(cause),
+            // The rider does not want it any more.
+            ActivityState::Forgotten { .. } => story.ends(cause),
+            _ => {}
+        }
     }
     story
 }
@@ -175,6 +188,14 @@ pub fn of_activity(before: &Activity, after: &Activity) -> Story {
 /// What a delivery's change means.
 pub fn of_delivery(before: &Delivery, after: &Delivery) -> Story {
     let mut story = Story::default();
+    // One that waits for its sink's connection, or was given up, is told of as that.
+    match (Failing::told(before.failing.as_ref()), Failing::told(after.failing.as_ref())) {
+        (None, Some(failure)) => story.fails(Cause::of(failure.code, &after.sink), failure),
+        (Some(failure), None) if matches!(after.state, DeliveryState::Delivered { .. }) => {
+            story.recovers(Cause::of(failure.code, &after.sink));
+        }
+        _ => {}
+    }
     if before.state.name() == after.state.name() {
         return story;
     }
@@ -188,20 +209,11 @@ pub fn of_delivery(before: &Delivery, after: &Delivery) -> Story {
             }
         }
         DeliveryState::Rejected { failure } | DeliveryState::DeadLetter { failure } => {
-            let code = given_up_as(&after.state).unwrap_or(failure.code);
+            let code = after.state.given_up_as().unwrap_or(failure.code);
             story.events.push(EventKind::Failed { activity, sink: Some(sink), failure: failure.clone() });
             story.fails(Cause::of(code, &after.sink), failure);
         }
         _ => {}
     }
     story
-}
-
-/// The code under which a delivery that was given up is told.
-pub fn given_up_as(state: &DeliveryState) -> Option<Code> {
-    match state {
-        DeliveryState::DeadLetter { .. } => Some(Code::AttemptsUsedUp),
-        DeliveryState::Rejected { failure } => Some(failure.code),
-        _ => None,
-    }
 }

@@ -60,7 +60,7 @@ impl Engine {
             broken_walk: None,
             token_ends_at: facts.ends_at,
             refusals: None,
-            away_since: old.and_then(|old| old.away_since),
+            failing: old.and_then(|old| old.failing.clone()),
             login_intent: None,
             stay_signed_in: secret.login.is_some(),
             problems: old.map(|old| old.problems.clone()).unwrap_or_default(),

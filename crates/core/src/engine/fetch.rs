@@ -135,7 +135,8 @@ impl Engine {
             if let Some(other) = owned_by_other {
                 activity.state = ActivityState::Duplicate { of: other.doc.activity.clone(), content };
                 let writes = vec![self.write_activity(&activity, claimed)?];
-                if self.store.commit(writes).await? {
+                let news = claimed.map(|claimed| story::of_activity(&claimed.doc, &activity)).unwrap_or_default();
+                if self.commit_told(&activity.user, writes, &news).await? {
                     self.ports.observer.activity(&activity);
                     return Ok(Some(activity));
                 }
@@ -145,7 +146,7 @@ impl Engine {
                     size_bytes: accepted.size_bytes,
                     integrity: accepted.integrity.clone(),
                 };
-                activity.attempts = 0;
+                (activity.attempts, activity.given_up) = (0, None);
                 let mut placed = self.place(&activity).await?;
                 if owner.is_none() {
                     let owner = ContentOwner { user: activity.user.clone(), content, activity: activity.id.clone() };

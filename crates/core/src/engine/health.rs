@@ -99,6 +99,14 @@ impl Engine {
         (until > now || planted!(self, BreakerNeverCloses)).then(|| Breaker { open_until: until, ..breaker.clone() })
     }
 
+    /// From when to when a provider's last incident was; to the end of time while it goes on.
+    pub(super) fn last_incident(&self, account: &RemoteAccount) -> Option<(Timestamp, Timestamp)> {
+        let providers = self.health.providers();
+        let known = providers.get(&provider_of(account))?;
+        let incident = known.breaker.as_ref().or(known.past.as_ref())?;
+        Some((incident.since, incident.closed_at.unwrap_or(Timestamp::MAX)))
+    }
+
     /// Whoever tried the provider again learned nothing about it: another may try.
     pub(super) fn let_another_probe(&self, account: &RemoteAccount) {
         if let Some(known) = self.health.providers().get_mut(&provider_of(account)) {

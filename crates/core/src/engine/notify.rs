@@ -9,7 +9,7 @@ use super::{
 use crate::{
     Code, Failure,
     domain::{
-        Channel, Contact, EventKind, Message, Notice, NoticeId, NoticeState, Quiet, Service, Story, UserId,
+        Channel, Contact, EventKind, Failing, Message, Notice, NoticeId, NoticeState, Quiet, Service, Story, UserId,
         ids::short_digest, notice::secret_id, story,
     },
     ports::{Due, Key, NoticeTarget, NoticeText, Notifier, NotifyError, SealedKey, VaultError},
@@ -90,8 +90,8 @@ impl Engine {
             }
             return Ok(Tell::Later);
         }
-        let Some(claimed) = self.claim_notice(stored).await? else { return Ok(Tell::Skipped) };
-        if matches!(claimed.doc.state, NoticeState::Undelivered { .. }) {
+        let Some(claimed) = self.claim_notice(stored, message).await? else { return Ok(Tell::Skipped) };
+        if claimed.doc.pending() != Some(message) {
             return Ok(Tell::Failed(Code::AttemptsUsedUp.into()));
         }
         let text = self.text_of(&claimed.doc, message).await?;
@@ -99,13 +99,17 @@ impl Engine {
         self.record_told(claimed, message, done, trouble).await
     }
 
-    /// Claims a notice and counts the attempt.
-    async fn claim_notice(&self, mut stored: Stored<Notice>) -> Result<Option<Stored<Notice>>, EngineError> {
+    /// Claims a notice and counts the attempt; where there is none left, the message is given up.
+    async fn claim_notice(
+        &self,
+        mut stored: Stored<Notice>,
+        message: Message,
+    ) -> Result<Option<Stored<Notice>>, EngineError> {
         let mut claimed = stored.doc.clone();
         claimed.attempts = claimed.attempts.saturating_add(1);
         let most = u32::try_from(self.policy.notice_backoff.len()).unwrap_or(u32::MAX).saturating_add(1);
         let due = if claimed.attempts > most {
-            claimed.state = NoticeState::Undelivered { why: Code::AttemptsUsedUp.into() };
+            claimed.gives_up_telling(message, Code::AttemptsUsedUp.into(), self.now());
             None
         } else {
             Some(self.working_on(&claimed.user))
@@ -180,8 +184,7 @@ impl Engine {
                     self.due_of_notice(&told, None)
                 }
                 Some(error) if told.message == number && told.pending() == Some(message) => {
-                    told.done.clone_from(&done);
-                    told.updated_at = now;
+                    told.was_told_in_part(message, done.clone(), now);
                     let again = match error {
                         NotifyError::Transient { retry_after, .. } => {
                             let waits = &self.policy.notice_backoff;
@@ -191,7 +194,7 @@ impl Engine {
                         NotifyError::Permanent(_) => None,
                     };
                     if again.is_none() {
-                        told.state = NoticeState::Undelivered { why: error.failure().clone() };
+                        told.gives_up_telling(message, error.failure().clone(), now);
                     }
                     again.map(|at| Due::at(self.shard(&told.user), at))
                 }
@@ -305,7 +308,22 @@ impl Engine {
             contact.channels.push(channel.clone());
         })
         .await?;
+        self.tell_what_was_untold(user).await?;
         self.tell_what_stands(user).await
+    }
+
+    /// Tells what no channel took before, now that there is another one or the same one with other settings.
+    async fn tell_what_was_untold(&self, user: &UserId) -> Result<(), EngineError> {
+        for stored in self.notices(user).await? {
+            if matches!(stored.doc.state, NoticeState::Undelivered { .. }) {
+                let mut anew = stored.doc.clone();
+                anew.is_told_anew(self.now());
+                let due = self.due_of_notice(&anew, None);
+                // Who changed it meanwhile has given it a time of its own.
+                self.save(&stored, &anew, due).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Begins the notices of what went wrong while the rider could be told nothing.
@@ -369,17 +387,39 @@ impl Engine {
         Err(Failure::new(Code::LedgerLocked, "the rider's contact keeps changing").into())
     }
 
-    /// Notes that a provider has been away for a long time, once per outage, so that its rider is told.
+    /// Notes that a poll failed: the first time, and when it has lasted so long that the rider is to be told. What
+    /// fails in between is no write.
+    pub(super) async fn note_failing(
+        &self,
+        stored: &mut Stored<crate::domain::Connection>,
+        failure: &Failure,
+    ) -> Result<(), EngineError> {
+        let (now, tell_after) = (self.now(), self.policy.outage_notice_after);
+        self.change_source(stored, |source| {
+            source.failing = Some(Failing::again(source.failing.as_ref(), failure, now, tell_after));
+        })
+        .await
+    }
+
+    /// The same for a poll that was not made because the provider is left alone. The breaker's record tells that for
+    /// everybody, so there is no write for each rider before it has lasted.
     pub(super) async fn note_long_outage(
         &self,
         stored: &mut Stored<crate::domain::Connection>,
-        since: jiff::Timestamp,
+        breaker: &crate::store::Breaker,
     ) -> Result<(), EngineError> {
-        let known = stored.doc.source().is_none_or(|source| source.away_since.is_some());
-        if known || later(since, self.policy.outage_notice_after) > self.now() {
+        let (now, tell_after) = (self.now(), self.policy.outage_notice_after);
+        let known = stored.doc.source().and_then(|source| source.failing.as_ref());
+        let since = known.map_or(breaker.since, |failing| failing.since.min(breaker.since));
+        if later(since, tell_after) > now {
             return Ok(());
         }
-        self.change_source(stored, |source| source.away_since = Some(since)).await
+        self.change_source(stored, |source| {
+            let before = source.failing.clone();
+            let before = before.unwrap_or_else(|| Failing::new(&Code::ProviderAway.into(), breaker.since));
+            source.failing = Some(Failing { told: true, ..before });
+        })
+        .await
     }
 }
 

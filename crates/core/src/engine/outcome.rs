@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Code, Failure,
-    domain::{Connection, Delivery, DeliveryState, How, RemoteId},
+    domain::{Connection, Delivery, DeliveryState, Failing, How, RemoteId},
     ports::{Due, Outcome},
     store::Stored,
 };
@@ -75,7 +75,7 @@ impl Engine {
         how: How,
     ) -> Result<Delivered, EngineError> {
         let mut delivered = claimed.doc.clone();
-        delivered.maybe_there = false;
+        (delivered.maybe_there, delivered.failing) = (false, None);
         delivered.state = DeliveryState::Delivered { remote_id, how, at: self.now() };
         self.settle_delivery(claimed, delivered, None).await?;
         Ok(Delivered::Done(how))
@@ -135,7 +135,9 @@ impl Engine {
         wait: Wait,
     ) -> Result<Delivered, EngineError> {
         let mut retried = claimed.doc.clone();
-        let own = self.next_delivery_try(retried.attempts, self.now());
+        let (now, tell_after) = (self.now(), self.policy.outage_notice_after);
+        let own = self.next_delivery_try(retried.attempts, now);
+        retried.failing = Some(Failing::again(retried.failing.as_ref(), &failure, now, tell_after));
         let (at, asked_until) = match wait {
             Wait::Until(asked) => {
                 retried.attempts = retried.attempts.saturating_sub(1);

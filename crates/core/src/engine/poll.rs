@@ -58,10 +58,24 @@ impl Engine {
             let reason = reason.clone();
             self.poll_paused(&mut stored, reason).await?
         } else if let Some(breaker) = self.open_breaker(&stored.doc.account, self.now()) {
-            self.note_long_outage(&mut stored, breaker.since).await?;
+            self.note_long_outage(&mut stored, &breaker).await?;
             Poll::Away(breaker.failure)
         } else {
-            self.poll_active(&mut stored).await?
+            match self.poll_active(&mut stored).await {
+                Ok(result) => {
+                    if let Poll::Away(failure) = &result {
+                        self.note_failing(&mut stored, failure).await?;
+                    }
+                    result
+                }
+                Err(error) => {
+                    // A failure of ours keeps the rider's rides away too.
+                    if let Err(unnoted) = self.note_failing(&mut stored, &error.failure()).await {
+                        tracing::debug!(%unnoted, "that a poll failed could not be written down");
+                    }
+                    return Err(error);
+                }
+            }
         };
         self.ports.observer.polled(&stored.doc, &result);
         Ok(result)
@@ -98,7 +112,7 @@ impl Engine {
             let nightly = self.nightly_is_due(&connection, now);
             let place = self.look_at_plan(stored, false, now).await?;
             self.change_source_and_place(stored, place, |source| {
-                (source.refusals, source.away_since) = (None, None);
+                (source.refusals, source.failing) = (None, None);
                 if nightly && source.reconcile.is_none() {
                     source.reconcile = Some(Box::new(Reconcile::new(now, false)));
                 }
@@ -125,7 +139,7 @@ impl Engine {
             }
             if broken.is_none() {
                 source.problems = walked.problems.clone();
-                (source.refusals, source.away_since) = (None, None);
+                (source.refusals, source.failing) = (None, None);
             }
             walked.begin_backfill(&connection.id, source, now);
         })

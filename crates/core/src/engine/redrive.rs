@@ -5,10 +5,7 @@ use jiff::Timestamp;
 use super::{Engine, EngineError};
 use crate::{
     Failure,
-    domain::{
-        Activity, ActivityId, ActivityState, ConnectionId, Delivery, DeliveryState, Origin, User, UserId,
-        story::{self, given_up_as},
-    },
+    domain::{Activity, ActivityId, ActivityState, ConnectionId, Delivery, DeliveryState, Origin, User, UserId, story},
     ports::{Job, Key, Task},
     store::{Document, Stored},
 };
@@ -185,7 +182,7 @@ impl Engine {
             return Ok(false);
         }
         let mut anew = stored.doc.clone();
-        anew.given_up = given_up_as(&stored.doc.state);
+        anew.given_up = stored.doc.state.given_up_as();
         (anew.state, anew.attempts, anew.updated_at) = (DeliveryState::Pending, 0, self.now());
         let due = self.handed_over(&anew.user, anew.updated_at);
         let writes = vec![stored.replace(&anew, Some(due))?, ride.unchanged()];

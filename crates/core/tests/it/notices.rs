@@ -21,8 +21,12 @@ async fn told(world: &World, engine: &Engine) -> Vec<(Option<Message>, Option<Co
 }
 
 async fn with_contact(world: &World, engine: &Engine) {
-    let fake = Service::new("fake").unwrap();
-    let channel: Channel = engine.check_channel(&fake, &json!({ "to": "me" }), None, false).await.unwrap();
+    with_channel(world, engine, "fake").await;
+}
+
+async fn with_channel(world: &World, engine: &Engine, via: &str) {
+    let via = Service::new(via).unwrap();
+    let channel: Channel = engine.check_channel(&via, &json!({ "to": "me" }), None, false).await.unwrap();
     engine.set_channel(&world.user, channel, None).await.unwrap();
 }
 
@@ -176,13 +180,58 @@ async fn a_receiver_that_is_away_is_tried_again_under_the_same_id_and_one_that_r
     world.notifier.fail_next(NotifyError::Permanent(Failure::new(Code::MailRefused, "no such mailbox")));
     world.quiet(&engine).await;
     let state = engine.notices(&world.user).await.unwrap().remove(0).doc.state;
-    assert!(matches!(&state, NoticeState::Undelivered { why } if why.code == Code::MailRefused), "{state:?}");
+    assert!(matches!(&state, NoticeState::Undelivered { why, .. } if why.code == Code::MailRefused), "{state:?}");
 
     world.notifier.fail_always(Some(away()));
     paused(&world, &engine).await;
     world.quiet(&engine).await;
     let state = engine.notices(&world.user).await.unwrap().remove(0).doc.state;
-    assert!(matches!(&state, NoticeState::Undelivered { why } if why.code == Code::MailAway), "{state:?}");
+    assert!(matches!(&state, NoticeState::Undelivered { why, .. } if why.code == Code::MailAway), "{state:?}");
+}
+
+#[tokio::test]
+async fn a_channel_that_refuses_makes_the_other_one_hear_nothing_twice() {
+    let world = World::new();
+    let engine = world.engine("a");
+    with_contact(&world, &engine).await;
+    with_channel(&world, &engine, "other").await;
+    world.other_notifier.fail_always(Some(NotifyError::Permanent(Code::MailRefused.into())));
+    world.source.upload_many(&world.account, 1..4);
+    let source = world.connect(&engine, None).await;
+    world.connect_sink(&engine, "s", None).await;
+    world.sink.reply_always(Some(Outcome::Rejected(Code::SinkRejected.into())));
+    world.poll(&engine, &source).await;
+    world.clock.advance(world.policy.notice_gather);
+    assert_eq!(told(&world, &engine).await, [(Some(Message::Failure), Some(Code::SinkRejected), 3)]);
+    // More of the same on the same day waits for the next, whatever the other channel says.
+    world.source.upload_many(&world.account, 4..6);
+    world.poll(&engine, &source).await;
+    world.pass_minutes(120);
+    assert_eq!(told(&world, &engine).await, []);
+    let notice = engine.notices(&world.user).await.unwrap().remove(0).doc;
+    assert_eq!(notice.untold.map(|why| why.code), None, "the next message was not tried yet");
+    world.sink.reply_always(None);
+    engine.redrive(&world.user, &Which::default()).await.unwrap();
+    world.work(&engine).await;
+    world.pass_minutes(24 * 60);
+    assert_eq!(told(&world, &engine).await, [(Some(Message::Recovery), Some(Code::SinkRejected), 2)]);
+}
+
+#[tokio::test]
+async fn what_no_channel_took_is_told_through_the_next_one_that_is_set() {
+    let world = World::new();
+    let engine = world.engine("a");
+    with_contact(&world, &engine).await;
+    world.notifier.fail_always(Some(NotifyError::Permanent(Code::MailRefused.into())));
+    paused(&world, &engine).await;
+    world.quiet(&engine).await;
+    let state = engine.notices(&world.user).await.unwrap().remove(0).doc.state;
+    assert!(matches!(state, NoticeState::Undelivered { .. }), "{state:?}");
+    with_channel(&world, &engine, "other").await;
+    world.clock.advance(world.policy.notice_gather);
+    world.work(&engine).await;
+    let told: Vec<_> = world.other_notifier.take_told().into_iter().map(|text| text.code).collect();
+    assert_eq!(told, [Some(Code::TokenExpired)]);
 }
 
 #[tokio::test]
@@ -261,6 +310,79 @@ async fn a_long_outage_of_the_provider_is_told_and_so_is_its_end() {
     world.poll(&engine, &source).await;
     world.pass_minutes(2);
     assert_eq!(told(&world, &engine).await, [(Some(Message::Recovery), Some(Code::ProviderAway), 0)]);
+}
+
+#[tokio::test]
+async fn a_vault_that_stays_away_is_told_and_so_is_its_end() {
+    let world = World::new();
+    let engine = world.engine("a");
+    with_contact(&world, &engine).await;
+    let source = world.connect(&engine, None).await;
+    world.poll(&engine, &source).await;
+    world.vault.set_away(true);
+    for _ in 0..9 {
+        world.pass_minutes(60);
+        engine.poll(&world.user, &source.id).await.unwrap_err();
+    }
+    world.vault.set_away(false);
+    let causes = engine.notices(&world.user).await.unwrap().into_iter().map(|notice| notice.doc.cause.code);
+    assert_eq!(causes.collect::<Vec<_>>(), [Code::VaultUnavailable]);
+    assert_eq!(told(&world, &engine).await, [(Some(Message::Failure), Some(Code::VaultUnavailable), 1)]);
+    world.poll(&engine, &source).await;
+    world.pass_minutes(2);
+    assert_eq!(told(&world, &engine).await, [(Some(Message::Recovery), Some(Code::VaultUnavailable), 0)]);
+}
+
+#[tokio::test]
+async fn a_sink_that_stays_away_is_told_within_the_day_and_so_is_its_end() {
+    let world = World::new();
+    let engine = world.engine("a");
+    with_contact(&world, &engine).await;
+    world.source.upload_many(&world.account, 1..4);
+    let source = world.connect(&engine, None).await;
+    world.connect_sink(&engine, "s", None).await;
+    let away = |code: Code| Some(Outcome::Transient { failure: code.into(), retry_after: None });
+    world.sink.reply_always(away(Code::FolderUnwritable));
+    world.poll(&engine, &source).await;
+    world.sink.reply_always(away(Code::SinkTimeout));
+    let mut all = Vec::new();
+    for _ in 0..24 {
+        all.extend(told(&world, &engine).await);
+        world.pass_minutes(30);
+    }
+    // One notice for all rides, long before the attempts are used up.
+    assert_eq!(all, [(Some(Message::Failure), Some(Code::FolderUnwritable), 3)]);
+    world.sink.reply_always(None);
+    for _ in 0..40 {
+        all.extend(told(&world, &engine).await);
+        world.pass_minutes(30);
+    }
+    assert_eq!(all[1..], [(Some(Message::Recovery), Some(Code::FolderUnwritable), 0)]);
+}
+
+#[tokio::test]
+async fn a_ride_that_was_given_up_and_comes_after_all_is_a_recovery() {
+    let world = World::new();
+    let engine = world.engine("a");
+    with_contact(&world, &engine).await;
+    world.source.upload_many(&world.account, 1..2);
+    let source = world.connect(&engine, None).await;
+    world.connect_sink(&engine, "s", None).await;
+    let away = FileError::Again { failure: Code::FileTimeout.into(), retry_after: None };
+    world.source.files().fail_always(Some(away));
+    world.poll(&engine, &source).await;
+    world.quiet(&engine).await;
+    world.pass_minutes(2);
+    // Days pass, and the token's end is warned of too.
+    let told = || {
+        let texts = world.notifier.take_told().into_iter().map(|text| (text.message, text.code));
+        texts.filter(|(_, code)| *code == Some(Code::AttemptsUsedUp)).collect::<Vec<_>>()
+    };
+    assert_eq!(told(), [(Some(Message::Failure), Some(Code::AttemptsUsedUp))]);
+    world.source.files().fail_always(None);
+    engine.redrive(&world.user, &Which::default()).await.unwrap();
+    world.quiet(&engine).await;
+    assert_eq!(told(), [(Some(Message::Recovery), Some(Code::AttemptsUsedUp))]);
 }
 
 #[tokio::test]

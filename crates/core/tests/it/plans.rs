@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use fitbridge_core::{
-    Engine,
+    Code, Engine, Failure,
     domain::{Because, Connection, Habits, Planned, RecordedFacts, RideId, UserId},
     engine::{
         Poll,
         plan::{last_turn, next_turn, slot_of},
     },
-    ports::{Key, PollClass, ScanReport, Task},
-    testkit::{FailingLedger, FakeRide, FakeScanner, FakeSource},
+    ports::{Key, PollClass, ScanReport, SourceError, Task},
+    testkit::{FailingLedger, FakeRide, FakeScanner, FakeSource, SourceVerb},
 };
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -220,13 +220,54 @@ async fn freshness_follows_from_the_plan_the_ticks_and_the_failures() {
 
     // A refusal is no look at the list, and afterwards nobody asks any more.
     let good = now.last_polled_at;
-    world.source.fail_always(
-        fitbridge_core::testkit::SourceVerb::List,
-        Some(fitbridge_core::ports::SourceError::Refused("no".into())),
-    );
+    world.source.fail_always(SourceVerb::List, Some(SourceError::Refused("no".into())));
     tick_for(&world, &engine, 20).await;
     let refused = fresh().await;
     assert!(refused.last_polled_at == good && refused.next_poll_at.is_none(), "{refused:?}");
+}
+
+/// Polls that fail are no looks at the list, whoever's fault it is, and what fails is told with its beginning; with the
+/// next poll that succeeds it is over.
+async fn failed_polls_are_not_counted(break_it: impl Fn(&World, bool), code: Code) {
+    let world = World::new();
+    let engine = world.engine("a");
+    let source = world.connect(&engine, None).await;
+    let fresh = async || engine.freshness(&world.connection(&engine, &source.id).await).await.unwrap().unwrap();
+    world.poll(&engine, &source).await;
+    tick_for(&world, &engine, 33).await;
+    let good = fresh().await.last_polled_at;
+    break_it(&world, true);
+    for _ in 0..90 {
+        world.pass_minutes(1);
+        engine.tick(SHARD).await.unwrap();
+        for job in world.queue.take() {
+            // Whether the verb fails or says that the provider is away: both are no look.
+            drop(engine.work(&job).await);
+        }
+    }
+    let failing = fresh().await;
+    assert_eq!(failing.last_polled_at, good, "{failing:?}");
+    let (since, failure) = failing.failing.expect("it says why");
+    assert_eq!((failure.code, since > good.unwrap()), (code, true));
+    break_it(&world, false);
+    tick_for(&world, &engine, 70).await;
+    let mended = fresh().await;
+    assert_eq!(mended.failing, None);
+    assert!(mended.last_polled_at >= Some(world.now() - SignedDuration::from_mins(5)), "{mended:?}");
+}
+
+#[tokio::test]
+async fn polls_that_fail_for_want_of_the_vault_are_no_looks_at_the_list() {
+    failed_polls_are_not_counted(|world, away| world.vault.set_away(away), Code::VaultUnavailable).await;
+}
+
+#[tokio::test]
+async fn polls_that_an_outage_fails_are_no_looks_at_the_list() {
+    let fail = |world: &World, away: bool| {
+        let error = SourceError::Away(Failure::new(Code::ProviderTimeout, "30 s"));
+        world.source.fail_always(SourceVerb::List, away.then_some(error));
+    };
+    failed_polls_are_not_counted(fail, Code::ProviderTimeout).await;
 }
 
 #[derive(Debug, Clone)]

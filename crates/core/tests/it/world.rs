@@ -32,6 +32,8 @@ pub(crate) struct World {
     pub(crate) source: FakeSource,
     pub(crate) sink: FakeSink,
     pub(crate) notifier: FakeNotifier,
+    /// Of a second channel.
+    pub(crate) other_notifier: FakeNotifier,
     pub(crate) scanner: FakeScanner,
     pub(crate) clock: ManualClock,
     pub(crate) policy: Policy,
@@ -51,6 +53,7 @@ impl World {
             source,
             sink: FakeSink::default(),
             notifier: FakeNotifier::default(),
+            other_notifier: FakeNotifier::default(),
             scanner: FakeScanner::default(),
             clock: ManualClock::default(),
             policy: Policy::default(),
@@ -63,6 +66,7 @@ impl World {
     pub(crate) fn ports(&self, ledger: Arc<dyn Ledger>) -> Ports {
         let sink: Arc<dyn Sink> = Arc::new(self.sink.clone());
         let notifier: Arc<dyn Notifier> = Arc::new(self.notifier.clone());
+        let other: Arc<dyn Notifier> = Arc::new(self.other_notifier.clone());
         Ports {
             ledger,
             vault: Arc::new(self.vault.clone()),
@@ -72,7 +76,10 @@ impl World {
             files: Arc::new(self.source.files()),
             scanner: Arc::new(self.scanner.clone()),
             sinks: BTreeMap::from([(Service::new("fake").unwrap(), sink)]),
-            notifiers: BTreeMap::from([(Service::new("fake").unwrap(), notifier)]),
+            notifiers: BTreeMap::from([
+                (Service::new("fake").unwrap(), notifier),
+                (Service::new("other").unwrap(), other),
+            ]),
             clock: Arc::new(self.clock.clone()),
             entropy: Arc::new(FixedEntropy(0.5)),
             observer: Arc::new(NoObserver),

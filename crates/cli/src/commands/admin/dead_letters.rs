@@ -172,7 +172,7 @@ async fn now(desk: &Desk, job: &Job) -> Result<(String, Option<Failure>), Stop> 
         Task::Notify { notice } => {
             let found = store.read::<Notice>(&Key::notice(user, notice)).await?;
             let why = |state: &NoticeState| match state {
-                NoticeState::Undelivered { why } => Some(why.clone()),
+                NoticeState::Undelivered { why, .. } => Some(why.clone()),
                 _ => None,
             };
             found.map_or_else(gone, |one| (one.doc.state.name().to_owned(), why(&one.doc.state)))

@@ -21,8 +21,8 @@ pub struct Freshness {
     pub because: Because,
     /// When that is decided again: with the first poll after it.
     pub until: Option<Timestamp>,
-    /// The last poll that succeeded, as far as can be told: a single failed poll in between leaves no trace, the
-    /// next one makes up for it. `None` where there was none yet.
+    /// The last poll that succeeded: the last turn before its polls began to fail, if they do. `None` where there was
+    /// none yet.
     pub last_polled_at: Option<Timestamp>,
     /// The next poll, while ticks come; `None` where none will be made.
     pub next_poll_at: Option<Timestamp>,
@@ -49,7 +49,8 @@ impl Engine {
         let last_tick_at = cursor.and_then(|cursor| Timestamp::from_second(cursor.doc.done_minute * 60).ok());
         let habits = self.store.read::<Habits>(&Key::habits(&connection.user, &connection.id)).await?;
         let habits = habits.map(|habits| habits.doc);
-        let breaker = self.open_breaker(&connection.account, now);
+        let breaker = self.breaker_now(&connection.account, now);
+        let incident = self.last_incident(&connection.account);
 
         // What is known to have failed since when.
         let paused = match &connection.state {
@@ -58,12 +59,14 @@ impl Engine {
         };
         let refused = source.refusals.as_ref().map(|refusals| refusals.first_at);
         let away = breaker.as_ref().map(|breaker| breaker.since);
-        let failing = match (paused, &breaker, refused) {
-            (None, Some(breaker), _) => Some((breaker.since, breaker.failure.clone())),
-            (None, None, Some(at)) => Some((at, Code::TokenRefused.into())),
+        let noted = source.failing.as_ref().map(|failing| failing.since);
+        let failing = match (paused, &breaker, refused, &source.failing) {
+            (None, Some(breaker), _, _) => Some((breaker.since, breaker.failure.clone())),
+            (None, None, Some(at), _) => Some((at, Code::TokenRefused.into())),
+            (None, None, None, Some(failing)) => Some((failing.since, failing.failure.clone())),
             _ => None,
         };
-        let failing_since = [paused, refused, away, source.away_since].into_iter().flatten().min();
+        let failing_since = [paused, refused, away, noted].into_iter().flatten().min();
         let next_poll_at = match (paused, &breaker) {
             (Some(_), _) => None,
             (None, Some(breaker)) => Some(next_turn(place.class, place.slot, breaker.open_until)),
@@ -88,7 +91,7 @@ impl Engine {
             class: place.class,
             because,
             until: source.planned.map(|planned| planned.until),
-            last_polled_at: last_polled(stored, place, last_tick_at, failing_since),
+            last_polled_at: last_polled(stored, place, last_tick_at, failing_since, incident),
             next_poll_at,
             last_tick_at,
             window: window
@@ -103,28 +106,35 @@ impl Engine {
     }
 }
 
-/// The last poll before the failures: a turn of its class since it has that, the poll that gave it that class, or
-/// the last turn of its cold minute, which every class has in common.
+/// The last poll before the failures, and not in the provider's last incident: a turn of its class since it has that,
+/// the poll that gave it that class, or the last turn of its cold minute, which every class has in common.
 fn last_polled(
     stored: &Stored<Connection>,
     place: PlanSlot,
     last_tick_at: Option<Timestamp>,
     failing_since: Option<Timestamp>,
+    incident: Option<(Timestamp, Timestamp)>,
 ) -> Option<Timestamp> {
     let connection = &stored.doc;
     let source = connection.source()?;
-    let before = |at: &Timestamp| failing_since.is_none_or(|failed| *at < failed) && *at >= connection.connected_at;
-    let until = match (last_tick_at, failing_since) {
-        (Some(tick), Some(failed)) => Some(tick.min(failed - SignedDuration::from_secs(1))),
-        (tick, _) => tick,
+    let succeeded = |at: &Timestamp| {
+        failing_since.is_none_or(|failed| *at < failed)
+            && incident.is_none_or(|(since, closed)| *at < since || *at >= closed)
+            && *at >= connection.connected_at
     };
-    let since = source.planned.map(|planned| planned.since);
-    let turn = until.map(|until| last_turn(place.class, place.slot, until));
-    // Before the present class there was another, of which nothing is known but the cold minute.
-    let turn = turn.filter(|turn| since.is_none_or(|since| *turn >= since));
+    let moment_before = |at: Timestamp| at - SignedDuration::from_secs(1);
+    let until = last_tick_at.map(|tick| failing_since.map_or(tick, |failed| tick.min(moment_before(failed))));
+    let until = until.or(failing_since.map(moment_before));
+    let before_incident = until.zip(incident).map(|(until, (since, _))| until.min(moment_before(since)));
+    let decided_at = source.planned.map(|planned| planned.since);
     let cold = slot_of(connection.user.as_str(), connection.id.as_str(), PollClass::Cold);
-    let cold = until.map(|until| last_turn(PollClass::Cold, cold, until));
+    let turns = [until, before_incident].into_iter().flatten().flat_map(|until| {
+        // Before the present class there was another, of which nothing is known but the cold minute.
+        let turn = last_turn(place.class, place.slot, until);
+        let turn = Some(turn).filter(|turn| decided_at.is_none_or(|decided| *turn >= decided));
+        turn.into_iter().chain([last_turn(PollClass::Cold, cold, until)])
+    });
     let decided = source.planned.filter(|planned| planned.because != Because::Woken).map(|planned| planned.since);
     let walked = source.mark.as_ref().map(|mark| mark.walked_at);
-    [turn, cold, decided, walked].into_iter().flatten().filter(before).max()
+    turns.chain(decided).chain(walked).filter(succeeded).max()
 }

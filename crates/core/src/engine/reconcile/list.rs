@@ -174,7 +174,7 @@ impl Engine {
             }
             if let Some(mark) = &finished {
                 source.mark = Some(mark.clone());
-                (source.refusals, source.away_since) = (None, None);
+                (source.refusals, source.failing) = (None, None);
             }
             walked.begin_backfill(&id, source, now);
         })
