@@ -170,6 +170,7 @@ catalogue! {
     QueueUnavailable "queue_unavailable" "the queue cannot be read or written" "check your rights and the queue's URL, then run this again";
     NoSuchMessage "no_such_message" "no dead letter has that id" "see `fitbridge admin --aws dead-letters list` for the ids";
     SecretChanging "secret_changing" "a secret keeps changing while it is moved" "stop the service first: `fitbridge admin --aws stop`";
+    OthersAtWork "others_at_work" "other `fitbridge` commands are at work on this data" "wait until they are done, or stop them, then run it again";
     ServeRunning "serve_running" "`serve` already runs on this data" "stop it first, or use another `--home`";
     Settings "settings" "a setting or argument does not do" "correct it as the message says; docs/SETTINGS.md lists all settings";
     // limits of trying

@@ -87,14 +87,23 @@ impl Owners {
         is_free(&self.path(owner))
     }
 
+    /// How many processes besides `mine` are at work on this data.
+    pub fn others_alive(&self, mine: &OwnerId) -> usize {
+        let mine = self.path(mine);
+        self.locks().filter(|path| *path != mine && !is_free(path)).count()
+    }
+
+    fn locks(&self) -> impl Iterator<Item = PathBuf> {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        entries.filter(|path| path.extension().is_some_and(|extension| extension == "lock"))
+    }
+
     fn path(&self, owner: &OwnerId) -> PathBuf {
         self.folder.join(format!("{owner}.lock"))
     }
 
     fn sweep(&self) {
-        let Ok(entries) = fs::read_dir(&self.folder) else { return };
-        let locks = entries.flatten().map(|entry| entry.path());
-        for path in locks.filter(|path| path.extension().is_some_and(|extension| extension == "lock")) {
+        for path in self.locks() {
             if is_free(&path) {
                 drop(fs::remove_file(&path));
             }
@@ -124,9 +133,11 @@ mod tests {
         let owners = Owners::open(home.path());
         let (one, two) = (owners.register().unwrap(), owners.register().unwrap());
         assert_ne!(one.id(), two.id());
+        assert_eq!(owners.others_alive(one.id()), 1);
         assert!(!owners.is_gone(one.id()) && !Owners::open(home.path()).is_gone(two.id()));
         let id = one.id().clone();
         drop(one);
+        assert_eq!(owners.others_alive(two.id()), 0);
         assert!(owners.is_gone(&id) && !owners.is_gone(two.id()));
         assert!(owners.is_gone(&OwnerId::from_any("never")));
     }

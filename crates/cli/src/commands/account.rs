@@ -12,7 +12,7 @@ use fitbridge_core::{
     ports::{Bundle, BundleError, Clock},
     store::Receipt,
 };
-use fitbridge_local::{ServeLock, SystemClock};
+use fitbridge_local::{Owners, ServeLock, SystemClock};
 use serde_json::json;
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
@@ -128,6 +128,11 @@ pub(super) async fn delete_here(app: &App, user: &UserId) -> Result<Receipt, Sto
     // `serve` would go on with what it has in hand.
     let _lock = ServeLock::take(&app.home, SystemClock.now())
         .map_err(|error| Stop::failed(Failure::new(Code::ServeRunning, error.to_string())))?;
+    // So would any other command, and write down for an account that is gone what it finds.
+    let others = Owners::open(&app.home).others_alive(app.engine.owner());
+    if others > 0 {
+        return Err(Stop::failed(Failure::new(Code::OthersAtWork, format!("{others} of them"))));
+    }
     let receipt = app.engine.delete_account(user).await?;
     // Deleted rows lie in free pages until they are written over.
     fitbridge_local::scrub(&app.home.join("ledger.sqlite")).map_err(|error| Stop::failed(error.failure()))?;

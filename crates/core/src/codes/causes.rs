@@ -142,6 +142,7 @@ const CAUSES: &[(Code, &str)] = &[
     (Code::QueueUnavailable, "the credentials lack a right, the URL is of another queue, or AWS does not answer"),
     (Code::NoSuchMessage, "it was replayed or discarded, it has ended meanwhile, or the id is misspelt"),
     (Code::SecretChanging, "the service runs and renews the secret while it is copied"),
+    (Code::OthersAtWork, "what they write while an account is deleted would stay behind"),
     (Code::ServeRunning, "two of them would only get in each other's way"),
     (Code::Settings, "a typing mistake, or a value that makes no sense"),
     (Code::AttemptsUsedUp, "the same failure came at every attempt, over several days"),

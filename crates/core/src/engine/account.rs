@@ -251,20 +251,25 @@ impl Engine {
         }
     }
 
-    /// Forgets the secrets that a record stands for.
+    /// Forgets the secrets that a record stands for, and says how many connections and channels those are. With the
+    /// rider's own record also what was sealed for connections and channels that came to no record.
     async fn forget_secrets(&self, user: &UserId, record: &Record) -> Result<u64, EngineError> {
-        let mut keys = Vec::new();
-        if let Some(id) = record.key.path.strip_prefix("connection/") {
-            keys.extend(ConnectionId::new(id).ok());
-        }
-        if record.key.path == "contact" {
-            let contact: Option<Stored<Contact>> = self.store.read(&record.key).await?;
-            keys.extend(
-                contact.into_iter().flat_map(|contact| contact.doc.channels).map(|channel| secret_id(&channel.via)),
-            );
+        let (mut keys, mut strays) = (Vec::new(), Vec::new());
+        match record.key.path.as_str() {
+            "contact" => {
+                let contact: Option<Stored<Contact>> = self.store.read(&record.key).await?;
+                let channels = contact.map(|contact| contact.doc.channels).unwrap_or_default();
+                keys.extend(channels.iter().map(|channel| secret_id(&channel.via)));
+            }
+            "user" => {
+                let rider = self.store.user(user).await?;
+                strays.extend(rider.map(|rider| rider.doc.connections).unwrap_or_default());
+                strays.extend(self.ports.notifiers.keys().map(secret_id));
+            }
+            path => keys.extend(path.strip_prefix("connection/").and_then(|id| ConnectionId::new(id).ok())),
         }
         let count = u64::try_from(keys.len()).unwrap_or(u64::MAX);
-        for connection in keys {
+        for connection in keys.into_iter().chain(strays) {
             self.ports.vault.forget(&SealedKey { user: user.clone(), connection }).await?;
         }
         Ok(count)

@@ -9,8 +9,10 @@ use crate::{
     store::{Document, Stored},
 };
 
-/// Old events that are dropped in one step.
-const TRIM: usize = 25;
+/// Old events that are dropped in one commit.
+const TRIM: usize = 90;
+/// Commits of one call: what is left is for the next walk.
+const MOST_TRIMS: usize = 50;
 
 impl Engine {
     /// Records something that changes no other record: an export, an act of an operator.
@@ -35,15 +37,22 @@ impl Engine {
         Ok((events.into_iter().map(|stored| stored.doc).collect(), next))
     }
 
-    /// Drops some events that are too old: one read, and one write where there are any.
+    /// Drops events that are too old: one read where there are none.
     pub(super) async fn trim_events(&self, user: &UserId) -> Result<usize, EngineError> {
-        let (oldest, _) = self.store.page::<Event>(user, "event/", None, TRIM).await?;
-        let keep_from = self.oldest_event();
-        let old: Vec<&Stored<Event>> = oldest.iter().filter(|stored| stored.doc.at < keep_from).collect();
-        let writes: Vec<_> = old.iter().copied().map(delete).collect();
-        // Where another worker was faster, it is done.
-        self.store.commit(writes).await?;
-        Ok(old.len())
+        let (keep_from, mut dropped) = (self.oldest_event(), 0);
+        let mut read = 1;
+        for _ in 0..MOST_TRIMS {
+            let (oldest, _) = self.store.page::<Event>(user, "event/", None, read).await?;
+            let writes: Vec<_> = oldest.iter().filter(|stored| stored.doc.at < keep_from).map(delete).collect();
+            if writes.is_empty() {
+                break;
+            }
+            dropped += writes.len();
+            // Where another worker was faster, it is done.
+            self.store.commit(writes).await?;
+            read = TRIM;
+        }
+        Ok(dropped)
     }
 
     /// Drops notices that were closed long enough ago for nobody to be told twice in a day.

@@ -139,8 +139,10 @@ impl Engine {
     ) -> Result<Connection, EngineError> {
         let id = account.connection_id();
         self.check_name(wish, &id).await?;
-        // Sealed first: a crash in between leaves a secret that the next connect replaces.
+        // Sealed before the connection is there, and listed before that: what a crash in between leaves in the vault is
+        // replaced by the next connect, and found by the deletion of the account.
         if let Some(secret) = secret {
+            self.list_connection(&wish.user, &id).await?;
             let key = SealedKey { user: wish.user.clone(), connection: id.clone() };
             self.ports.vault.seal(&key, secret).await?;
         }
@@ -179,6 +181,23 @@ impl Engine {
             }
         }
         Err(Failure::new(Code::LedgerLocked, "the connection keeps changing").into())
+    }
+
+    /// Puts a connection's id on the rider's record, whether or not there is a connection yet.
+    async fn list_connection(&self, user: &UserId, id: &ConnectionId) -> Result<(), EngineError> {
+        for _ in 0..TRIES {
+            let stored = self.ensure_user(user).await?;
+            may_connect(&stored.doc)?;
+            if stored.doc.connections.contains(id) {
+                return Ok(());
+            }
+            let mut listed = stored.doc.clone();
+            listed.connections.push(id.clone());
+            if self.save(&stored, &listed, None).await? {
+                return Ok(());
+            }
+        }
+        Err(Failure::new(Code::LedgerLocked, "the rider's record keeps changing").into())
     }
 
     /// A name belongs to one account: renewing it with another member's token is refused.

@@ -52,6 +52,8 @@ impl Engine {
         let ride = Ride { recorded: Some(report.facts), ..Ride::default() };
         let activity = Activity::new(user.clone(), Origin::file_id(&content), origin, ride, now);
         let id = activity.id.clone();
+        // Who only imports has no walks that do it.
+        self.trim_events(user).await?;
         match self.record_file(activity, None, &Accepted { content, size_bytes, integrity }).await? {
             Some(Activity { state: ActivityState::Duplicate { of, .. }, .. }) => self.known(user, of).await,
             Some(activity) => Ok(Imported::New(Box::new(activity))),

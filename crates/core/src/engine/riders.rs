@@ -4,7 +4,7 @@ use super::{Engine, EngineError};
 use crate::{
     Code, Failure,
     domain::{ConnectionState, Role, User, UserId, connection::Resume},
-    ports::{Due, Key},
+    ports::{Due, Key, SealedKey},
     store::{Listed, Stored},
 };
 
@@ -93,8 +93,12 @@ impl Engine {
         let since = self.now();
         // The mark first, so that nothing is connected behind its back.
         let rider = self.change_rider(user, |rider| rider.removed_at = rider.removed_at.or(Some(since))).await?;
+        for connection in self.store.connections(&rider).await? {
+            self.disconnect(user, connection.doc.id.as_str()).await?;
+        }
+        // Whose connecting died before there was a connection.
         for connection in &rider.connections {
-            self.disconnect(user, connection.as_str()).await?;
+            self.ports.vault.forget(&SealedKey { user: user.clone(), connection: connection.clone() }).await?;
         }
         // Off the list last, so that a removal that was interrupted is seen.
         let listed: Option<Stored<Listed>> = self.store.read(&Key::listed(user)).await?;

@@ -41,6 +41,11 @@ impl MemoryVault {
         self.state().secrets.insert(key.clone(), None);
     }
 
+    /// How many secrets are sealed.
+    pub fn sealed(&self) -> usize {
+        self.state().secrets.len()
+    }
+
     /// Which secrets were asked for since the last call, in order.
     pub fn take_opened(&self) -> Vec<SealedKey> {
         std::mem::take(&mut self.state().opened)

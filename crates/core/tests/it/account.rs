@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use fitbridge_core::{
     Code,
     domain::{ContentId, Event, Service, UserId},
-    ports::{Bundle, BundleError, Key, Ledger, Scope, SealedKey, Vault},
+    engine::{connect::Wish, secrets::SourceSecret},
+    ports::{Bundle, BundleError, Key, Ledger, Scope, SealedKey, Source as _, Vault},
     store::Receipt,
     testkit::FailingLedger,
 };
@@ -166,6 +167,27 @@ async fn a_deletion_that_dies_anywhere_is_finished_by_the_next_and_counts_once()
     assert_eq!((receipt.records, receipt.files), (records, 30));
     ledger.revive();
     assert!(paths(&world, &world.user).await.is_empty() && world.archive.files().is_empty());
+}
+
+#[tokio::test]
+async fn what_a_connecting_that_died_had_sealed_goes_with_the_account() {
+    // Wherever it dies: the deletion leaves no secret behind.
+    for call in 1..12 {
+        let world = World::new();
+        let ledger = FailingLedger::new(Arc::new(world.ledger.clone()));
+        let dying = world.engine_over(Arc::new(ledger.clone()), "dying");
+        ledger.crash_at_call(call);
+        let token = world.source.token(&world.account, world.in_days(7));
+        let identities = world.source.identify(&token, Some(&world.account.realm)).await.unwrap();
+        let wish = Wish { user: world.user.clone(), name: "igpsport".into(), history: None };
+        let died = dying.connect_source(&wish, &identities[0], &SourceSecret { token, login: None }).await.is_err();
+        let engine = world.engine("a");
+        match engine.delete_account(&world.user).await {
+            Ok(_) => {}
+            Err(error) => assert_eq!(error.failure().code, Code::NoSuchUser),
+        }
+        assert_eq!(world.vault.sealed(), 0, "it died at call {call}: {died}");
+    }
 }
 
 #[tokio::test]
