@@ -9,6 +9,7 @@ mod delivery;
 mod disk;
 mod duplicates;
 mod elsewhere;
+mod ended;
 mod faults;
 mod file_host;
 mod idle;
