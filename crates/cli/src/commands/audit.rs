@@ -1,10 +1,10 @@
 //! `fitbridge audit`: what happened, and when.
 
 use fitbridge_core::domain::EventKind;
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Context, sync::connections};
+use super::{Context, common::connections};
 use crate::{
     exit::{Exit, Stop},
     out::plain,
@@ -12,15 +12,6 @@ use crate::{
 
 /// Events in one read.
 const PAGE: usize = 500;
-
-/// A moment or a local date, as it is typed.
-pub(crate) fn since(text: &str) -> Result<Timestamp, String> {
-    if let Ok(moment) = text.parse::<Timestamp>() {
-        return Ok(moment);
-    }
-    let date: Date = text.parse().map_err(|_| format!("{text:?} is no date such as 2026-01-31"))?;
-    TimeZone::system().to_timestamp(date.at(0, 0, 0, 0)).map_err(|error| error.to_string())
-}
 
 /// Prints the events, oldest first.
 pub(crate) async fn run(context: &Context, since: Option<Timestamp>) -> Result<Exit, Stop> {

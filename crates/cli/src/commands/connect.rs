@@ -235,7 +235,7 @@ async fn sealed_now(place: &Place<'_>, name: &str) -> Result<SecretString, Stop>
 /// `config set igpsport:token`.
 pub(crate) async fn config_set(context: &Context, key: &str, value: String) -> Result<Exit, Stop> {
     if key != "igpsport:token" {
-        let failure = Failure::new(Code::Settings, format!("unknown key {key:?}; did you mean igpsport:token?"));
+        let failure = Failure::new(Code::Usage, format!("unknown key {key:?}; did you mean igpsport:token?"));
         return Err(Stop::failed(failure));
     }
     let common = Common { name: None, history: None };
@@ -322,7 +322,7 @@ pub(crate) fn from_stdin(what: &str) -> Result<SecretString, Stop> {
     let read = std::io::stdin().lock().take(MAX_STDIN).read_to_string(&mut text);
     let trimmed = text.trim();
     if read.is_err() || trimmed.is_empty() {
-        let failure = Failure::new(Code::Settings, format!("no {what} came on standard input"));
+        let failure = Failure::new(Code::Usage, format!("no {what} came on standard input"));
         return Err(Stop::failed(failure));
     }
     Ok(SecretString::from(trimmed.to_owned()))
@@ -330,8 +330,7 @@ pub(crate) fn from_stdin(what: &str) -> Result<SecretString, Stop> {
 
 pub(crate) fn asked_for(prompt: &str) -> Result<SecretString, Stop> {
     let text = rpassword::prompt_password(prompt);
-    let text =
-        text.map_err(|error| Stop::failed(Failure::new(Code::Settings, format!("nothing was typed: {error}"))))?;
+    let text = text.map_err(|error| Stop::failed(Failure::new(Code::Usage, format!("nothing was typed: {error}"))))?;
     Ok(SecretString::from(text.trim().to_owned()))
 }
 
@@ -344,7 +343,7 @@ fn password(stdin: bool) -> Result<SecretString, Stop> {
     let read = std::io::stdin().lock().take(MAX_STDIN).read_line(&mut text);
     let password = text.trim_end_matches(['\r', '\n']);
     if read.is_err() || password.is_empty() {
-        return Err(Stop::failed(Failure::new(Code::Settings, "no password came on standard input")));
+        return Err(Stop::failed(Failure::new(Code::Usage, "no password came on standard input")));
     }
     Ok(SecretString::from(password.to_owned()))
 }

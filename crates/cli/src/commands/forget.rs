@@ -16,9 +16,9 @@ use serde_json::json;
 
 use super::{
     Context,
+    common::connections,
     duplicates::finish,
     find,
-    sync::connections,
     tally::{Tally, delivery_record, ride_record},
 };
 use crate::{
@@ -130,7 +130,7 @@ fn asked(context: &Context, ride: &Activity) -> Result<bool, Stop> {
     write!(stderr, "Deleted there, it is made anew; else there may be two. Really {from}? [y/N] ")
         .and_then(|()| stderr.flush())
         .and_then(|()| std::io::stdin().read_line(&mut answer).map(drop))
-        .map_err(|error| Stop::failed(Failure::new(Code::Settings, error.to_string())))?;
+        .map_err(|error| Stop::failed(Failure::new(Code::Usage, error.to_string())))?;
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 

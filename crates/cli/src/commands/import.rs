@@ -11,8 +11,8 @@ use serde_json::json;
 
 use super::{
     Context,
+    common::{connections, print_deliveries},
     serve::stopped,
-    sync::{connections, print_deliveries},
     tally::Tally,
 };
 use crate::{
@@ -138,7 +138,7 @@ async fn watch_folder(context: &Context, app: &mut App, folder: PathBuf, files: 
         app.lanes.drain().await;
     });
     let watched = watching.await;
-    watched.map_err(|error| Stop::failed(Failure::new(Code::Settings, error.to_string())))?;
+    watched.map_err(|error| Stop::failed(Failure::new(Code::FileUnreadable, error.to_string())))?;
     first_failure.map_or(Ok(()), Err)
 }
 

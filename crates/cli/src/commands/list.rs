@@ -9,7 +9,7 @@ use fitbridge_core::{
 };
 use serde_json::{Value, json};
 
-use super::{Context, duplicates::link_record, sync::connections};
+use super::{Context, common::connections, duplicates::link_record};
 use crate::{
     app::App,
     exit::{Exit, Stop},

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::{
     Context,
-    sync::{connections, print_deliveries},
+    common::{connections, print_deliveries},
     tally::Tally,
 };
 use crate::{

@@ -9,8 +9,9 @@ use fitbridge_core::{
 use serde_json::json;
 
 use super::{
-    Context, find,
-    sync::connections,
+    Context,
+    common::connections,
+    find,
     tally::{delivery_record, ride_record},
 };
 use crate::{
@@ -129,6 +130,7 @@ pub(crate) fn delivery_state(delivery: &Delivery) -> String {
 fn explain(context: &Context, failure: Option<&Failure>) {
     if let Some(failure) = failure {
         context.out.line(format!("    {}", plain(&failure.to_string())));
+        context.out.line(format!("    usually because: {}", failure.code.cause()));
         context.out.line(format!("    next: {}", failure.code.next_step()));
     }
 }

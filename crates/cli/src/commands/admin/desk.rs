@@ -140,7 +140,7 @@ impl Desk {
 
     /// What there is only on AWS.
     pub(super) fn cloud(&self, what: &str) -> Result<&Cloud, Stop> {
-        let missing = || Failure::new(Code::Settings, format!("{what} is for the service on AWS: say `admin --aws`"));
+        let missing = || Failure::new(Code::Usage, format!("{what} is for the service on AWS: say `admin --aws`"));
         self.cloud.as_ref().ok_or_else(|| Stop::failed(missing()))
     }
 
