@@ -17,6 +17,7 @@ mod import;
 mod inspect;
 mod intervals;
 mod kill;
+mod messages;
 mod notices;
 mod outage;
 mod plan;
