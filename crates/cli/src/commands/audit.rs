@@ -1,6 +1,6 @@
 //! `fitbridge audit`: what happened, and when.
 
-use fitbridge_core::domain::EventKind;
+use fitbridge_core::domain::{ActivityId, EventKind};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -51,22 +51,24 @@ fn sentence(kind: &EventKind, name: impl Fn(&str) -> String) -> String {
         EventKind::RulesChanged { connection } => format!("rules of {} were changed", name(connection.as_str())),
         EventKind::Delivered { activity, sink, remote_id, .. } => {
             let remote = remote_id.as_ref().map(|id| format!(" as {id}")).unwrap_or_default();
-            format!("{activity} reached {}{remote}", name(sink.as_str()))
+            format!("ride {} reached {}{remote}", activity.rider_id(), name(sink.as_str()))
         }
         EventKind::Failed { activity, sink, failure } => {
             let to = sink.as_ref().map(|sink| format!(" to {}", name(sink.as_str()))).unwrap_or_default();
-            format!("{activity}{to} was given up: {failure}")
+            format!("ride {}{to} was given up: {failure}", activity.rider_id())
         }
-        EventKind::Forgotten { activity } => format!("{activity} was forgotten"),
+        EventKind::Forgotten { activity } => format!("ride {} was forgotten", activity.rider_id()),
         EventKind::Linked { activity, others } => {
-            let others: Vec<_> = others.iter().map(ToString::to_string).collect();
-            format!("{activity} was linked with {}", others.join(", "))
+            let others: Vec<_> = others.iter().map(ActivityId::rider_id).collect();
+            format!("ride {} was linked with {}", activity.rider_id(), others.join(", "))
         }
-        EventKind::Split { activity } => format!("{activity} was taken out of its group"),
-        EventKind::Resynced { activity, sinks } if sinks.is_empty() => format!("{activity} was to be sent again"),
+        EventKind::Split { activity } => format!("ride {} was taken out of its group", activity.rider_id()),
+        EventKind::Resynced { activity, sinks } if sinks.is_empty() => {
+            format!("ride {} was to be sent again", activity.rider_id())
+        }
         EventKind::Resynced { activity, sinks } => {
             let sinks: Vec<_> = sinks.iter().map(|sink| name(sink.as_str())).collect();
-            format!("{activity} was to be sent again to {}", sinks.join(", "))
+            format!("ride {} was to be sent again to {}", activity.rider_id(), sinks.join(", "))
         }
         EventKind::ContactChanged { via, on } => {
             let what = via.as_ref().map_or_else(|| "quiet hours".to_owned(), |via| format!("notices by {via}"));

@@ -26,7 +26,7 @@ const MAX_STDIN: u64 = 64 * 1024;
 /// For whom something is connected, and over which adapters.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place<'a> {
-    /// Where it is told.
+    /// Where results are printed.
     pub out: Out,
     /// The engine.
     pub engine: &'a Engine,
@@ -48,7 +48,7 @@ pub(crate) async fn run(context: &Context, what: Connect) -> Result<Exit, Stop> 
     Ok(done(context.out))
 }
 
-/// Connects something, and tells it.
+/// Connects something and prints what it is now.
 pub(crate) async fn connect(place: &Place<'_>, what: Connect) -> Result<Connection, Stop> {
     match what {
         Connect::Igpsport(args) => igpsport(place, args).await,
@@ -317,6 +317,7 @@ fn tell(out: Out, connection: &Connection, more: &[(&str, serde_json::Value)]) {
     out.line(format!("{}: connected as {} ({account}{realm})", connection.name, plain(&connection.label)));
 }
 
+/// Reads a secret from standard input, to its end.
 pub(crate) fn from_stdin(what: &str) -> Result<SecretString, Stop> {
     let mut text = String::new();
     let read = std::io::stdin().lock().take(MAX_STDIN).read_to_string(&mut text);
@@ -328,10 +329,14 @@ pub(crate) fn from_stdin(what: &str) -> Result<SecretString, Stop> {
     Ok(SecretString::from(trimmed.to_owned()))
 }
 
+/// Asks for a secret at the terminal, without echo.
 pub(crate) fn asked_for(prompt: &str) -> Result<SecretString, Stop> {
-    let text = rpassword::prompt_password(prompt);
-    let text = text.map_err(|error| Stop::failed(Failure::new(Code::Usage, format!("nothing was typed: {error}"))))?;
-    Ok(SecretString::from(text.trim().to_owned()))
+    let nothing = |why: &str| Stop::failed(Failure::new(Code::Usage, format!("nothing was typed{why}")));
+    let text = rpassword::prompt_password(prompt).map_err(|error| nothing(&format!(": {error}")))?;
+    match text.trim() {
+        "" => Err(nothing("")),
+        trimmed => Ok(SecretString::from(trimmed.to_owned())),
+    }
 }
 
 fn password(stdin: bool) -> Result<SecretString, Stop> {

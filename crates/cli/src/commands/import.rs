@@ -102,16 +102,16 @@ async fn import_one(context: &Context, app: &mut App, name: &str, bytes: Bytes, 
             files.new += 1;
             let link = activity.link.as_ref();
             files.linked += usize::from(link.is_some());
-            let of = link.map(|link| format!(", {} {}, so not sent", link.why.sentence(), link.to));
+            let of = link.map(|link| format!(", {} {}, so not sent", link.why.sentence(), link.to.rider_id()));
             (if link.is_some() { "linked" } else { "new" }, None, Some(activity.id.to_string()), of)
         }
         Imported::Duplicate { of } => {
             files.duplicate += 1;
-            ("duplicate", None, Some(of.to_string()), Some(format!(" of {of}")))
+            ("duplicate", None, Some(of.to_string()), Some(format!(" of {}", of.rider_id())))
         }
         Imported::Forgotten { of } => {
             files.forgotten += 1;
-            ("forgotten", Some(Code::RideForgotten), Some(of.to_string()), Some(format!(" as {of}")))
+            ("forgotten", Some(Code::RideForgotten), Some(of.to_string()), Some(format!(" as {}", of.rider_id())))
         }
         Imported::Rejected(code) => {
             files.rejected += 1;

@@ -82,7 +82,7 @@ async fn print(
     let mut at: Vec<_> =
         deliveries.iter().map(|(sink, state)| format!("{sink} {}", state.as_str().unwrap_or(""))).collect();
     if let Some(link) = link {
-        at = vec![format!("{} {}", link.why.sentence(), link.to)];
+        at = vec![format!("{} {}", link.why.sentence(), link.to.rider_id())];
     }
     context.out.line(format!(
         "{:>12}  {date}  {km}  {}  {}  {title}",

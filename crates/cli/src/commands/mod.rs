@@ -167,7 +167,7 @@ impl Context {
         self.open_watched(Arc::new(NoObserver))
     }
 
-    /// The same, with somebody who is told of every change.
+    /// The same, with an observer of every change.
     pub(crate) fn open_watched(&self, observer: Arc<dyn fitbridge_core::engine::Observer>) -> Result<App, Stop> {
         self.warn();
         App::open(&self.home, &self.settings, Access::Write, observer)

@@ -57,7 +57,7 @@ pub(crate) async fn run(context: &Context) -> Result<Exit, Stop> {
     let cursor = store.read::<Cursor>(&Key::cursor(Shard(0))).await?;
     let last_tick = cursor.and_then(|cursor| Timestamp::from_second(cursor.doc.done_minute * 60).ok());
     if let Some(last_tick) = last_tick {
-        out.line(format!("last tick of `serve`: {last_tick:.0}"));
+        out.line(format!("`fitbridge serve` last looked for what is due: {last_tick:.0}"));
     }
     out.record(&json!({
         "type": "summary",
@@ -78,7 +78,7 @@ pub(crate) fn by_state<'a>(rides: impl IntoIterator<Item = &'a Activity>) -> BTr
     states
 }
 
-/// The line that tells it.
+/// The line with these counts.
 pub(crate) fn count_of_rides(states: &BTreeMap<&str, usize>) -> String {
     let told: Vec<_> = states.iter().map(|(state, count)| format!("{count} {}", state.replace('_', " "))).collect();
     let told = if told.is_empty() { String::new() } else { format!(" ({})", told.join(", ")) };

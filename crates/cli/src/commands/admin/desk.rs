@@ -50,7 +50,7 @@ pub(super) struct Cloud {
 /// Where an operator works.
 #[derive(Debug)]
 pub(super) struct Desk {
-    /// Where it is told.
+    /// Where results are printed.
     pub out: Out,
     /// The engine.
     pub engine: Arc<Engine>,
