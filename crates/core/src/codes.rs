@@ -124,7 +124,7 @@ catalogue! {
     WebhookRefusedUrl "webhook_refused_url" "the webhook's URL is not an allowed address" "use https and a public address, or name the host in FITBRIDGE_TRUSTED_HOSTS";
     WebhookRedirect "webhook_redirect" "the webhook answered with a redirect, which is not followed" "connect the final URL instead: `fitbridge connect webhook URL`";
     WebhookGone "webhook_gone" "the webhook says it is gone (410)" "connect it again when it is back: `fitbridge connect webhook URL`";
-    WebhookStatus "webhook_status" "the webhook did not answer with success" "look at the receiver's log; it is sent again";
+    WebhookStatus "webhook_status" "the webhook did not answer with success" "look at the receiver's log; rides are sent again by themselves";
     LinkUnsupported "link_unsupported" "this archive cannot make download links" "connect with `--mode raw` or `--mode notify`; links need the service on AWS";
     HeldElsewhere "held_elsewhere" "the ride is already there by another route" "say `fitbridge held send RIDE` or `fitbridge held skip RIDE`";
     // notices

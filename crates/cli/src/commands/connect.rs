@@ -12,7 +12,7 @@ use fitbridge_core::{
 use secrecy::SecretString;
 use serde_json::json;
 
-use super::Context;
+use super::{Context, common::connections};
 use crate::{
     args::{Common, Connect, FolderArgs, IgpsportArgs, IntervalsArgs, RegionArg, WebhookArgs, WebhookMode},
     exit::{Exit, Stop},
@@ -43,7 +43,11 @@ pub(crate) async fn run(context: &Context, what: Connect) -> Result<Exit, Stop> 
     let one_host = settings.igpsport_url.is_some() != settings.igpsport_china_url.is_some();
     let place = Place { out: context.out, engine: &app.engine, user: &app.user, one_host };
     if connect(&place, what).await?.source().is_some() {
-        context.out.line("  next: connect a place for the rides (intervals, folder, webhook), then `fitbridge sync`");
+        let has_sink = connections(&app).await?.iter().any(|connection| connection.sink().is_some());
+        context.out.line(match has_sink {
+            true => "  next: `fitbridge sync` for one pass, or `fitbridge serve` to keep going",
+            false => "  next: connect a place for the rides (intervals, folder, webhook), then `fitbridge sync`",
+        });
     }
     Ok(done(context.out))
 }
@@ -309,12 +313,12 @@ fn tell(out: Out, connection: &Connection, more: &[(&str, serde_json::Value)]) {
         record[*field] = value.clone();
     }
     out.record(&record);
-    let realm = match connection.account.realm.as_str() {
-        "" => String::new(),
-        realm => format!(", {realm}"),
-    };
-    let account = plain(&connection.account.account);
-    out.line(format!("{}: connected as {} ({account}{realm})", connection.name, plain(&connection.label)));
+    let account = &connection.account;
+    // Some services have no other name for an account than its number or path.
+    let more = [account.account.as_str(), account.realm.as_str()];
+    let more: Vec<_> = more.into_iter().filter(|text| !text.is_empty() && *text != connection.label).collect();
+    let more = if more.is_empty() { String::new() } else { format!(" ({})", plain(&more.join(", "))) };
+    out.line(format!("{}: connected as {}{more}", connection.name, plain(&connection.label)));
 }
 
 /// Reads a secret from standard input, to its end.

@@ -98,7 +98,7 @@ fn token_end(connection: &Connection, end: Timestamp, now: Timestamp) -> String 
     }
     match connection.source().is_some_and(|source| source.stay_signed_in) {
         true => format!("the token ends {end:.0}{left}; it is renewed by signing in"),
-        false => format!("the token ends {end:.0}{left}; paste a fresh one before"),
+        false => format!("the token ends {end:.0}{left}; connect again with a fresh one before that"),
     }
 }
 

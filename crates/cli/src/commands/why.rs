@@ -100,7 +100,9 @@ pub(crate) fn state_of(ride: &Activity) -> String {
                 format!("archived although damaged [{code}]: {size_bytes} bytes, sha256 {content}")
             }
         },
-        ActivityState::Duplicate { of, .. } => format!("the same file as {}, which is what is delivered", of.rider_id()),
+        ActivityState::Duplicate { of, .. } => {
+            format!("the same file as {}, which is what is delivered", of.rider_id())
+        }
         ActivityState::Filtered { rule } => format!("filtered: {} [{rule}]", rule.sentence()),
         ActivityState::Rejected { .. } => "rejected".into(),
         ActivityState::DeadLetter { .. } => format!("given up after {} attempts", ride.attempts),
