@@ -78,7 +78,7 @@ pub(crate) struct IgpsportArgs {
     pub region: Option<RegionArg>,
     #[command(flatten)]
     pub common: Common,
-    /// The token itself; shells remember it, so prefer --token-stdin
+    /// The token itself; shells remember it, so leave it out and be asked
     #[arg(value_name = "TOKEN", hide = true, conflicts_with_all = ["token_stdin", "login"])]
     pub token: Option<String>,
 }

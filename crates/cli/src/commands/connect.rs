@@ -361,6 +361,6 @@ fn in_arguments(out: Out, token: String) -> Result<SecretString, Stop> {
     if token == "-" {
         return from_stdin("token");
     }
-    out.note("warning: a token in the arguments stays in the shell's history; prefer --token-stdin");
+    out.note("warning: a token in the arguments stays in the shell's history; without it you are asked for it");
     Ok(SecretString::from(token))
 }
