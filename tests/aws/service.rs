@@ -29,8 +29,7 @@ use crate::{
     table::Table,
 };
 
-/// What the simulated webhook receiver verifies with; made up.
-pub(crate) const WEBHOOK_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+pub(crate) use fitbridge_tests::WEBHOOK_SECRET;
 
 /// The service.
 pub(crate) struct Service {

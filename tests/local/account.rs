@@ -56,10 +56,11 @@ fn a_deleted_account_leaves_a_receipt_and_nothing_else() {
     let titles: Vec<String> = bench
         .run(&["--json", "list"])
         .exits(0)
-        .of_type("ride")
+        .of_type("listed")
         .iter()
         .filter_map(|ride| ride["title"].as_str().map(str::to_owned))
         .collect();
+    assert_eq!(titles.len(), 5, "what is searched for");
     bench.run(&["delete-account"]).exits(1).says("--yes");
     let deleted = bench.run(&["--json", "delete-account", "--yes"]).exits(0);
     assert_eq!((deleted.summary()["files"].as_u64(), deleted.summary()["secrets"].as_u64()), (Some(5), Some(4)));

@@ -1,8 +1,8 @@
 //! Being told of failures and recoveries, by webhook and by mail.
 
-use fitbridge_simulator::Region;
 use fitbridge_tests::{Bench, MailServer, WEBHOOK_SECRET, wait_until};
-use jiff::SignedDuration;
+
+use crate::ended::let_the_token_end;
 
 /// A bench that trusts a mail server of its own.
 fn with_mail(rides: usize) -> (Bench, MailServer) {
@@ -10,15 +10,6 @@ fn with_mail(rides: usize) -> (Bench, MailServer) {
     let trusted = format!("{},{}", bench.simulator().trusted_hosts(), mail.address());
     bench.set("FITBRIDGE_TRUSTED_HOSTS", &trusted);
     (bench, mail)
-}
-
-/// Lets the rider's token end: the next pass pauses the connection.
-fn let_the_token_end(bench: &Bench) {
-    let short = bench.world().token_for(Region::Global, bench.member, SignedDuration::from_secs(2)).expect("a token");
-    bench.keep_secret(&short);
-    bench.run_with(&["connect", "igpsport", "--token-stdin"], &short).exits(0);
-    let ends = bench.world().now() + SignedDuration::from_secs(3);
-    wait_until("the token's end", || bench.world().now() > ends);
 }
 
 fn header<'a>(mail: &'a str, name: &str) -> &'a str {

@@ -73,5 +73,5 @@ fn rules_that_cannot_be_are_refused_with_the_reason_and_change_nothing() {
     assert_eq!((&rules["max_distance_m"], &rules["min_distance_m"]), (&50_000.into(), &Value::Null), "{rules}");
     bench.run(&["rules", "igpsport", "--min-distance", "1km"]).exits(1).says("rules are for sinks");
     bench.run(&["rules", "folder", "--clear"]).exits(0).says("every ride, under its title");
-    bench.run(&["status"]).exits(0).says("paste a fresh one before");
+    bench.run(&["status"]).exits(0).says("connect again with a fresh one before that");
 }

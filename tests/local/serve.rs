@@ -1,6 +1,6 @@
 //! `serve`: keeps going, stops when asked, alone on its data.
 
-use fitbridge_simulator::Role;
+use fitbridge_simulator::{Fault, FaultRule, Role};
 use fitbridge_tests::{Bench, wait_until};
 
 fn serving(bench: &Bench) -> fitbridge_tests::Running {
@@ -42,11 +42,16 @@ fn serve_delivers_answers_status_and_stops_when_asked() {
 fn a_stop_in_the_middle_finishes_or_gives_back_what_it_holds() {
     let bench = Bench::new(120);
     bench.connect_all();
+    // From some moment on both are slow, so that it cannot get to the end before it is stopped.
+    let slow = |role: Role, route: &str| FaultRule::new(Fault::Slow { ms: 500 }).on(role).route(route).skip(20);
+    bench.world().add_fault(slow(Role::Intervals, "upload"));
+    bench.world().add_fault(slow(Role::Webhook, "receive"));
     let serve = serving(&bench);
     wait_until("it is in the middle", || bench.requests(Role::Intervals, Some("upload")) >= 20);
     serve.terminate();
     serve.finish().exits(0);
     assert!(bench.at_webhook().len() < 120, "it was in the middle");
+    bench.world().clear_faults();
     // What was given back is due at once.
     assert_eq!(bench.sync().exits(0).summary()["failed"], 0);
     bench.assert_exactly_once();

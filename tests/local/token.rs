@@ -1,8 +1,9 @@
 //! Tokens that end, are revoked, or are somebody else's: stop, say so, lose nothing.
 
 use fitbridge_simulator::{NewMember, Region, RideBatch, Role};
-use fitbridge_tests::{Bench, ledger_rows, wait_until};
-use jiff::SignedDuration;
+use fitbridge_tests::{Bench, ledger_rows};
+
+use crate::ended::let_the_token_end;
 
 #[test]
 fn a_revoked_token_stops_at_the_first_refusal_and_the_missed_rides_arrive_later() {
@@ -40,12 +41,8 @@ fn an_ended_token_pauses_without_a_call_and_reconnecting_goes_on() {
     let bench = Bench::new(4);
     bench.connect_all();
     bench.sync().exits(0);
-    let short = bench.world().token_for(Region::Global, bench.member, SignedDuration::from_secs(2)).expect("a token");
-    bench.keep_secret(&short);
-    bench.run_with(&["connect", "igpsport", "--token-stdin"], &short).exits(0);
-    let ends = bench.world().now() + SignedDuration::from_secs(3);
+    let ended_token = let_the_token_end(&bench);
     bench.add_rides(2);
-    wait_until("the token's end", || bench.world().now() > ends);
     let before = bench.requests(Role::IgpsportGlobal, None);
     for _ in 0..2 {
         let ended = bench.sync().exits(3);
@@ -55,7 +52,7 @@ fn an_ended_token_pauses_without_a_call_and_reconnecting_goes_on() {
     let status = bench.run(&["--json", "status"]).exits(3);
     assert_eq!(status.of_type("connection")[0]["phase"], "paused", "{status}");
     bench.run(&["status"]).exits(3).says("the iGPSport token has reached its end").says("next:");
-    bench.run_with(&["connect", "igpsport", "--token-stdin"], &short).exits(3).says("token_expired");
+    bench.run_with(&["connect", "igpsport", "--token-stdin"], &ended_token).exits(3).says("token_expired");
     bench.connect_source().exits(0);
     assert_eq!(bench.sync().exits(0).summary()["new"], 2);
     bench.assert_exactly_once();

@@ -11,21 +11,28 @@ use crate::{
     process::{Running, wait_until},
 };
 
-/// Starts a command and lets it stand still once it has sent so many more files to Intervals.icu. Answers take a
-/// while, so that some uploads are under way, done there and not known here. It stands in no write to the
-/// ledger; what that would mean is another test's subject.
+/// How many uploads before the one that is waited for are slow already: as many as go at a time.
+const AHEAD: u64 = 4;
+
+/// Starts a command and lets it stand still once it has sent so many more files to Intervals.icu. From shortly
+/// before that one on, and until the command stands still, each answer takes half a second: some uploads are under
+/// way then, and a machine under load has the time to notice. It stands in no write to the ledger; what that would
+/// mean is another test's subject.
 ///
 /// # Panics
 /// When it ends before.
 #[must_use]
 pub fn stop_in_the_middle(bench: &Bench, arguments: &[&str], uploads: u64) -> Running {
-    bench.world().add_fault(FaultRule::new(Fault::Slow { ms: 20 }).on(Role::Intervals));
+    let before = u32::try_from(uploads.saturating_sub(AHEAD)).unwrap_or(u32::MAX);
+    let slow = FaultRule::new(Fault::Slow { ms: 500 }).on(Role::Intervals).route("upload");
+    bench.world().add_fault(slow.skip(before));
     let from = bench.requests(Role::Intervals, Some("upload"));
     let running = bench.start(arguments);
     wait_until("it is in the middle", || bench.requests(Role::Intervals, Some("upload")) >= from + uploads);
     loop {
         running.stand_still();
         if may_be_written(bench.home()) {
+            bench.world().clear_faults();
             return running;
         }
         running.go_on();

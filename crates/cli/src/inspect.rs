@@ -7,6 +7,7 @@ use std::{
 };
 
 use anstyle::AnsiColor;
+use fitbridge_core::Code;
 use fitbridge_fit::{Scan, Verdict, limits::MAX_FILE_BYTES, scan};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -16,9 +17,6 @@ use crate::{
     out::{Out, bold, paint, plain},
     render::units::{clock, km, local_time},
 };
-
-/// The code of a file that could not be read at all.
-const UNREADABLE: &str = "file_unreadable";
 
 /// The line of a file in JSON mode. What is not known is null.
 #[derive(Debug, Default, Serialize)]
@@ -73,7 +71,7 @@ pub(crate) fn run(out: Out, files: &[PathBuf]) -> Exit {
                     r#type: "file",
                     file: path.to_string_lossy().into_owned(),
                     verdict: "rejected",
-                    code: Some(UNREADABLE),
+                    code: Some(Code::FileUnreadable.as_str()),
                     ..FileLine::default()
                 };
                 record(out, &line);

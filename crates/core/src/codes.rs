@@ -47,11 +47,11 @@ macro_rules! catalogue {
 
 catalogue! {
     // the source and its token
-    TokenExpired "token_expired" "the iGPSport token has reached its end" "connect again with a fresh token: `fitbridge connect igpsport --token-stdin`";
-    TokenExpiring "token_expiring" "the iGPSport token ends within 48 hours" "connect again with a fresh token before that: `fitbridge connect igpsport --token-stdin`";
-    TokenRefused "token_refused" "iGPSport refuses the token" "connect again with a fresh token: `fitbridge connect igpsport --token-stdin`";
+    TokenExpired "token_expired" "the iGPSport token has reached its end" "connect again with a fresh token: `fitbridge connect igpsport`";
+    TokenExpiring "token_expiring" "the iGPSport token ends within 48 hours" "connect again with a fresh token before that: `fitbridge connect igpsport`";
+    TokenRefused "token_refused" "iGPSport refuses the token" "connect again with a fresh token: `fitbridge connect igpsport`";
     TokenInvalid "token_invalid" "this is not an iGPSport token" "copy the whole token from iGPSport's web app and paste it again";
-    TokenMissing "token_missing" "the sealed token of this connection is not there" "connect again: `fitbridge connect igpsport --token-stdin`";
+    TokenMissing "token_missing" "the sealed token of this connection is not there" "connect again: `fitbridge connect igpsport`";
     MemberMismatch "member_mismatch" "iGPSport answered for another member than the one connected" "connect again with a token of the same account, or disconnect first to change accounts";
     StrangerRides "stranger_rides" "the token opens rides that are none of those known for this account" "connect again and check region, nickname and latest ride";
     RegionAmbiguous "region_ambiguous" "both iGPSport regions know this token, for two different people" "say which one is yours: `--region global` or `--region china`";
@@ -74,8 +74,8 @@ catalogue! {
     FileTruncated "file_truncated" "the file host cut the file short" "nothing to do: it is fetched again";
     FileWrongLength "file_wrong_length" "the file host sent another length than it declared" "nothing to do: it is fetched again";
     FileTooLarge "file_too_large" "the file is larger than 32 MiB" "look at the file in iGPSport's app; no ride is that long";
-    FileRedirectRefused "file_redirect_refused" "the file host redirects to an address that is not allowed" "nothing was fetched from there; report it to the operator";
-    FileLocationRefused "file_location_refused" "the file's location is not an allowed address" "nothing was fetched from there; report it to the operator";
+    FileRedirectRefused "file_redirect_refused" "the file host redirects to an address that is not allowed" "nothing was fetched from there; look for a newer version, or report it";
+    FileLocationRefused "file_location_refused" "the file's location is not an allowed address" "nothing was fetched from there; look for a newer version, or report it";
     FileTimeout "file_timeout" "the file host was too slow" "nothing to do: it is fetched again";
     FileUnreachable "file_unreachable" "the file host cannot be reached" "nothing to do: it is fetched again";
     FileHostError "file_host_error" "the file host answered with an error of its own" "nothing to do: it is fetched again";
@@ -108,8 +108,8 @@ catalogue! {
     FilterDuration "filter_duration" "the ride is shorter or longer in time than this place is to get" "to get it all the same, change the rules and have them applied: `fitbridge rules SINK --min-duration none --max-duration none --apply`";
     FilterDistance "filter_distance" "the ride is shorter or longer in distance than this place is to get" "to get it all the same, change the rules and have them applied: `fitbridge rules SINK --min-distance none --max-distance none --apply`";
     // the sinks
-    SinkReconnect "sink_reconnect" "the service refuses the key or token" "connect it again with a fresh one";
-    SinkForbidden "sink_forbidden" "the key or token may not write activities" "give it the right to write activities and connect it again";
+    SinkReconnect "sink_reconnect" "the service refuses the key or token" "connect it again with a fresh one, under the same name: `fitbridge connect intervals`, or `fitbridge connect webhook URL`";
+    SinkForbidden "sink_forbidden" "the key or token may not write activities" "give it the right to write activities and connect it again: `fitbridge connect intervals`";
     SinkThrottled "sink_throttled" "the service asks for fewer requests" "nothing to do: it is sent again when the time asked for is over";
     SinkAway "sink_away" "the service is away" "nothing to do: it is sent again";
     SinkTimeout "sink_timeout" "the service did not answer in time" "nothing to do: it is sent again";
@@ -117,14 +117,14 @@ catalogue! {
     SinkRejected "sink_rejected" "the service rejects the file" "see the reason it gave with `fitbridge why RIDE`";
     SinkMalformed "sink_malformed" "the service answered something that cannot be read" "nothing to do: it is sent again";
     SinkUnknown "sink_unknown" "this version knows no such service" "update FitBridge, or disconnect this connection";
-    SinkSettings "sink_settings" "the settings of this connection cannot be read" "disconnect it and connect it again";
+    SinkSettings "sink_settings" "the settings of this connection cannot be read" "disconnect it (`fitbridge disconnect NAME`) and connect it again: nothing is sent twice";
     FolderUnwritable "folder_unwritable" "the folder cannot be written" "check that it is there, and its rights";
     FolderFull "folder_full" "the disk of the folder is full" "make room; it is written again by itself";
     FolderConflict "folder_conflict" "a different file already has every name for this ride" "move the other files away, then `fitbridge retry RIDE`";
     WebhookRefusedUrl "webhook_refused_url" "the webhook's URL is not an allowed address" "use https and a public address, or name the host in FITBRIDGE_TRUSTED_HOSTS";
-    WebhookRedirect "webhook_redirect" "the webhook answered with a redirect, which is not followed" "connect the final URL instead";
-    WebhookGone "webhook_gone" "the webhook says it is gone (410)" "connect it again when it is back";
-    WebhookStatus "webhook_status" "the webhook did not answer with success" "look at the receiver's log; it is sent again";
+    WebhookRedirect "webhook_redirect" "the webhook answered with a redirect, which is not followed" "connect the final URL instead: `fitbridge connect webhook URL`";
+    WebhookGone "webhook_gone" "the webhook says it is gone (410)" "connect it again when it is back: `fitbridge connect webhook URL`";
+    WebhookStatus "webhook_status" "the webhook did not answer with success" "look at the receiver's log; rides are sent again by themselves";
     LinkUnsupported "link_unsupported" "this archive cannot make download links" "connect with `--mode raw` or `--mode notify`; links need the service on AWS";
     HeldElsewhere "held_elsewhere" "the ride is already there by another route" "say `fitbridge held send RIDE` or `fitbridge held skip RIDE`";
     // notices
@@ -143,7 +143,7 @@ catalogue! {
     LedgerReadOnly "ledger_read_only" "the database cannot be written" "check the rights of the data folder and the disk";
     LedgerUnavailable "ledger_unavailable" "the database does not answer" "run this again";
     LedgerTooNew "ledger_too_new" "the data was written by a newer version" "use that version";
-    VaultUnsealable "vault_unsealable" "a sealed secret cannot be opened with this key" "connect that service again";
+    VaultUnsealable "vault_unsealable" "a sealed secret cannot be opened with this key" "connect that service again under the same name: `fitbridge connect igpsport`, `intervals` or `webhook URL`";
     VaultUnavailable "vault_unavailable" "the vault cannot be read or written" "check the rights of the data folder";
     // the rider's own commands
     NameTaken "name_taken" "a connection of that name belongs to another account" "choose another `--name`, or disconnect it first";
@@ -151,8 +151,7 @@ catalogue! {
     NoSuchRide "no_such_ride" "no ride matches that" "see `fitbridge list` for the rides";
     AmbiguousRide "ambiguous_ride" "more than one ride matches that" "give more of it";
     RulesInvalid "rules_invalid" "these rules cannot be set" "correct them as the message says; `fitbridge rules --help` shows each form";
-    NoSuchUser "no_such_user" "there is no such rider here" "check the name; what is deleted does not come back";
-    ExportUnwritable "export_unwritable" "the export cannot be written" "make room or choose another place, and run it again";
+    OutputUnwritable "output_unwritable" "the output file cannot be written" "choose another place or make room, and run it again; `--force` writes over a file that is there";
     LinkNeedsTwo "link_needs_two" "linking takes at least two different rides" "name two rides: `fitbridge link RIDE RIDE`";
     GroupTooLarge "group_too_large" "so many rides cannot be one" "link fewer of them, or take one out first: `fitbridge split RIDE`";
     NotLinked "not_linked" "this ride is not linked to any other" "see `fitbridge duplicates` for those that are";
@@ -164,14 +163,25 @@ catalogue! {
     // the operator
     RiderPaused "rider_paused" "the operator has paused this rider" "when that is over: `fitbridge admin users resume RIDER`";
     RiderRemoved "rider_removed" "this rider has been removed" "add the rider again: `fitbridge admin users add RIDER`";
-    NoSuchRider "no_such_rider" "there is no rider of that name" "see `fitbridge admin users list` for the names";
+    NoSuchRider "no_such_rider" "there is no rider of that name" "see `fitbridge admin users list` for the names; who was deleted does not come back";
     Stopped "stopped" "the operator has stopped everything: no provider is asked anything" "go on with `fitbridge admin go`";
     StackUnreadable "stack_unreadable" "what the deployment consists of cannot be read" "sign in to AWS and check `--stack`, or name a file of outputs with `--outputs FILE`";
     QueueUnavailable "queue_unavailable" "the queue cannot be read or written" "check your rights and the queue's URL, then run this again";
     NoSuchMessage "no_such_message" "no dead letter has that id" "see `fitbridge admin --aws dead-letters list` for the ids";
     SecretChanging "secret_changing" "a secret keeps changing while it is moved" "stop the service first: `fitbridge admin --aws stop`";
     OthersAtWork "others_at_work" "other `fitbridge` commands are at work on this data" "wait until they are done, or stop them, then run it again";
+    NeverFinished "never_finished" "the message was received again and again and never finished" "look why with `fitbridge admin --aws dead-letters list`, then hand it over again: `fitbridge admin --aws dead-letters replay`";
+    MessageForeign "message_foreign" "the message is not one of ours" "see who else may send to this queue, then `fitbridge admin --aws dead-letters discard --poison`";
+    MessageOversized "message_oversized" "the message is longer than any job" "see who else may send to this queue, then `fitbridge admin --aws dead-letters discard --poison`";
+    MessageVersionUnknown "message_version_unknown" "the message was written by another version of this program" "deploy the poller and the sink of one version, then `fitbridge admin --aws dead-letters discard --poison`: what it was about comes due by itself";
+    MessageMalformed "message_malformed" "the message has our version, but is no job" "report it, then `fitbridge admin --aws dead-letters discard --poison`: what it was about comes due by itself";
+    TaskOfThePoller "task_of_the_poller" "the message asks the sink for what only the poller may do" "report it, then `fitbridge admin --aws dead-letters discard --poison`: what it was about comes due by itself";
+    EventForeign "event_foreign" "the function was called with something that is no event of ours" "see who else may call the function; the next tick and the queue make up for it";
     ServeRunning "serve_running" "`serve` already runs on this data" "stop it first, or use another `--home`";
+    CertificatesMissing "certificates_missing" "the certificates by which servers prove who they are cannot be read on this machine" "install them (on Debian, Ubuntu and Alpine the package `ca-certificates`) and run this again";
+    Usage "usage" "the command cannot do that as it was given" "see what the command takes with its `--help`";
+    FileUnreadable "file_unreadable" "the file or folder cannot be read" "check its name and your rights to it";
+    PortUnavailable "port_unavailable" "the simulator cannot listen at this port" "choose another: `fitbridge simulator --port PORT`";
     Settings "settings" "a setting or argument does not do" "correct it as the message says; docs/SETTINGS.md lists all settings";
     // limits of trying
     AttemptsUsedUp "attempts_used_up" "it failed too often" "when the cause is mended: `fitbridge retry RIDE`, or `fitbridge retry --all`";

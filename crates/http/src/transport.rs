@@ -24,14 +24,6 @@ pub enum TransportError {
     Request(String),
 }
 
-impl TransportError {
-    /// Whether the request certainly never reached the other side.
-    #[must_use]
-    pub fn nothing_sent(&self) -> bool {
-        matches!(self, Self::Connect(_) | Self::NotPublic | Self::Request(_))
-    }
-}
-
 impl From<reqwest::Error> for TransportError {
     fn from(error: reqwest::Error) -> Self {
         // The URL may hold secrets (webhooks, presigned links).

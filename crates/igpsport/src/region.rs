@@ -49,7 +49,7 @@ impl FromStr for Region {
 
 /// An address that cannot be the base of an API.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("this is not the base of an API: {0}")]
+#[error("the URL of iGPSport is not the base of an API: {0}")]
 pub struct BadEndpoint(pub &'static str);
 
 /// Where a region's API is, and which web app we say we belong to.
@@ -109,6 +109,15 @@ impl Endpoints {
         endpoints.collect()
     }
 
+    /// The same, with addresses as a person wrote them.
+    ///
+    /// # Errors
+    /// When one is no URL, and as [`Endpoints::with_api`].
+    pub fn from_texts(global: Option<&str>, china: Option<&str>) -> Result<Vec<Self>, BadEndpoint> {
+        let url = |text: Option<&str>| text.map(Url::parse).transpose().map_err(|_| BadEndpoint("it is no URL"));
+        Self::of_both(url(global)?, url(china)?)
+    }
+
     /// The region.
     #[must_use]
     pub fn region(&self) -> Region {
@@ -165,6 +174,7 @@ mod tests {
         let with = |text: &str| Endpoints::with_api(Region::Global, text.parse().unwrap());
         let url = with("http://127.0.0.1:1/igp/").unwrap().url("/service/x", None);
         assert_eq!(url.as_str(), "http://127.0.0.1:1/igp/service/x");
+        assert_eq!(Endpoints::from_texts(Some("127.0.0.1"), None), Err(BadEndpoint("it is no URL")));
         for bad in ["ftp://h/", "http://u@h/", "http://u:p@h/", "http://h/?a", "http://h/#a"] {
             assert!(with(bad).is_err(), "{bad}");
         }

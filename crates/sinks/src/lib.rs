@@ -13,5 +13,5 @@ pub mod webhook;
 
 pub use folder::Folder;
 pub use intervals::Intervals;
-pub use registry::{Entry, Options, Registry};
+pub use registry::{Options, all_sinks};
 pub use webhook::Webhook;

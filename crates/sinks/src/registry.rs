@@ -1,4 +1,4 @@
-//! Which sinks there are. A new one is a file beside this one and a line in [`Registry::new`].
+//! Which sinks there are. A new one is a file beside this one and a line in [`all_sinks`].
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -37,65 +37,22 @@ pub fn webhook_notices(
     Ok(webhook::WebhookNotices::new(Webhook::new(guarded_client(guard, &outside)?, clock, timeout)))
 }
 
-/// A sink as the registry keeps it.
-#[derive(Debug, Clone)]
-pub struct Entry {
-    /// Its short name.
-    pub service: Service,
-    /// What it is, in one line for people.
-    pub description: &'static str,
-    /// The sink.
-    pub sink: Arc<dyn Sink>,
-}
-
-/// All sinks by their short names.
-#[derive(Debug, Clone, Default)]
-pub struct Registry {
-    entries: BTreeMap<Service, Entry>,
-}
-
-impl Registry {
-    /// All sinks of this version.
-    ///
-    /// # Errors
-    /// [`BuildError`] when TLS cannot be set up.
-    pub fn new(options: Options) -> Result<Self, BuildError> {
-        let Options { intervals_url, guard, clock, timeout } = options;
-        let api = ApiOptions { total_timeout: timeout, ..ApiOptions::default() };
-        let outside = GuardedOptions { total_timeout: timeout, ..GuardedOptions::default() };
-        let intervals = Intervals::new(intervals_url, api_client(&api)?, timeout);
-        let webhook = Webhook::new(guarded_client(guard, &outside)?, clock, timeout);
-        let mut all = Self::default();
-        all.add(intervals::SERVICE, "Intervals.icu: training analysis; recognises repeated files", Arc::new(intervals));
-        all.add(
-            folder::SERVICE,
-            "A folder of this machine, one file per ride under a name of your choice",
-            Arc::new(Folder::default()),
-        );
-        all.add(webhook::SERVICE, "An HTTP endpoint of your own, signed (Standard Webhooks)", Arc::new(webhook));
-        Ok(all)
-    }
-
-    /// Adds a sink, or puts it in place of the one of that name.
-    pub fn add(&mut self, service: &str, description: &'static str, sink: Arc<dyn Sink>) {
-        let service = Service::from_any(service);
-        self.entries.insert(service.clone(), Entry { service, description, sink });
-    }
-
-    /// The sink of that name.
-    pub fn get(&self, service: &Service) -> Option<&Arc<dyn Sink>> {
-        self.entries.get(service).map(|entry| &entry.sink)
-    }
-
-    /// The sinks in the order of their names.
-    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.values()
-    }
-
-    /// The sinks as the engine takes them.
-    pub fn into_sinks(self) -> BTreeMap<Service, Arc<dyn Sink>> {
-        self.entries.into_iter().map(|(service, entry)| (service, entry.sink)).collect()
-    }
+/// All sinks of this version by their short names, as the engine takes them.
+///
+/// # Errors
+/// [`BuildError`] when TLS cannot be set up.
+pub fn all_sinks(options: Options) -> Result<BTreeMap<Service, Arc<dyn Sink>>, BuildError> {
+    let Options { intervals_url, guard, clock, timeout } = options;
+    let api = ApiOptions { total_timeout: timeout, ..ApiOptions::default() };
+    let outside = GuardedOptions { total_timeout: timeout, ..GuardedOptions::default() };
+    let intervals: Arc<dyn Sink> = Arc::new(Intervals::new(intervals_url, api_client(&api)?, timeout));
+    let folder: Arc<dyn Sink> = Arc::new(Folder::default());
+    let webhook: Arc<dyn Sink> = Arc::new(Webhook::new(guarded_client(guard, &outside)?, clock, timeout));
+    Ok(BTreeMap::from([
+        (Service::from_any(intervals::SERVICE), intervals),
+        (Service::from_any(folder::SERVICE), folder),
+        (Service::from_any(webhook::SERVICE), webhook),
+    ]))
 }
 
 #[cfg(test)]
@@ -131,8 +88,8 @@ mod tests {
     async fn every_sink_checks_and_delivers_under_its_name() {
         let server = Server::start([Reply::new(200, r#"{"id":"i7"}"#)]).await;
         let folder = tempfile::tempdir().unwrap();
-        let registry = Registry::new(options(&server)).unwrap();
-        let names: Vec<_> = registry.iter().map(|entry| entry.service.as_str().to_owned()).collect();
+        let sinks = all_sinks(options(&server)).unwrap();
+        let names: Vec<_> = sinks.keys().map(Service::as_str).collect();
         assert_eq!(names, ["folder", "intervals", "webhook"]);
         let hush = SecretString::from("hush-hush-hush");
         for (name, settings, secret) in [
@@ -144,7 +101,7 @@ mod tests {
                 webhook::sealed_secret(&webhook::new_secret([1; 32])).ok(),
             ),
         ] {
-            let sink = registry.get(&Service::from_any(name)).unwrap();
+            let sink = sinks.get(&Service::from_any(name)).unwrap();
             let identity = sink.check(&settings, secret.as_ref()).await.unwrap();
             assert_eq!(identity.account.service.as_str(), name);
             assert!(!identity.label.is_empty());
@@ -154,6 +111,5 @@ mod tests {
             assert!(done, "{name}: {outcome:?}");
             assert!(!format!("{target:?} {sink:?}").contains("hush"), "{name} shows its secret");
         }
-        assert_eq!(registry.into_sinks().len(), 3);
     }
 }

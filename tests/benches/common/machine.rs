@@ -25,7 +25,7 @@ use fitbridge_local::{
     FileVault, FolderArchive, OwnerGuard, Owners, SqliteLedger, SystemEntropy,
     run::{Lanes, Limits, LocalQueue},
 };
-use fitbridge_sinks::registry::{Options, Registry};
+use fitbridge_sinks::registry::{Options, all_sinks};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
 use url::Url;
@@ -156,7 +156,7 @@ impl Machine {
             files: Arc::new(FileHost::new(guard)?),
             scanner: Arc::new(FitScanner),
             notifiers: std::collections::BTreeMap::new(),
-            sinks: Registry::new(options)?.into_sinks(),
+            sinks: all_sinks(options)?,
             clock,
             entropy: Arc::new(SystemEntropy),
             observer: Arc::new(NoObserver),

@@ -10,6 +10,7 @@ use aws_sdk_sqs::{
     },
 };
 use fitbridge_core::{
+    Failure,
     domain::ContentId,
     ports::{Job, QueueError},
 };
@@ -25,15 +26,6 @@ const HIDDEN: i32 = 120;
 /// How long SQS looks for messages, seconds. Without a wait it asks only some of its machines.
 const WAIT: i32 = 1;
 
-/// Why a message is no job of ours.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Poison {
-    /// A stable word, as in the sink's log: `message_foreign`, `message_malformed`, ….
-    pub reason: &'static str,
-    /// The same as a sentence. Nothing of the message is repeated in it.
-    pub sentence: String,
-}
-
 /// A dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadMessage {
@@ -46,7 +38,7 @@ pub struct DeadMessage {
     /// The SHA-256 of its text, by which it is told from others. The text itself may hold anything.
     pub digest: ContentId,
     /// The job in it, or why there is none.
-    pub job: Result<Job, Poison>,
+    pub job: Result<Job, Failure>,
     receipt: String,
 }
 
@@ -55,13 +47,12 @@ impl DeadMessage {
         let sent = message.attributes().and_then(|all| all.get(&MessageSystemAttributeName::SentTimestamp));
         let sent_at = sent.and_then(|ms| Timestamp::from_millisecond(ms.parse().ok()?).ok());
         let body = message.body().unwrap_or_default();
-        let job = judge(body).map_err(|(reason, sentence)| Poison { reason, sentence });
         Some(Self {
             id: message.message_id()?.to_owned(),
             sent_at,
             length: body.len(),
             digest: ContentId::of(body.as_bytes()),
-            job,
+            job: judge(body),
             receipt: message.receipt_handle()?.to_owned(),
         })
     }

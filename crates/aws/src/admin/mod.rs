@@ -2,4 +2,4 @@
 
 mod dead_letters;
 
-pub use dead_letters::{DeadLetterQueue, DeadMessage, Poison};
+pub use dead_letters::{DeadLetterQueue, DeadMessage};

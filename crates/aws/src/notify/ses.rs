@@ -45,7 +45,7 @@ pub struct Ses {
 }
 
 fn wrong(detail: impl AsRef<str>) -> Failure {
-    Failure::new(Code::Settings, detail)
+    Failure::new(Code::Usage, detail)
 }
 
 fn address(settings: &Value) -> Result<&str, Failure> {

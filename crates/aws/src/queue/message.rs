@@ -1,6 +1,6 @@
 //! The payload of a message: references to records, never tokens or bytes.
 
-use fitbridge_core::ports::Job;
+use fitbridge_core::{Code, Failure, ports::Job};
 use serde::{Deserialize, Serialize};
 
 /// The version of payloads that is written, and the only one that is understood.
@@ -52,13 +52,13 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// A stable word for logs and metrics.
-    pub fn reason(&self) -> &'static str {
+    /// Its code in the catalogue.
+    pub fn code(&self) -> Code {
         match self {
-            Self::Oversized { .. } => "message_oversized",
-            Self::Foreign => "message_foreign",
-            Self::UnknownVersion { .. } => "message_version_unknown",
-            Self::Malformed { .. } => "message_malformed",
+            Self::Oversized { .. } => Code::MessageOversized,
+            Self::Foreign => Code::MessageForeign,
+            Self::UnknownVersion { .. } => Code::MessageVersionUnknown,
+            Self::Malformed { .. } => Code::MessageMalformed,
         }
     }
 }
@@ -80,11 +80,11 @@ pub fn decode(body: &str) -> Result<Job, DecodeError> {
     serde_json::from_str(body).map_err(|error| DecodeError::Malformed { line: error.line(), column: error.column() })
 }
 
-/// The job in the body of a message, if the sink may do it; else why not, as a stable word and a sentence.
-pub fn judge(body: &str) -> Result<Job, (&'static str, String)> {
-    let job = decode(body).map_err(|error| (error.reason(), error.to_string()))?;
+/// The job in the body of a message, if the sink may do it; else why not.
+pub fn judge(body: &str) -> Result<Job, Failure> {
+    let job = decode(body).map_err(|error| Failure::new(error.code(), error.to_string()))?;
     if job.task.calls_source() {
-        return Err(("task_of_the_poller", "only the poller may do what the message asks for".to_owned()));
+        return Err(Code::TaskOfThePoller.into());
     }
     Ok(job)
 }
@@ -150,7 +150,7 @@ mod tests {
         ];
         for (body, reason) in cases {
             let error = decode(&body).unwrap_err();
-            assert_eq!(error.reason(), reason, "{body}");
+            assert_eq!(error.code().as_str(), reason, "{body}");
             assert!(!error.to_string().contains("secret"), "{error}");
         }
         let more = whole.replace('}', ",\"later\":true}");

@@ -14,7 +14,7 @@ use fitbridge_http::{ApiOptions, UrlGuard, api_client};
 use fitbridge_igpsport::{Client, Endpoints, FileHost, IgpsportSource};
 use fitbridge_sinks::{
     intervals,
-    registry::{Options, Registry, webhook_notices},
+    registry::{Options, all_sinks, webhook_notices},
 };
 use tokio::time::Instant;
 use url::Url;
@@ -213,11 +213,10 @@ impl Parts {
 
     /// iGPSport, at its own pace.
     pub fn source(&self) -> Result<IgpsportSource, StartError> {
-        let url = |text: &Option<String>| text.as_deref().map(Url::parse).transpose();
-        let setting = |error: &dyn std::fmt::Display| StartError::Setting(format!("the URL of iGPSport: {error}"));
-        let global = url(&self.environment.igpsport_url).map_err(|error| setting(&error))?;
-        let china = url(&self.environment.igpsport_china_url).map_err(|error| setting(&error))?;
-        let endpoints = Endpoints::of_both(global, china).map_err(|error| setting(&error))?;
+        let environment = &self.environment;
+        let endpoints =
+            Endpoints::from_texts(environment.igpsport_url.as_deref(), environment.igpsport_china_url.as_deref());
+        let endpoints = endpoints.map_err(|error| StartError::Setting(error.to_string()))?;
         // As many connections as are used at a time stay open: each new one would be a handshake of TLS.
         let options = ApiOptions { pool_per_host: POLLS_AT_A_TIME, ..ApiOptions::default() };
         let http = api_client(&options).map_err(client)?;
@@ -256,7 +255,7 @@ impl Parts {
             clock: Arc::new(SystemClock),
             timeout: SINK_TIMEOUT,
         };
-        let mut sinks = Registry::new(options).map_err(client)?.into_sinks();
+        let mut sinks = all_sinks(options).map_err(client)?;
         sinks.remove(&Service::from_any(fitbridge_sinks::folder::SERVICE));
         Ok(sinks)
     }

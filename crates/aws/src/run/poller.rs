@@ -3,7 +3,7 @@
 use std::{io, sync::Arc};
 
 use fitbridge_core::{
-    Engine,
+    Code, Engine,
     domain::Shard,
     engine::{Eagerness, EngineError},
 };
@@ -40,7 +40,7 @@ pub enum PollerError {
 impl From<PollerError> for Diagnostic {
     fn from(error: PollerError) -> Self {
         let kind = match &error {
-            PollerError::Foreign { .. } => "event_foreign",
+            PollerError::Foreign { .. } => Code::EventForeign.as_str(),
             PollerError::Engine(error) => error.failure().code.as_str(),
         };
         Self { error_type: kind.to_owned(), error_message: error.to_string() }

@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc};
 
-use fitbridge_core::{Engine, ports::Job};
+use fitbridge_core::{Code, Engine, Failure, ports::Job};
 use futures::{StreamExt, stream};
 use jiff::Timestamp;
 use lambda_runtime::Diagnostic;
@@ -34,7 +34,7 @@ pub enum SinkError {
 
 impl From<SinkError> for Diagnostic {
     fn from(error: SinkError) -> Self {
-        Self { error_type: "event_foreign".to_owned(), error_message: error.to_string() }
+        Self { error_type: Code::EventForeign.to_string(), error_message: error.to_string() }
     }
 }
 
@@ -151,8 +151,9 @@ impl SinkWorker {
     async fn record(&self, id: &str, record: &Value, deadline: &Deadline, stopped: bool) -> End {
         let job = match job_of(record) {
             Ok(job) => job,
-            Err((reason, text)) => {
-                tracing::warn!(message.id = id, reason, "message {id} is refused: {text}");
+            Err(failure) => {
+                let reason = failure.code.as_str();
+                tracing::warn!(message.id = id, reason, "message {id} is refused: {failure}");
                 self.metrics.count_failure(Metric::MessagesRefused, reason);
                 return End::Refused;
             }
@@ -175,9 +176,9 @@ impl SinkWorker {
     }
 }
 
-/// The job in a record, or why there is none: a word, and a sentence.
-fn job_of(record: &Value) -> Result<Job, (&'static str, String)> {
-    let foreign = || ("record_foreign", "it is no message of SQS".to_owned());
+/// The job in a record, or why there is none.
+fn job_of(record: &Value) -> Result<Job, Failure> {
+    let foreign = || Failure::new(Code::MessageForeign, "it is no message of SQS");
     let message = Message::deserialize(record).map_err(|_| foreign())?;
     if message.event_source != "aws:sqs" {
         return Err(foreign());

@@ -35,7 +35,7 @@ fn unwritable(error: impl std::fmt::Display) -> BundleError {
 
 impl From<BundleError> for Stop {
     fn from(error: BundleError) -> Self {
-        Self::failed(Failure::new(Code::ExportUnwritable, error.0))
+        Self::failed(Failure::new(Code::OutputUnwritable, error.0))
     }
 }
 
@@ -77,8 +77,8 @@ pub(crate) async fn export(context: &Context, output: &Path, force: bool) -> Res
 /// Refuses to write over a file that is there.
 pub(super) fn may_write(output: &Path, force: bool) -> Result<(), Stop> {
     if !force && output.exists() {
-        let detail = format!("{} is there already; use --force to write over it", output.display());
-        return Err(Stop::failed(Failure::new(Code::Settings, detail)));
+        let detail = format!("{} is there already; --force writes over it", output.display());
+        return Err(Stop::failed(Failure::new(Code::OutputUnwritable, detail)));
     }
     Ok(())
 }
@@ -120,7 +120,7 @@ pub(crate) async fn delete(context: &Context, yes: bool) -> Result<Exit, Stop> {
 /// Nothing brings it back.
 pub(super) fn confirmed(yes: bool) -> Result<(), Stop> {
     let detail = "this deletes all rides, files and secrets for good: say --yes, and export first if in doubt";
-    if yes { Ok(()) } else { Err(Stop::failed(Failure::new(Code::Settings, detail))) }
+    if yes { Ok(()) } else { Err(Stop::failed(Failure::new(Code::Usage, detail))) }
 }
 
 /// Deletes everything about a rider from this machine, also from the free pages of its database.

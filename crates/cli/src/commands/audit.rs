@@ -1,10 +1,10 @@
 //! `fitbridge audit`: what happened, and when.
 
-use fitbridge_core::domain::EventKind;
-use jiff::{Timestamp, civil::Date, tz::TimeZone};
+use fitbridge_core::domain::{ActivityId, EventKind};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Context, sync::connections};
+use super::{Context, common::connections};
 use crate::{
     exit::{Exit, Stop},
     out::plain,
@@ -12,15 +12,6 @@ use crate::{
 
 /// Events in one read.
 const PAGE: usize = 500;
-
-/// A moment or a local date, as it is typed.
-pub(crate) fn since(text: &str) -> Result<Timestamp, String> {
-    if let Ok(moment) = text.parse::<Timestamp>() {
-        return Ok(moment);
-    }
-    let date: Date = text.parse().map_err(|_| format!("{text:?} is no date such as 2026-01-31"))?;
-    TimeZone::system().to_timestamp(date.at(0, 0, 0, 0)).map_err(|error| error.to_string())
-}
 
 /// Prints the events, oldest first.
 pub(crate) async fn run(context: &Context, since: Option<Timestamp>) -> Result<Exit, Stop> {
@@ -60,22 +51,24 @@ fn sentence(kind: &EventKind, name: impl Fn(&str) -> String) -> String {
         EventKind::RulesChanged { connection } => format!("rules of {} were changed", name(connection.as_str())),
         EventKind::Delivered { activity, sink, remote_id, .. } => {
             let remote = remote_id.as_ref().map(|id| format!(" as {id}")).unwrap_or_default();
-            format!("{activity} reached {}{remote}", name(sink.as_str()))
+            format!("ride {} reached {}{remote}", activity.rider_id(), name(sink.as_str()))
         }
         EventKind::Failed { activity, sink, failure } => {
             let to = sink.as_ref().map(|sink| format!(" to {}", name(sink.as_str()))).unwrap_or_default();
-            format!("{activity}{to} was given up: {failure}")
+            format!("ride {}{to} was given up: {failure}", activity.rider_id())
         }
-        EventKind::Forgotten { activity } => format!("{activity} was forgotten"),
+        EventKind::Forgotten { activity } => format!("ride {} was forgotten", activity.rider_id()),
         EventKind::Linked { activity, others } => {
-            let others: Vec<_> = others.iter().map(ToString::to_string).collect();
-            format!("{activity} was linked with {}", others.join(", "))
+            let others: Vec<_> = others.iter().map(ActivityId::rider_id).collect();
+            format!("ride {} was linked with {}", activity.rider_id(), others.join(", "))
         }
-        EventKind::Split { activity } => format!("{activity} was taken out of its group"),
-        EventKind::Resynced { activity, sinks } if sinks.is_empty() => format!("{activity} was to be sent again"),
+        EventKind::Split { activity } => format!("ride {} was taken out of its group", activity.rider_id()),
+        EventKind::Resynced { activity, sinks } if sinks.is_empty() => {
+            format!("ride {} was to be sent again", activity.rider_id())
+        }
         EventKind::Resynced { activity, sinks } => {
             let sinks: Vec<_> = sinks.iter().map(|sink| name(sink.as_str())).collect();
-            format!("{activity} was to be sent again to {}", sinks.join(", "))
+            format!("ride {} was to be sent again to {}", activity.rider_id(), sinks.join(", "))
         }
         EventKind::ContactChanged { via, on } => {
             let what = via.as_ref().map_or_else(|| "quiet hours".to_owned(), |via| format!("notices by {via}"));

@@ -7,7 +7,7 @@ use fitbridge_core::{
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use super::{Context, sync::connections};
+use super::{Context, common::connections};
 use crate::{
     app::App,
     args::BackfillArgs,

@@ -12,7 +12,7 @@ use fitbridge_core::{
 use secrecy::SecretString;
 use serde_json::json;
 
-use super::Context;
+use super::{Context, common::connections};
 use crate::{
     args::{Common, Connect, FolderArgs, IgpsportArgs, IntervalsArgs, RegionArg, WebhookArgs, WebhookMode},
     exit::{Exit, Stop},
@@ -26,7 +26,7 @@ const MAX_STDIN: u64 = 64 * 1024;
 /// For whom something is connected, and over which adapters.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place<'a> {
-    /// Where it is told.
+    /// Where results are printed.
     pub out: Out,
     /// The engine.
     pub engine: &'a Engine,
@@ -43,12 +43,16 @@ pub(crate) async fn run(context: &Context, what: Connect) -> Result<Exit, Stop> 
     let one_host = settings.igpsport_url.is_some() != settings.igpsport_china_url.is_some();
     let place = Place { out: context.out, engine: &app.engine, user: &app.user, one_host };
     if connect(&place, what).await?.source().is_some() {
-        context.out.line("  next: connect a place for the rides (intervals, folder, webhook), then `fitbridge sync`");
+        let has_sink = connections(&app).await?.iter().any(|connection| connection.sink().is_some());
+        context.out.line(match has_sink {
+            true => "  next: `fitbridge sync` for one pass, or `fitbridge serve` to keep going",
+            false => "  next: connect a place for the rides (intervals, folder, webhook), then `fitbridge sync`",
+        });
     }
     Ok(done(context.out))
 }
 
-/// Connects something, and tells it.
+/// Connects something and prints what it is now.
 pub(crate) async fn connect(place: &Place<'_>, what: Connect) -> Result<Connection, Stop> {
     match what {
         Connect::Igpsport(args) => igpsport(place, args).await,
@@ -235,7 +239,7 @@ async fn sealed_now(place: &Place<'_>, name: &str) -> Result<SecretString, Stop>
 /// `config set igpsport:token`.
 pub(crate) async fn config_set(context: &Context, key: &str, value: String) -> Result<Exit, Stop> {
     if key != "igpsport:token" {
-        let failure = Failure::new(Code::Settings, format!("unknown key {key:?}; did you mean igpsport:token?"));
+        let failure = Failure::new(Code::Usage, format!("unknown key {key:?}; did you mean igpsport:token?"));
         return Err(Stop::failed(failure));
     }
     let common = Common { name: None, history: None };
@@ -309,30 +313,34 @@ fn tell(out: Out, connection: &Connection, more: &[(&str, serde_json::Value)]) {
         record[*field] = value.clone();
     }
     out.record(&record);
-    let realm = match connection.account.realm.as_str() {
-        "" => String::new(),
-        realm => format!(", {realm}"),
-    };
-    let account = plain(&connection.account.account);
-    out.line(format!("{}: connected as {} ({account}{realm})", connection.name, plain(&connection.label)));
+    let account = &connection.account;
+    // Some services have no other name for an account than its number or path.
+    let more = [account.account.as_str(), account.realm.as_str()];
+    let more: Vec<_> = more.into_iter().filter(|text| !text.is_empty() && *text != connection.label).collect();
+    let more = if more.is_empty() { String::new() } else { format!(" ({})", plain(&more.join(", "))) };
+    out.line(format!("{}: connected as {}{more}", connection.name, plain(&connection.label)));
 }
 
+/// Reads a secret from standard input, to its end.
 pub(crate) fn from_stdin(what: &str) -> Result<SecretString, Stop> {
     let mut text = String::new();
     let read = std::io::stdin().lock().take(MAX_STDIN).read_to_string(&mut text);
     let trimmed = text.trim();
     if read.is_err() || trimmed.is_empty() {
-        let failure = Failure::new(Code::Settings, format!("no {what} came on standard input"));
+        let failure = Failure::new(Code::Usage, format!("no {what} came on standard input"));
         return Err(Stop::failed(failure));
     }
     Ok(SecretString::from(trimmed.to_owned()))
 }
 
+/// Asks for a secret at the terminal, without echo.
 pub(crate) fn asked_for(prompt: &str) -> Result<SecretString, Stop> {
-    let text = rpassword::prompt_password(prompt);
-    let text =
-        text.map_err(|error| Stop::failed(Failure::new(Code::Settings, format!("nothing was typed: {error}"))))?;
-    Ok(SecretString::from(text.trim().to_owned()))
+    let nothing = |why: &str| Stop::failed(Failure::new(Code::Usage, format!("nothing was typed{why}")));
+    let text = rpassword::prompt_password(prompt).map_err(|error| nothing(&format!(": {error}")))?;
+    match text.trim() {
+        "" => Err(nothing("")),
+        trimmed => Ok(SecretString::from(trimmed.to_owned())),
+    }
 }
 
 fn password(stdin: bool) -> Result<SecretString, Stop> {
@@ -344,7 +352,7 @@ fn password(stdin: bool) -> Result<SecretString, Stop> {
     let read = std::io::stdin().lock().take(MAX_STDIN).read_line(&mut text);
     let password = text.trim_end_matches(['\r', '\n']);
     if read.is_err() || password.is_empty() {
-        return Err(Stop::failed(Failure::new(Code::Settings, "no password came on standard input")));
+        return Err(Stop::failed(Failure::new(Code::Usage, "no password came on standard input")));
     }
     Ok(SecretString::from(password.to_owned()))
 }
@@ -353,6 +361,6 @@ fn in_arguments(out: Out, token: String) -> Result<SecretString, Stop> {
     if token == "-" {
         return from_stdin("token");
     }
-    out.note("warning: a token in the arguments stays in the shell's history; prefer --token-stdin");
+    out.note("warning: a token in the arguments stays in the shell's history; without it you are asked for it");
     Ok(SecretString::from(token))
 }

@@ -8,9 +8,9 @@ use fitbridge_igpsport::{FileHost, FirstContactOptions, Token, first_contact};
 use secrecy::ExposeSecret;
 use serde_json::json;
 
-use super::{Context, sync::connections};
+use super::{Context, common::connections};
 use crate::{
-    app::App,
+    app::{App, no_tls},
     exit::{Exit, Stop},
     out::{paint, plain},
 };
@@ -77,8 +77,7 @@ async fn contact(context: &Context, app: &App, connections: &[Connection], outpu
     let sealed = sealed.map_err(fitbridge_core::engine::EngineError::from)?;
     let secret = SourceSecret::from_sealed(&sealed).ok_or_else(|| Failure::from(Code::TokenMissing))?;
     let token = Token::parse(secret.token.expose_secret()).map_err(|_| Failure::from(Code::TokenInvalid))?;
-    let failed = |error: &dyn std::fmt::Display| Stop::failed(Failure::new(Code::Settings, error.to_string()));
-    let files = FileHost::new(std::sync::Arc::clone(&app.guard)).map_err(|error| failed(&error))?;
+    let files = FileHost::new(std::sync::Arc::clone(&app.guard)).map_err(|error| no_tls(&error))?;
     let client = app.source.client(&source.account.realm).map_err(|error| error.failure())?;
     context.out.note("about a dozen calls, one a second; nothing is changed");
     let contact = first_contact(client, &files, &token, &FirstContactOptions::default()).await;
@@ -89,8 +88,9 @@ async fn contact(context: &Context, app: &App, connections: &[Connection], outpu
         Some(format!("the detail's start is {:+.2} h from the file's, which is UTC", ahead.as_secs_f64() / 3600.0))
     });
     let text = serde_json::to_string_pretty(&json!({ "answers": contact.answers, "time_zone": zone }));
-    let text = text.map_err(|error| failed(&error))?;
-    std::fs::write(output, text).map_err(|error| failed(&format!("{}: {error}", output.display())))?;
+    let text = text.map_err(|error| Failure::new(Code::Bug, error.to_string()))?;
+    std::fs::write(output, text)
+        .map_err(|error| Failure::new(Code::OutputUnwritable, format!("{}: {error}", output.display())))?;
     for answer in &contact.answers {
         context.out.line(format!(
             "{}: {}",

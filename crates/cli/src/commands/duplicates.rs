@@ -11,8 +11,9 @@ use fitbridge_local::SystemClock;
 use serde_json::{Value, json};
 
 use super::{
-    Context, find,
-    sync::{connections, print_deliveries},
+    Context,
+    common::{connections, print_deliveries},
+    find,
     tally::Tally,
 };
 use crate::{

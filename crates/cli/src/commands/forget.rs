@@ -16,9 +16,9 @@ use serde_json::json;
 
 use super::{
     Context,
+    common::connections,
     duplicates::finish,
     find,
-    sync::connections,
     tally::{Tally, delivery_record, ride_record},
 };
 use crate::{
@@ -46,7 +46,8 @@ pub(crate) async fn forget(context: &Context, rides: &[String], delete_file: boo
         }
         for delivery in &forgot.sent {
             let name = sink_name(&sinks, delivery);
-            context.out.line(format!("  it is at {name}, or may be, and stays there: delete it there yourself"));
+            let is = if matches!(delivery.state, DeliveryState::Delivered { .. }) { "is" } else { "may be" };
+            context.out.line(format!("  it {is} at {name} and stays there; if you want it gone, delete it there"));
         }
         for other in &gone.linked {
             if let Some(other) = app.engine.store().activity(&app.user, other).await? {
@@ -98,7 +99,7 @@ pub(crate) async fn resync(context: &Context, args: &ResyncArgs) -> Result<Exit,
             context.out.line(format!("{}: nothing to send: no sink is meant, or it is under way", ride.rider_id()));
         }
         Resynced::Sent(ride, begun) => {
-            context.out.line(format!("{} is sent again; deliveries begun: {}", bold(ride.rider_id()), begun.len()));
+            context.out.line(format!("{} is sent again, to {} places", bold(ride.rider_id()), begun.len()));
         }
         Resynced::Fetching(ride) => {
             context.out.line(format!("{} is fetched again and sent then", bold(ride.rider_id())));
@@ -130,7 +131,7 @@ fn asked(context: &Context, ride: &Activity) -> Result<bool, Stop> {
     write!(stderr, "Deleted there, it is made anew; else there may be two. Really {from}? [y/N] ")
         .and_then(|()| stderr.flush())
         .and_then(|()| std::io::stdin().read_line(&mut answer).map(drop))
-        .map_err(|error| Stop::failed(Failure::new(Code::Settings, error.to_string())))?;
+        .map_err(|error| Stop::failed(Failure::new(Code::Usage, error.to_string())))?;
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 

@@ -20,7 +20,7 @@ pub(crate) fn line(fresh: &Freshness, now: Timestamp) -> String {
     match fresh.next_poll_at {
         Some(at) if ticks => format!("{last}, next {at:.0}"),
         Some(_) => match fresh.last_tick_at {
-            Some(tick) => format!("{last}; nothing has ticked since {tick:.0}: `fitbridge serve` does not run"),
+            Some(tick) => format!("{last}; `fitbridge serve` has not run since {tick:.0}"),
             None => format!("{last}; `fitbridge serve` looks by itself"),
         },
         None => format!("{last}; not asked until it is connected again"),
@@ -139,7 +139,7 @@ mod tests {
         );
         assert!(why(&fresh(Because::Found), now).contains("until 2025-06-01T14:20:00Z"));
         let quiet = line(&learned, at("2025-06-01T13:00:00Z"));
-        assert!(quiet.contains("nothing has ticked since 2025-06-01T12:30:00Z"), "{quiet}");
+        assert!(quiet.contains("`fitbridge serve` has not run since 2025-06-01T12:30:00Z"), "{quiet}");
         let paused = Freshness { next_poll_at: None, ..fresh(Because::New) };
         assert!(line(&paused, now).contains("until it is connected again"));
     }

@@ -31,7 +31,7 @@ pub(crate) async fn run(context: &Context, ride: &str, output: &Path, force: boo
             }
             _ => format!("{} cannot be written: {error}", output.display()),
         };
-        Stop::failed(Failure::new(Code::Settings, detail))
+        Stop::failed(Failure::new(Code::OutputUnwritable, detail))
     };
     if output == Path::new("-") {
         std::io::stdout().write_all(&bytes).map_err(unwritable)?;

@@ -9,7 +9,7 @@ use fitbridge_core::{
 };
 use serde_json::json;
 
-use super::{Context, find, sync::connections};
+use super::{Context, common::connections, find};
 use crate::{
     app::App,
     args::{Word, WordArgs},

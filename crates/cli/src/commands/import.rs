@@ -11,8 +11,8 @@ use serde_json::json;
 
 use super::{
     Context,
+    common::{connections, print_deliveries},
     serve::stopped,
-    sync::{connections, print_deliveries},
     tally::Tally,
 };
 use crate::{
@@ -102,16 +102,16 @@ async fn import_one(context: &Context, app: &mut App, name: &str, bytes: Bytes, 
             files.new += 1;
             let link = activity.link.as_ref();
             files.linked += usize::from(link.is_some());
-            let of = link.map(|link| format!(", {} {}, so not sent", link.why.sentence(), link.to));
+            let of = link.map(|link| format!(", {} {}, so not sent", link.why.sentence(), link.to.rider_id()));
             (if link.is_some() { "linked" } else { "new" }, None, Some(activity.id.to_string()), of)
         }
         Imported::Duplicate { of } => {
             files.duplicate += 1;
-            ("duplicate", None, Some(of.to_string()), Some(format!(" of {of}")))
+            ("duplicate", None, Some(of.to_string()), Some(format!(" of {}", of.rider_id())))
         }
         Imported::Forgotten { of } => {
             files.forgotten += 1;
-            ("forgotten", Some(Code::RideForgotten), Some(of.to_string()), Some(format!(" as {of}")))
+            ("forgotten", Some(Code::RideForgotten), Some(of.to_string()), Some(format!(" as {}", of.rider_id())))
         }
         Imported::Rejected(code) => {
             files.rejected += 1;
@@ -138,7 +138,7 @@ async fn watch_folder(context: &Context, app: &mut App, folder: PathBuf, files: 
         app.lanes.drain().await;
     });
     let watched = watching.await;
-    watched.map_err(|error| Stop::failed(Failure::new(Code::Settings, error.to_string())))?;
+    watched.map_err(|error| Stop::failed(Failure::new(Code::FileUnreadable, error.to_string())))?;
     first_failure.map_or(Ok(()), Err)
 }
 

@@ -9,7 +9,7 @@ use fitbridge_core::{
 };
 use serde_json::{Value, json};
 
-use super::{Context, duplicates::link_record, sync::connections};
+use super::{Context, common::connections, duplicates::link_record};
 use crate::{
     app::App,
     exit::{Exit, Stop},
@@ -82,7 +82,7 @@ async fn print(
     let mut at: Vec<_> =
         deliveries.iter().map(|(sink, state)| format!("{sink} {}", state.as_str().unwrap_or(""))).collect();
     if let Some(link) = link {
-        at = vec![format!("{} {}", link.why.sentence(), link.to)];
+        at = vec![format!("{} {}", link.why.sentence(), link.to.rider_id())];
     }
     context.out.line(format!(
         "{:>12}  {date}  {km}  {}  {}  {title}",

@@ -2,13 +2,15 @@
 
 mod account;
 mod admin;
-pub(crate) mod audit;
+mod audit;
 mod backfill;
+mod common;
 mod completions;
 mod connect;
 mod demo;
 mod doctor;
 mod duplicates;
+mod explain;
 mod find;
 mod forget;
 mod fresh;
@@ -16,7 +18,7 @@ mod get;
 mod held;
 mod import;
 mod list;
-pub(crate) mod notify;
+mod notify;
 mod plan;
 mod reconcile;
 mod retry;
@@ -60,9 +62,9 @@ pub(crate) fn run(cli: Cli) -> Exit {
             out.record(
                 &serde_json::json!({ "type": "summary", "code": stop.failure.code, "exit": u8::from(stop.exit) }),
             );
-            // What is wrong with a setting says it all by itself.
+            // What is wrong with a setting or an argument says it all by itself.
             let message = match stop.failure.code {
-                Code::Settings => format!("{} [settings]", stop.failure.detail),
+                code @ (Code::Settings | Code::Usage) => format!("{} [{code}]", stop.failure.detail),
                 _ => stop.failure.to_string(),
             };
             out.note(format!("fitbridge: {}", plain(&message)));
@@ -76,6 +78,7 @@ fn dispatch(cli: Cli, out: Out) -> Result<Exit, Stop> {
     // These work without any data.
     match &cli.command {
         Command::Completions { shell } => return Ok(completions::print(*shell)),
+        Command::Explain { code } => return explain::run(out, code),
         Command::Inspect { files } => {
             logging::start(None, cli.verbose, Level::ERROR);
             return Ok(inspect::run(out, files));
@@ -155,6 +158,7 @@ impl Context {
             Command::Admin(args) => admin::local(&self, args).await,
             Command::Inspect { files } => Ok(inspect::run(self.out, &files)),
             Command::Completions { shell } => Ok(completions::print(shell)),
+            Command::Explain { code } => explain::run(self.out, &code),
         }
     }
 
@@ -163,7 +167,7 @@ impl Context {
         self.open_watched(Arc::new(NoObserver))
     }
 
-    /// The same, with somebody who is told of every change.
+    /// The same, with an observer of every change.
     pub(crate) fn open_watched(&self, observer: Arc<dyn fitbridge_core::engine::Observer>) -> Result<App, Stop> {
         self.warn();
         App::open(&self.home, &self.settings, Access::Write, observer)

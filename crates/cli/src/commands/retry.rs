@@ -6,8 +6,9 @@ use fitbridge_core::{engine::redrive::Which, ports::Clock};
 use fitbridge_local::SystemClock;
 
 use super::{
-    Context, find,
-    sync::{connections, print_deliveries},
+    Context,
+    common::{connections, print_deliveries},
+    find,
     tally::Tally,
 };
 use crate::exit::{Exit, Stop};

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::{
     Context,
-    sync::{connections, print_deliveries},
+    common::{connections, print_deliveries},
     tally::Tally,
 };
 use crate::{
@@ -97,7 +97,7 @@ async fn show(context: &Context, app: &App, sink: &Connection) -> Result<(), Sto
     Ok(())
 }
 
-/// The rules for people, one a line; what is not set is not told.
+/// The rules for people, one a line; without those that are not set.
 pub(crate) fn lines(rules: &Rules) -> Vec<String> {
     let list = |names: &std::collections::BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>().join(", ");
     let range = |what: &str, min: Option<String>, max: Option<String>| match (min, max) {

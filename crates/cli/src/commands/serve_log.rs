@@ -13,13 +13,13 @@ use fitbridge_core::{
 
 use super::backfill;
 
-/// Rides of a backfill after which its progress is told again.
+/// Rides of a backfill after which its progress is logged again.
 const TELL_EVERY: u64 = 100;
 
 /// Logs what went well.
 #[derive(Debug, Default)]
 pub(crate) struct ServeLog {
-    /// How far each backfill was when it was told last.
+    /// How far each backfill was when it was logged last.
     told: Mutex<BTreeMap<ConnectionId, (BackfillPhase, u64)>>,
 }
 

@@ -16,7 +16,7 @@ pub(crate) async fn run(context: &Context, what: &str, svg: Option<&Path>) -> Re
     let (title, bytes) = if path.is_file() {
         // One byte more than a file may have: then the scanner says that it is too large.
         let bytes = read_bounded(path, fitbridge_fit::limits::MAX_FILE_BYTES as u64 + 1)
-            .map_err(|error| Stop::failed(Failure::new(Code::Settings, format!("{what}: {error}"))))?;
+            .map_err(|error| Stop::failed(Failure::new(Code::FileUnreadable, format!("{what}: {error}"))))?;
         (what.to_owned(), bytes.into())
     } else {
         let app = context.look()?;
@@ -36,7 +36,7 @@ pub(crate) async fn run(context: &Context, what: &str, svg: Option<&Path>) -> Re
             context.out.record(&serde_json::json!({ "type": "summary", "shown": 1 }));
             Ok(Exit::Done)
         }
-        Err(error) => Err(Stop::failed(Failure::new(Code::Settings, error.to_string()))),
+        Err(error) => Err(Stop::failed(Failure::new(Code::OutputUnwritable, error.to_string()))),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `fitbridge simulator`.
 
 use fitbridge_core::{Code, Failure};
-use fitbridge_simulator::{Config, Ports, Region, Simulator};
+use fitbridge_simulator::{Config, Ports, Region, Simulator, StartError};
 use serde_json::json;
 
 use super::{Context, serve::stopped};
@@ -11,21 +11,31 @@ use crate::{
     out::bold,
 };
 
+/// A simulator that could not be started.
+pub(super) fn not_started(error: &StartError) -> Stop {
+    let code = match error {
+        StartError::Listen { .. } => Code::PortUnavailable,
+        _ => Code::Bug,
+    };
+    Stop::failed(Failure::new(code, error.to_string()))
+}
+
 /// Plays every service until stopped.
 pub(crate) async fn run(context: &Context, args: &SimulatorArgs) -> Result<Exit, Stop> {
-    let failed = |error: &dyn std::fmt::Display| Stop::failed(Failure::new(Code::Settings, error.to_string()));
+    let failed = |code, error: &dyn std::fmt::Display| Stop::failed(Failure::new(code, error.to_string()));
     let ports = args.port.map_or_else(Ports::default, Ports::from);
     let config = Config { ports, seed: args.seed, ..Config::default() };
-    let simulator = Simulator::demo_world(config).await.map_err(|error| failed(&error))?;
+    let simulator = Simulator::demo_world(config).await.map_err(|error| not_started(&error))?;
     if let Some(folder) = &args.folder {
         let world = simulator.world();
         let Some(rider) = world.members(Region::Global).into_iter().next() else {
-            return Err(failed(&"the simulated world has no rider"));
+            return Err(failed(Code::Bug, &"the simulated world has no rider"));
         };
         for ride in world.rides(Region::Global, rider.member_id) {
-            world.delete_ride(Region::Global, ride.ride_id).map_err(|error| failed(&error))?;
+            world.delete_ride(Region::Global, ride.ride_id).map_err(|error| failed(Code::Bug, &error))?;
         }
-        let rides = world.load_folder(Region::Global, rider.member_id, folder).map_err(|error| failed(&error))?;
+        let rides = world.load_folder(Region::Global, rider.member_id, folder);
+        let rides = rides.map_err(|error| failed(Code::FileUnreadable, &error))?;
         context.out.line(format!("{} rides from {}", rides.len(), folder.display()));
     }
     let help = simulator.connection_help();

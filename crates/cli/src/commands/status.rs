@@ -5,16 +5,19 @@ use std::collections::BTreeMap;
 use anstyle::AnsiColor;
 use fitbridge_core::{
     Code, Engine,
-    domain::{Activity, Connection, Delivery, DeliveryLags, Shard},
+    domain::{Activity, Connection, Delivery, DeliveryLags, Shard, SourceProgress},
+    engine::plan::Freshness,
     ports::Key,
     store::Cursor,
 };
-use serde_json::json;
+use jiff::Timestamp;
+use serde_json::{Value, json};
 
 use super::{
-    Context, backfill, fresh, reconcile,
+    Context, backfill,
+    common::connections,
+    fresh, reconcile,
     rules::{lines, rules_record},
-    sync::connections,
 };
 use crate::{
     exit::{Exit, Stop},
@@ -52,9 +55,9 @@ pub(crate) async fn run(context: &Context) -> Result<Exit, Stop> {
     }
     super::notify::notices(context, &app).await?;
     let cursor = store.read::<Cursor>(&Key::cursor(Shard(0))).await?;
-    let last_tick = cursor.and_then(|cursor| jiff::Timestamp::from_second(cursor.doc.done_minute * 60).ok());
+    let last_tick = cursor.and_then(|cursor| Timestamp::from_second(cursor.doc.done_minute * 60).ok());
     if let Some(last_tick) = last_tick {
-        out.line(format!("last tick of `serve`: {last_tick:.0}"));
+        out.line(format!("`fitbridge serve` last looked for what is due: {last_tick:.0}"));
     }
     out.record(&json!({
         "type": "summary",
@@ -75,7 +78,7 @@ pub(crate) fn by_state<'a>(rides: impl IntoIterator<Item = &'a Activity>) -> BTr
     states
 }
 
-/// The line that tells it.
+/// The line with these counts.
 pub(crate) fn count_of_rides(states: &BTreeMap<&str, usize>) -> String {
     let told: Vec<_> = states.iter().map(|(state, count)| format!("{count} {}", state.replace('_', " "))).collect();
     let told = if told.is_empty() { String::new() } else { format!(" ({})", told.join(", ")) };
@@ -83,7 +86,7 @@ pub(crate) fn count_of_rides(states: &BTreeMap<&str, usize>) -> String {
 }
 
 /// When the token ends, and what happens then.
-fn token_end(connection: &Connection, end: jiff::Timestamp, now: jiff::Timestamp) -> String {
+fn token_end(connection: &Connection, end: Timestamp, now: Timestamp) -> String {
     let hours = end.duration_since(now).as_hours();
     let left = match hours {
         ..0 => String::new(),
@@ -95,7 +98,7 @@ fn token_end(connection: &Connection, end: jiff::Timestamp, now: jiff::Timestamp
     }
     match connection.source().is_some_and(|source| source.stay_signed_in) {
         true => format!("the token ends {end:.0}{left}; it is renewed by signing in"),
-        false => format!("the token ends {end:.0}{left}; paste a fresh one before"),
+        false => format!("the token ends {end:.0}{left}; connect again with a fresh one before that"),
     }
 }
 
@@ -134,71 +137,93 @@ pub(crate) async fn show_connection(
         "history": connection.history,
         "connected_at": connection.connected_at.to_string(),
     });
-    if let Some(source) = connection.source() {
-        if let Some(mark) = &source.mark {
-            out.line(format!("  {} rides upstream, list read {:.0}", mark.total_rows, mark.walked_at));
-        }
-        let stored = engine.store().connection(&connection.user, &connection.id).await?;
-        let freshness = match &stored {
-            Some(stored) => engine.freshness(stored).await?,
-            None => None,
-        };
-        if let Some(freshness) = &freshness {
-            out.line(format!("  {}", fresh::line(freshness, engine.now())));
-            for line in fresh::failing(freshness) {
-                out.line(format!("  {line}"));
-            }
-            if verbose {
-                out.line(format!("  {}", fresh::why(freshness, engine.now())));
-            }
-        }
-        if let Some(end) = source.token_ends_at {
-            out.line(format!("  {}", token_end(connection, end, engine.now())));
-            if phase == "expiring" {
-                out.line(format!("  next: {}", Code::TokenExpired.next_step()));
-            }
-        }
-        if let Some(backfill) = &source.backfill {
-            out.line(format!("  {}", backfill::line(backfill)));
-        }
-        if source.reconcile.is_some() {
-            out.line("  a reconcile is under way");
-        }
-        if let Some(report) = &source.report {
-            out.line(format!("  {}", reconcile::line(report)));
-        }
-        for problem in &source.problems {
-            out.line(format!("  a row that cannot be read: {}", plain(&problem.reason)));
-        }
-        record["upstream_rides"] = source.mark.as_ref().map(|mark| mark.total_rows).into();
-        record["token_ends_at"] = source.token_ends_at.map(|end| end.to_string()).into();
-        record["stay_signed_in"] = source.stay_signed_in.into();
-        record["backfill"] = source.backfill.as_deref().map(backfill::record).into();
-        record["report"] = source.report.as_deref().map(reconcile::record).into();
-        record["freshness"] = freshness.as_ref().map(fresh::record).into();
-        record["undecodable_rows"] = source.problems.len().into();
-    } else {
-        let prefix = format!("delivery/{}/", connection.id);
-        let mut states = BTreeMap::<String, usize>::new();
-        let deliveries = engine.store().all::<Delivery>(&connection.user, &prefix).await?;
-        let lags = DeliveryLags::of(deliveries.iter().map(|delivery| &delivery.doc));
-        for delivery in &deliveries {
-            *states.entry(delivery.doc.state.name().to_owned()).or_default() += 1;
-        }
-        let told: Vec<_> = states.iter().map(|(state, count)| format!("{count} {}", state.replace('_', " "))).collect();
-        out.line(format!("  {}", if told.is_empty() { "nothing delivered yet".into() } else { told.join(", ") }));
-        if let Some(line) = fresh::lag_line(&lags) {
-            out.line(format!("  {line}"));
-        }
-        record["deliveries"] = json!(states);
-        record["lag"] = fresh::lag_record(&lags);
-        if let Some(progress) = connection.sink() {
-            for line in lines(&progress.rules) {
-                out.line(format!("  {line}"));
-            }
-            record["rules"] = rules_record(&progress.rules);
-        }
+    match connection.source() {
+        Some(source) => show_source(out, engine, connection, source, verbose, &mut record).await?,
+        None => show_sink(out, engine, connection, &mut record).await?,
     }
     out.record(&record);
     Ok(if paused.is_some() { Exit::NeedsRider } else { Exit::Done })
+}
+
+/// What is known upstream and how fresh it is, when the token ends, and what goes on for a source.
+async fn show_source(
+    out: Out,
+    engine: &Engine,
+    connection: &Connection,
+    source: &SourceProgress,
+    verbose: bool,
+    record: &mut Value,
+) -> Result<(), Stop> {
+    if let Some(mark) = &source.mark {
+        out.line(format!("  {} rides upstream, list read {:.0}", mark.total_rows, mark.walked_at));
+    }
+    let freshness = match engine.store().connection(&connection.user, &connection.id).await? {
+        Some(stored) => engine.freshness(&stored).await?,
+        None => None,
+    };
+    if let Some(freshness) = &freshness {
+        show_freshness(out, freshness, engine.now(), verbose);
+    }
+    if let Some(end) = source.token_ends_at {
+        out.line(format!("  {}", token_end(connection, end, engine.now())));
+        if connection.phase(engine.now()) == "expiring" {
+            out.line(format!("  next: {}", Code::TokenExpiring.next_step()));
+        }
+    }
+    if let Some(backfill) = &source.backfill {
+        out.line(format!("  {}", backfill::line(backfill)));
+    }
+    if source.reconcile.is_some() {
+        out.line("  a reconcile is under way");
+    }
+    if let Some(report) = &source.report {
+        out.line(format!("  {}", reconcile::line(report)));
+    }
+    for problem in &source.problems {
+        out.line(format!("  a row that cannot be read: {}", plain(&problem.reason)));
+    }
+    record["upstream_rides"] = source.mark.as_ref().map(|mark| mark.total_rows).into();
+    record["token_ends_at"] = source.token_ends_at.map(|end| end.to_string()).into();
+    record["stay_signed_in"] = source.stay_signed_in.into();
+    record["backfill"] = source.backfill.as_deref().map(backfill::record).into();
+    record["report"] = source.report.as_deref().map(reconcile::record).into();
+    record["freshness"] = freshness.as_ref().map(fresh::record).into();
+    record["undecodable_rows"] = source.problems.len().into();
+    Ok(())
+}
+
+/// When a source was looked at, what keeps it from being, and why it is looked at when it is.
+fn show_freshness(out: Out, freshness: &Freshness, now: Timestamp, verbose: bool) {
+    out.line(format!("  {}", fresh::line(freshness, now)));
+    for line in fresh::failing(freshness) {
+        out.line(format!("  {line}"));
+    }
+    if verbose {
+        out.line(format!("  {}", fresh::why(freshness, now)));
+    }
+}
+
+/// How many deliveries of a sink are in each state, how long they took, and its rules.
+async fn show_sink(out: Out, engine: &Engine, connection: &Connection, record: &mut Value) -> Result<(), Stop> {
+    let prefix = format!("delivery/{}/", connection.id);
+    let deliveries = engine.store().all::<Delivery>(&connection.user, &prefix).await?;
+    let lags = DeliveryLags::of(deliveries.iter().map(|delivery| &delivery.doc));
+    let mut states = BTreeMap::<String, usize>::new();
+    for delivery in &deliveries {
+        *states.entry(delivery.doc.state.name().to_owned()).or_default() += 1;
+    }
+    let told: Vec<_> = states.iter().map(|(state, count)| format!("{count} {}", state.replace('_', " "))).collect();
+    out.line(format!("  {}", if told.is_empty() { "nothing delivered yet".into() } else { told.join(", ") }));
+    if let Some(line) = fresh::lag_line(&lags) {
+        out.line(format!("  {line}"));
+    }
+    record["deliveries"] = json!(states);
+    record["lag"] = fresh::lag_record(&lags);
+    if let Some(progress) = connection.sink() {
+        for line in lines(&progress.rules) {
+            out.line(format!("  {line}"));
+        }
+        record["rules"] = rules_record(&progress.rules);
+    }
+    Ok(())
 }

@@ -1,31 +1,34 @@
 //! `fitbridge sync`: one pass, and what it would do.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use anstyle::AnsiColor;
 use fitbridge_core::{
     Failure,
-    domain::{Connection, UserId},
+    domain::{Connection, Shard},
     engine::Poll,
     ports::Clock,
-    store::Stored,
 };
 use fitbridge_local::{
     SystemClock,
     run::{PassReport, pass},
 };
-use serde_json::json;
+use serde_json::{Map, json};
 
 use super::{
     Context, backfill,
+    common::{connections, print_deliveries},
     plan::Plan,
-    tally::{Counts, Tally},
+    tally::Tally,
 };
 use crate::{
     app::App,
     exit::{Exit, Stop},
     out::{paint, plain},
 };
+
+/// Most pages of a list that a dry run looks at.
+const MOST_PAGES: u32 = 5_000;
 
 /// A pass.
 pub(crate) async fn run(context: &Context) -> Result<Exit, Stop> {
@@ -62,17 +65,6 @@ pub(crate) async fn run(context: &Context) -> Result<Exit, Stop> {
         ));
     }
     Ok(exit)
-}
-
-/// A rider's connections.
-pub(crate) async fn connections(app: &App) -> Result<Vec<Connection>, Stop> {
-    connections_of(app, &app.user).await
-}
-
-async fn connections_of(app: &App, user: &UserId) -> Result<Vec<Connection>, Stop> {
-    let store = app.engine.store();
-    let Some(user) = store.user(user).await? else { return Ok(Vec::new()) };
-    Ok(store.connections(&user.doc).await?.into_iter().map(|stored: Stored<Connection>| stored.doc).collect())
 }
 
 /// Prints what a pass did and decides how the command ends.
@@ -124,39 +116,6 @@ fn finish(context: &Context, tally: &Tally, connections: &[Connection], report: 
     exit
 }
 
-/// Prints the deliveries by sink and what failed, and says how the command ends.
-pub(crate) fn print_deliveries(context: &Context, tally: &Tally, counts: &Counts) -> Exit {
-    let out = context.out;
-    let mut exit = Exit::Done;
-    for (sink, of) in &counts.deliveries {
-        let open = if of.pending + of.failed == 0 { AnsiColor::Green } else { AnsiColor::Yellow };
-        out.line(format!(
-            "  {}: {} created, {} already there, {} pending, {} failed{}",
-            paint(open, sink),
-            of.created,
-            of.already_there,
-            of.pending,
-            of.failed,
-            if of.filtered > 0 { format!(", {} left out by its rules", of.filtered) } else { String::new() }
-        ));
-    }
-    for (code, (failure, times)) in tally.failures() {
-        out.line(format!("  {times} × {} [{code}]", failure.code.sentence()));
-        out.line(format!("    next: {}", failure.code.next_step()));
-    }
-    if counts.held > 0 {
-        out.line("  held: already there by another route; see `fitbridge held`, then `held send` or `held skip`");
-    }
-    if counts.failed > 0 {
-        exit = Exit::Unfinished;
-    }
-    let blocked = tally.failures().values().any(|(failure, _)| Stop::of(failure.clone()).exit == Exit::NeedsRider);
-    if blocked {
-        exit = Exit::NeedsRider;
-    }
-    exit
-}
-
 /// A poll's result in a word, its failure, and what that means for the exit code.
 fn describe(poll: &Poll) -> (&'static str, Option<&Failure>, Exit) {
     match poll {
@@ -169,90 +128,105 @@ fn describe(poll: &Poll) -> (&'static str, Option<&Failure>, Exit) {
     }
 }
 
+/// What a pass would do, as far as it is counted.
+#[derive(Debug, Default)]
+struct Would {
+    fetch: usize,
+    filter: usize,
+    /// By the sink's name; at most so many, since only the files can tell the rest.
+    send: BTreeMap<String, usize>,
+}
+
 /// What a pass would do. Nothing is written, downloaded or sent.
 pub(crate) async fn dry_run(context: &Context) -> Result<Exit, Stop> {
     context.warn();
     let app = context.look()?;
-    let out = context.out;
     let connections = connections(&app).await?;
     let sinks: Vec<_> = connections.iter().filter(|connection| connection.sink().is_some()).collect();
-    let (mut new, mut filtered, mut exit) = (0_usize, 0_usize, Exit::Done);
-    let mut would_send: std::collections::BTreeMap<&str, usize> =
-        sinks.iter().map(|sink| (sink.name.as_str(), 0)).collect();
+    let send = sinks.iter().map(|sink| (sink.name.clone(), 0)).collect();
+    let (mut would, mut exit) = (Would { send, ..Would::default() }, Exit::Done);
     for source in connections.iter().filter(|connection| connection.source().is_some()) {
-        let mut number = 1;
-        loop {
-            let page = match app.engine.look(source, number).await {
-                Ok(Ok(page)) => page,
-                Ok(Err(error)) => {
-                    exit = exit.max(report_source(context, source, &error.failure()));
-                    break;
-                }
-                Err(error) => {
-                    exit = exit.max(report_source(context, source, &error.failure()));
-                    break;
-                }
-            };
-            if page.unchanged {
-                out.line(format!("{}: nothing new", source.name));
-                break;
-            }
-            for ride in page.rides.iter().filter(|ride| ride.known.is_none()) {
-                let plan = Plan::of(&ride.row, source, &sinks);
-                match plan.is_fetched() {
-                    true => new += 1,
-                    false => filtered += 1,
-                }
-                for sink in plan.sinks() {
-                    *would_send.entry(sink).or_default() += 1;
-                }
-                out.record(&plan.record());
-                out.line(plan.line());
-            }
-            let empty = page.rides.is_empty() && page.page.problems.is_empty();
-            let last = page.page.total_pages.is_some_and(|pages| number >= pages);
-            if empty || last || number >= 5_000 {
-                break;
-            }
-            number += 1;
-        }
+        exit = exit.max(look_through(context, &app, source, &sinks, &mut would).await);
     }
-    let waiting = app.engine.waiting(fitbridge_core::domain::Shard::of(&app.user, app.engine.policy().shards)).await?;
+    let waiting = app.engine.waiting(Shard::of(&app.user, app.engine.policy().shards)).await?;
     for delivery in &waiting.deliveries {
         if let Some(sink) = sinks.iter().find(|sink| sink.id == delivery.sink) {
-            *would_send.entry(&sink.name).or_default() += 1;
+            *would.send.entry(sink.name.clone()).or_default() += 1;
         }
     }
+    let has_rules = sinks.iter().any(|sink| sink.sink().is_some_and(|progress| !progress.rules.is_empty()));
+    tell_what_would_be(context, &would, waiting.rides.len(), has_rules);
+    Ok(exit)
+}
+
+/// Reads a source's list as far as it is new, and plans its rides.
+async fn look_through(
+    context: &Context,
+    app: &App,
+    source: &Connection,
+    sinks: &[&Connection],
+    would: &mut Would,
+) -> Exit {
+    for number in 1..=MOST_PAGES {
+        let looked = match app.engine.look(source, number).await {
+            Ok(looked) => looked.map_err(|error| error.failure()),
+            Err(error) => Err(error.failure()),
+        };
+        let page = match looked {
+            Ok(page) => page,
+            Err(failure) => return report_source(context, source, &failure),
+        };
+        if page.unchanged {
+            context.out.line(format!("{}: nothing new", source.name));
+            break;
+        }
+        for ride in page.rides.iter().filter(|ride| ride.known.is_none()) {
+            let plan = Plan::of(&ride.row, source, sinks);
+            match plan.is_fetched() {
+                true => would.fetch += 1,
+                false => would.filter += 1,
+            }
+            for sink in plan.sinks() {
+                *would.send.entry(sink.to_owned()).or_default() += 1;
+            }
+            context.out.record(&plan.record());
+            context.out.line(plan.line());
+        }
+        let empty = page.rides.is_empty() && page.page.problems.is_empty();
+        if empty || page.page.total_pages.is_some_and(|pages| number >= pages) {
+            break;
+        }
+    }
+    Exit::Done
+}
+
+fn tell_what_would_be(context: &Context, would: &Would, waiting: usize, has_rules: bool) {
+    let out = context.out;
     out.line(format!(
-        "dry run: {new} new rides would be fetched, {filtered} filtered, {} go on where they were; nothing was changed",
-        waiting.rides.len()
+        "dry run: {} new rides would be fetched, {} filtered, {waiting} go on where they were; nothing was changed",
+        would.fetch, would.filter
     ));
-    for (sink, count) in &would_send {
+    for (sink, count) in &would.send {
         out.line(format!("  {sink}: up to {count} would be sent"));
     }
-    if sinks.iter().any(|sink| sink.sink().is_some_and(|progress| !progress.rules.is_empty())) {
+    if has_rules {
         out.line("  rules and names as far as the list tells; the file decides");
     }
-    out.line("  only the files can tell: duplicates of imported files, files that are no rides, rides already there by another route");
-    let deliveries: serde_json::Map<_, _> = would_send
-        .iter()
-        .map(|(sink, count)| {
-            let counts = json!({ "created": 0, "already_there": 0, "pending": count, "failed": 0, "filtered": 0 });
-            ((*sink).to_owned(), counts)
-        })
-        .collect();
+    out.line("  what only the files can tell: duplicates of imported files, files that are no rides,");
+    out.line("  and rides that are already there by another route");
+    let counts = |count| json!({ "created": 0, "already_there": 0, "pending": count, "failed": 0, "filtered": 0 });
+    let deliveries: Map<_, _> = would.send.iter().map(|(sink, count)| (sink.clone(), counts(count))).collect();
     out.record(&json!({
         "type": "summary",
         "dry_run": true,
-        "new": new,
+        "new": would.fetch,
         "duplicate": 0,
-        "filtered": filtered,
+        "filtered": would.filter,
         "held": 0,
         "failed": 0,
         "deliveries": deliveries,
         "unknown_until_fetched": ["duplicate", "held", "rejected"],
     }));
-    Ok(exit)
 }
 
 fn report_source(context: &Context, source: &Connection, failure: &Failure) -> Exit {

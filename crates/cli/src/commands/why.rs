@@ -9,8 +9,9 @@ use fitbridge_core::{
 use serde_json::json;
 
 use super::{
-    Context, find,
-    sync::connections,
+    Context,
+    common::connections,
+    find,
     tally::{delivery_record, ride_record},
 };
 use crate::{
@@ -99,7 +100,9 @@ pub(crate) fn state_of(ride: &Activity) -> String {
                 format!("archived although damaged [{code}]: {size_bytes} bytes, sha256 {content}")
             }
         },
-        ActivityState::Duplicate { of, .. } => format!("the same file as {of}, which is what is delivered"),
+        ActivityState::Duplicate { of, .. } => {
+            format!("the same file as {}, which is what is delivered", of.rider_id())
+        }
         ActivityState::Filtered { rule } => format!("filtered: {} [{rule}]", rule.sentence()),
         ActivityState::Rejected { .. } => "rejected".into(),
         ActivityState::DeadLetter { .. } => format!("given up after {} attempts", ride.attempts),
@@ -129,6 +132,7 @@ pub(crate) fn delivery_state(delivery: &Delivery) -> String {
 fn explain(context: &Context, failure: Option<&Failure>) {
     if let Some(failure) = failure {
         context.out.line(format!("    {}", plain(&failure.to_string())));
+        context.out.line(format!("    usually because: {}", failure.code.cause()));
         context.out.line(format!("    next: {}", failure.code.next_step()));
     }
 }

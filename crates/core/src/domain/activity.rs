@@ -26,10 +26,13 @@ pub enum Origin {
     },
 }
 
+/// Digits of a ride's number in the id of its activity: as many as the largest has, so that ids sort as numbers do.
+const CLOUD_DIGITS: usize = 20;
+
 impl Origin {
     /// The activity that stands for a ride of a source.
     pub fn cloud_id(connection: &ConnectionId, ride_id: RideId) -> ActivityId {
-        ActivityId::from_any(&format!("{connection}-{:020}", ride_id.0))
+        ActivityId::from_any(&format!("{connection}-{:0CLOUD_DIGITS$}", ride_id.0))
     }
 
     /// The service it came from, as sinks are told: `igpsport`, or `file`.
@@ -43,6 +46,17 @@ impl Origin {
     /// The activity that stands for an imported file.
     pub fn file_id(content: &ContentId) -> ActivityId {
         ActivityId::from_any(&format!("file-{}", short_digest(content.as_bytes())))
+    }
+}
+
+impl ActivityId {
+    /// The number a rider knows the ride by ([`Activity::rider_id`]), as far as the id tells it.
+    pub fn rider_id(&self) -> &str {
+        let number = self.as_str().rsplit('-').next().unwrap_or_default();
+        match number.len() == CLOUD_DIGITS && number.bytes().all(|b| b.is_ascii_digit()) {
+            true => number.trim_start_matches('0'),
+            false => self.as_str(),
+        }
     }
 }
 
@@ -331,5 +345,18 @@ impl Activity {
             Origin::Cloud { ride_id, .. } => ride_id.to_string(),
             Origin::File { .. } => self.id.to_string(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_tells_the_number_that_a_rider_knows() {
+        let source = ConnectionId::from_any("igpsport-global-1204001");
+        assert_eq!(Origin::cloud_id(&source, RideId(31_827_705)).rider_id(), "31827705");
+        let file = Origin::file_id(&ContentId::of(b"a ride"));
+        assert_eq!(file.rider_id(), file.as_str());
     }
 }

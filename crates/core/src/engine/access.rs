@@ -125,8 +125,8 @@ impl Engine {
     }
 
     /// Seals what a login brought, unless the rider removed the connection meanwhile or gave it another token:
-    /// `false` then. A login takes seconds, the two looks around the sealing none: whoever comes between them is seen
-    /// by the second.
+    /// `false` then. A login takes seconds, so the record is read anew before the sealing, and once more behind it: what
+    /// the rider changed between these two reads is seen by the second, and the sealing is undone.
     async fn seal_renewed(&self, stored: &mut Stored<Connection>, secret: &SourceSecret) -> Result<bool, EngineError> {
         let (key, renewals) = (sealed_key(&stored.doc), stored.doc.renewals);
         let same = |now: &Stored<Connection>| !now.doc.is_removed() && now.doc.renewals == renewals;

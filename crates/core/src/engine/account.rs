@@ -51,7 +51,7 @@ struct Writer<'a> {
 
 impl From<BundleError> for EngineError {
     fn from(error: BundleError) -> Self {
-        Failure::new(Code::ExportUnwritable, error.0).into()
+        Failure::new(Code::OutputUnwritable, error.0).into()
     }
 }
 
@@ -199,7 +199,7 @@ impl Engine {
                 }
                 Some(old) => return Ok(old),
                 None if known.is_empty() => {
-                    return Err(Failure::new(Code::NoSuchUser, "there is nothing to delete").into());
+                    return Err(Failure::new(Code::NoSuchRider, "there is nothing to delete").into());
                 }
                 None => {
                     if self.store.commit(vec![self.store.create(&fresh, None, None)?]).await? {

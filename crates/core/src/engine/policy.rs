@@ -30,7 +30,7 @@ pub struct Policy {
     /// Waits between attempts to resolve or fetch a ride. Afterwards it is a dead letter. About five days
     /// in all: iGPSport has taken a day to process a ride.
     pub ride_backoff: Vec<SignedDuration>,
-    /// Waits between attempts to deliver: the schedule of Standard Webhooks, about four days in all.
+    /// Waits between attempts to deliver: the schedule of Standard Webhooks, about three days in all.
     pub delivery_backoff: Vec<SignedDuration>,
     /// A refusal before the token's end pauses only when it is repeated this much later.
     pub refusal_gap: SignedDuration,

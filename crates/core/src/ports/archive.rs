@@ -47,16 +47,19 @@ pub enum ArchiveError {
 #[async_trait]
 pub trait Archive: Send + Sync + std::fmt::Debug {
     /// Stores a file once. Other bytes are never written over it; a damaged copy is replaced.
-    /// `Ok` means that it survives a crash of the process.
+    /// `Ok` means that it survives a crash of the process. It fails with [`ArchiveError::Full`] or
+    /// [`ArchiveError::Unavailable`]; asked again, it does no harm.
     async fn put(&self, user: &UserId, content: ContentId, bytes: Bytes) -> Result<Put, ArchiveError>;
 
-    /// Reads a file and verifies its SHA-256.
+    /// Reads a file and verifies its SHA-256. After [`ArchiveError::Missing`] and [`ArchiveError::Damaged`] a ride of
+    /// the cloud is fetched anew; after [`ArchiveError::Unavailable`] the file is read again later.
     async fn open(&self, user: &UserId, content: ContentId) -> Result<Bytes, ArchiveError>;
 
-    /// Deletes a file; `Ok` also where there was none.
+    /// Deletes a file; `Ok` also where there was none. It fails with [`ArchiveError::Unavailable`] only.
     async fn delete(&self, user: &UserId, content: ContentId) -> Result<(), ArchiveError>;
 
     /// Deletes whatever is left of a user, also what no record names, and says how many files that were.
+    /// It fails with [`ArchiveError::Unavailable`] only; asked again, it deletes what is left.
     async fn forget_user(&self, user: &UserId) -> Result<u64, ArchiveError>;
 
     /// Whether it can make links; the same for its whole life.

@@ -180,10 +180,12 @@ pub struct PlanPage {
     pub next: Option<String>,
 }
 
-/// Why the ledger did not do what was asked. Nothing was changed.
+/// Why the ledger did not do what was asked. Nothing was changed, but for one case: whether a commit that ended in
+/// [`LedgerError::Unavailable`] happened is not known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LedgerError {
-    /// It does not answer now; the same call may work later.
+    /// It does not answer now; the same read may work later. A commit may have happened all the same: read before
+    /// deciding anew.
     #[error("the ledger is unavailable: {0}")]
     Unavailable(String),
     /// Another process keeps it locked for longer than is sensible; try later.
@@ -203,14 +205,14 @@ pub enum LedgerError {
     Misuse(String),
 }
 
-/// Why a commit did not happen. None of its writes did.
+/// Why a commit did not happen, as far as is known. Its writes happen all together or not at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommitError {
     /// Expectations did not hold: read those records again and decide anew. At least one of the keys that
     /// did not match is named.
     #[error("records were changed meanwhile: {0:?}")]
     Conflict(Vec<Key>),
-    /// The ledger itself failed. After `Unavailable` the commit may or may not have happened: read again.
+    /// The ledger itself failed. Nothing was written, except perhaps after [`LedgerError::Unavailable`]: read again.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
 }

@@ -18,7 +18,7 @@ pub struct NoticeTarget {
     pub secret: Option<SecretString>,
 }
 
-/// What is told. All texts are for people and hold no secret.
+/// A message to a rider. All texts are for people and hold no secret.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NoticeText {
     /// The same over all attempts: what a receiver knows a repeat by. Letters, digits and `_`.
@@ -33,7 +33,7 @@ pub struct NoticeText {
     pub count: u32,
     /// Since when it fails.
     pub since: Option<Timestamp>,
-    /// When it is told.
+    /// When it is sent.
     pub now: Timestamp,
     /// One line.
     pub subject: String,
@@ -95,7 +95,7 @@ pub struct Checked {
     pub settings: Value,
 }
 
-/// Why a notice was not told.
+/// Why a message is not known to have arrived.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum NotifyError {
     /// It may work later: try again, not before the time asked for. It may have arrived.

@@ -89,6 +89,7 @@ pub struct QueueError(pub String);
 /// The queue.
 #[async_trait]
 pub trait WorkQueue: Send + Sync + std::fmt::Debug {
-    /// Hands jobs over, to be worked on as soon as there is room.
+    /// Hands jobs over, to be worked on as soon as there is room. A caller leaves the records due whether or not this
+    /// fails: a job may be lost after `Ok`, and done after an error.
     async fn hand_over(&self, jobs: Vec<Job>) -> Result<(), QueueError>;
 }

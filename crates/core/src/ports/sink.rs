@@ -181,8 +181,8 @@ pub trait Sink: Send + Sync + std::fmt::Debug {
     /// there.
     async fn check(&self, settings: &serde_json::Value, secret: Option<&SecretString>) -> Result<Identity, SinkError>;
 
-    /// Sends the bytes, unchanged. `attempt` counts from 1; `id` is the same for all attempts of a
-    /// delivery; `now` is the time of this one.
+    /// Sends the bytes, unchanged. What the [`Attempt`] says is for signatures and for the service's own comparison
+    /// of repeats.
     async fn deliver(&self, target: &SinkTarget, file: &SinkFile, about: &About, attempt: &Attempt) -> Outcome;
 
     /// Asks what became of an accepted file.
@@ -191,9 +191,10 @@ pub trait Sink: Send + Sync + std::fmt::Debug {
     }
 
     /// Asks whether a file is there, after an attempt whose answer was lost. An error leaves that open: nothing
-    /// is sent, and it is asked again.
+    /// is sent, and it is asked again. A sink that wants to be asked first ([`Resend::ProbeFirst`]) has to have this
+    /// of its own.
     async fn probe(&self, _target: &SinkTarget, _about: &About) -> Result<Found, SinkError> {
-        Ok(Found::NotThere)
+        Err(SinkError::unsupported("it cannot be asked whether it has a ride"))
     }
 
     /// Lists what is there between two local dates, both included.
@@ -231,4 +232,41 @@ pub struct Attempt {
     pub number: u32,
     /// The time of this attempt.
     pub now: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A sink whose author forgot the probe.
+    #[derive(Debug)]
+    struct Forgotten;
+
+    #[async_trait]
+    impl Sink for Forgotten {
+        fn resend(&self) -> Resend {
+            Resend::ProbeFirst
+        }
+
+        async fn check(&self, _: &serde_json::Value, _: Option<&SecretString>) -> Result<Identity, SinkError> {
+            Err(SinkError::unsupported("it is never connected"))
+        }
+
+        async fn deliver(&self, _: &SinkTarget, _: &SinkFile, _: &About, _: &Attempt) -> Outcome {
+            Outcome::Created { remote_id: None }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_sink_without_a_probe_never_says_that_a_ride_is_not_there() {
+        let account = RemoteAccount {
+            service: crate::domain::Service::from_any("forgotten"),
+            realm: String::new(),
+            account: "1".into(),
+        };
+        let target = SinkTarget { account, settings: serde_json::Value::Null, secret: None };
+        let about = serde_json::from_value(serde_json::json!({ "external_id": "1", "source": "igpsport" })).unwrap();
+        let open = Forgotten.probe(&target, &about).await.unwrap_err();
+        assert!(matches!(open.into_outcome(), Outcome::Unknown(_)));
+    }
 }

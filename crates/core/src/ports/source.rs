@@ -144,23 +144,29 @@ impl SourceError {
 /// The source's API. Every call goes to the API host of the account's realm and to no other.
 #[async_trait]
 pub trait Source: Send + Sync + std::fmt::Debug {
-    /// Reads one page of the list; pages count from 1. A page beyond the end is empty.
+    /// Reads one page of the list; pages count from 1. A page beyond the end is empty. [`SourceError::WrongMember`] where
+    /// the answer is about another account, even if it is well formed; [`SourceError::Away`] where it cannot be read.
     async fn list_page(&self, access: Access<'_>, page: u32) -> Result<ListPage, SourceError>;
 
     /// Asks where a ride's file lies: the detail call, and the fallback where that has no location.
+    /// [`SourceError::NotReady`] and [`SourceError::NotFound`] are about this ride only: neither counts against the
+    /// provider.
     async fn resolve(&self, access: Access<'_>, ride: RideId) -> Result<Resolution, SourceError>;
 
     /// Asks without a token whether the API answers at all: `Ok` means that a refusal is about the token.
     async fn reachable(&self, account: &RemoteAccount) -> Result<(), SourceError>;
 
-    /// Reads what a token says of itself; no call is made.
+    /// Reads what a token says of itself; no call is made. It fails with [`SourceError::BadToken`] only.
     fn token_facts(&self, token: &SecretString) -> Result<TokenFacts, SourceError>;
 
     /// Asks every realm (or just the one named) which account the token opens there. An empty answer means
     /// that all refuse it; an error that some could not be asked and none accepted it.
     async fn identify(&self, token: &SecretString, realm: Option<&str>) -> Result<Vec<SourceIdentity>, SourceError>;
 
-    /// Signs in and returns a token.
+    /// Signs in and returns a token. A caller signs in at most once per token life, and may try again only where the
+    /// login was certainly not attempted: [`SourceError::Throttled`], and [`SourceError::Away`] with
+    /// [`Code::ProviderAway`], mean that and nothing else. Where the service may have signed in, whatever became of its
+    /// answer, the failure has another code.
     async fn log_in(&self, realm: &str, login: &Login) -> Result<SecretString, SourceError>;
 }
 

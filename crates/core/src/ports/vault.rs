@@ -31,12 +31,16 @@ pub enum VaultError {
 /// The vault. Secrets are JSON texts whose shape the sealing side knows ([`crate::engine::secrets`]).
 #[async_trait]
 pub trait Vault: Send + Sync + std::fmt::Debug {
-    /// Opens a secret.
+    /// Opens a secret. [`VaultError::Missing`] and [`VaultError::Unsealable`] are final: a caller pauses the connection
+    /// for them. What may come back by itself (a key file on a disk that is not mounted) is
+    /// [`VaultError::Unavailable`].
     async fn open(&self, key: &SealedKey) -> Result<SecretString, VaultError>;
 
-    /// Seals a secret, in place of the one before. `Ok` means that it survives a crash.
+    /// Seals a secret, in place of the one before. `Ok` means that it survives a crash. It fails with
+    /// [`VaultError::Unavailable`] only, and then either secret may be the one that is sealed.
     async fn seal(&self, key: &SealedKey, secret: &SecretString) -> Result<(), VaultError>;
 
-    /// Forgets a secret; `Ok` also where there was none.
+    /// Forgets a secret; `Ok` also where there was none. It fails with [`VaultError::Unavailable`] only; asked again,
+    /// it does what is left.
     async fn forget(&self, key: &SealedKey) -> Result<(), VaultError>;
 }

@@ -7,6 +7,7 @@
 //! | `activity/{activity}` | [`Activity`](crate::domain::Activity) |
 //! | `content/{sha256}` | [`ContentOwner`]: which activity holds a file |
 //! | `delivery/{connection}/{sha256}` | [`Delivery`](crate::domain::Delivery) |
+//! | `habits/{connection}` | [`Habits`](crate::domain::Habits): when the rides of a source tend to appear |
 //! | `contact` | [`Contact`](crate::domain::Contact): how the rider is told |
 //! | `notice/{cause}` | [`Notice`](crate::domain::Notice): what the rider is told about one cause |
 //! | `event/{time}-{tag}` | [`Event`](crate::domain::Event): what happened, for the audit |
@@ -18,7 +19,7 @@
 //! | path in the system's scope | record |
 //! |---|---|
 //! | `cursor/{shard}` | [`Cursor`]: how far a shard's ticks are |
-//! | `breaker/{realm}` | [`Breaker`]: whether a provider is left alone |
+//! | `breaker/{provider}` | [`Breaker`]: whether a provider is left alone |
 //! | `receipt/{digest}` | [`Receipt`]: that a rider's account was deleted |
 //! | `rider/{user}` | [`Listed`]: that there is such a rider; the operator's list |
 //! | `halt` | [`Halt`]: nobody is asked anything, for as long as it is there |

@@ -69,7 +69,6 @@ struct State {
     readable: Option<Vec<RemoteRide>>,
     script: VecDeque<Reply>,
     always: Option<Outcome>,
-    check: Option<SinkError>,
     list_errors: VecDeque<SinkError>,
     probe_errors: VecDeque<SinkError>,
     stored: Vec<StoredRide>,
@@ -92,7 +91,6 @@ impl Default for FakeSink {
             readable: None,
             script: VecDeque::new(),
             always: None,
-            check: None,
             list_errors: VecDeque::new(),
             probe_errors: VecDeque::new(),
             stored: Vec::new(),
@@ -141,11 +139,6 @@ impl FakeSink {
     /// Answers every attempt with this, or no longer.
     pub fn reply_always(&self, outcome: Option<Outcome>) {
         self.state().always = outcome;
-    }
-
-    /// Makes checks fail, or no longer.
-    pub fn fail_checks(&self, error: Option<SinkError>) {
-        self.state().check = error;
     }
 
     /// Makes the next listing fail; several such wait in line.
@@ -197,9 +190,6 @@ impl Sink for FakeSink {
     async fn check(&self, settings: &serde_json::Value, _secret: Option<&SecretString>) -> Result<Identity, SinkError> {
         let mut state = self.state();
         state.calls.push(SinkCall::Check);
-        if let Some(error) = &state.check {
-            return Err(error.clone());
-        }
         let name = settings.get("account").and_then(serde_json::Value::as_str).unwrap_or("me");
         Ok(Identity { account: Self::account(name), label: format!("fake {name}"), settings: settings.clone() })
     }

@@ -103,7 +103,7 @@ async fn an_export_that_has_no_room_says_so() {
     let engine = lived(&world).await;
     let mut bundle = MemoryBundle { room: Some(5000), ..MemoryBundle::default() };
     let error = engine.export(&world.user, &mut bundle).await.unwrap_err();
-    assert_eq!(error.failure().code, Code::ExportUnwritable);
+    assert_eq!(error.failure().code, Code::OutputUnwritable);
 }
 
 #[tokio::test]
@@ -143,7 +143,7 @@ async fn a_deletion_leaves_a_receipt_and_nothing_else() {
     world.quiet(&engine).await;
     assert!(paths(&world, &world.user).await.is_empty());
     let nothing = engine.delete_account(&UserId::new("nobody").unwrap()).await.unwrap_err();
-    assert_eq!(nothing.failure().code, Code::NoSuchUser);
+    assert_eq!(nothing.failure().code, Code::NoSuchRider);
 }
 
 #[tokio::test]

@@ -116,6 +116,20 @@ async fn a_key_that_is_refused_while_asking_pauses_as_it_does_while_sending() {
 }
 
 #[tokio::test]
+async fn while_a_sink_cannot_be_asked_nothing_is_sent_a_second_time() {
+    let (world, engine, sink) = setup(FakeSink::forgetful()).await;
+    world.sink.reply_next(Reply::CommitThen(lost()));
+    world.work(&engine).await;
+    for _ in 0..3 {
+        world.sink.fail_next_probe(SinkError::unsupported("it cannot be asked"));
+        engine.sweep(SHARD, Eagerness::Eager).await.unwrap();
+        world.drain(&engine).await;
+        assert!(matches!(world.delivery_state(&engine, &sink).await, DeliveryState::Retrying { .. }));
+    }
+    assert_eq!((world.at(&sink), attempts(&world.sink.take_calls())), (world.files_of([1]), 1));
+}
+
+#[tokio::test]
 async fn a_wait_that_the_sink_asks_for_is_kept_and_costs_no_attempts() {
     let (world, engine, sink) = setup(FakeSink::default()).await;
     for _ in 0..50 {

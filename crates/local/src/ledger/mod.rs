@@ -39,7 +39,7 @@ pub fn scrub(path: &Path) -> Result<(), OpenError> {
 /// Why a ledger could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
-    /// There is none yet; only told when it is opened read-only.
+    /// There is none yet; only when it is opened read-only, since else it is made.
     #[error("{0} is not there: nothing was connected yet")]
     Missing(String),
     /// A newer version of this program wrote it.

@@ -41,7 +41,7 @@ pub async fn pass(lanes: &mut Lanes, user: &UserId) -> Result<PassReport, Engine
     engine.load_breakers().await?;
     let mut report = PassReport { sources: poll_sources(lanes, user).await?, ..PassReport::default() };
     report.failures = work_through(lanes, shard).await?;
-    // What the pass brought is told as it stands at its end.
+    // What the pass brought is reported as it stands at its end.
     engine.tell_all(user).await?;
     report.waiting = engine.waiting(shard).await?;
     Ok(report)

@@ -68,7 +68,7 @@ struct Opened {
 }
 
 fn wrong(detail: impl AsRef<str>) -> Failure {
-    Failure::new(Code::Settings, detail)
+    Failure::new(Code::Usage, detail)
 }
 
 fn mailbox(text: &str) -> Result<Mailbox, Failure> {

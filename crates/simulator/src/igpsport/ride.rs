@@ -120,12 +120,6 @@ impl NewRide {
     pub fn at(start: Timestamp) -> Self {
         Self { start: Some(start), ..Self::default() }
     }
-
-    /// A ride with these bytes that began at `start`.
-    #[must_use]
-    pub fn with_bytes(start: Timestamp, bytes: Bytes) -> Self {
-        Self { start: Some(start), file: FileSpec::Bytes(bytes), ..Self::default() }
-    }
 }
 
 /// Many rides at once, the newest first in the list and with the highest number.

@@ -1,6 +1,6 @@
 //! A folder of this machine: one file per ride, under a name that follows from a template.
 //!
-//! A file appears whole or not at all, is on the disk when success is told, and never replaces another.
+//! A file appears whole or not at all, is on the disk before success is reported, and never replaces another.
 
 mod template;
 mod write;

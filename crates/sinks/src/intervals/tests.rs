@@ -171,7 +171,7 @@ async fn broken_calls_tell_whether_the_file_may_have_arrived() {
     let refused = deliver_to(&sink(&base(closed_port().await), usual)).await;
     assert_eq!(code(&refused), ("transient", Some(Code::SinkAway)));
     let server = Server::start([Reply::new(201, UPLOADED).after(Duration::from_secs(30))]).await;
-    let slow = deliver_to(&sink(server.url().as_str(), Duration::from_millis(300))).await;
+    let slow = deliver_to(&sink(server.url().as_str(), Duration::from_secs(2))).await;
     assert_eq!(code(&slow), ("unknown", Some(Code::SinkTimeout)));
     assert_eq!(server.received().len(), 1);
 }

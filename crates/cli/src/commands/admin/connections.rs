@@ -21,7 +21,7 @@ pub(super) async fn connect(desk: &Desk, rider: &UserId, what: Connect) -> Resul
         Connect::Webhook(_) => "webhook",
         Connect::Folder(_) if desk.cloud.is_some() => {
             let why = "a folder would be gone with the function that wrote it: connect another place";
-            return Err(Stop::failed(Failure::new(Code::Settings, why)));
+            return Err(Stop::failed(Failure::new(Code::Usage, why)));
         }
         Connect::Folder(_) => "folder",
     };

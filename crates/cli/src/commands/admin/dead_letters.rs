@@ -133,7 +133,7 @@ async fn show_all(desk: &Desk, all: &[DeadMessage], only: Option<&UserId>, count
             Err(_) if only.is_some() => {}
             Err(poison) => {
                 counts.poison += 1;
-                record(desk, message, None, poison.reason, &poison.sentence, None);
+                record(desk, message, None, poison, None);
             }
         }
     }
@@ -142,8 +142,7 @@ async fn show_all(desk: &Desk, all: &[DeadMessage], only: Option<&UserId>, count
 
 async fn show_job(desk: &Desk, message: &DeadMessage, job: &Job) -> Result<(), Stop> {
     let (state, failure) = now(desk, job).await?;
-    let sentence = "it was received again and again and never finished: its worker died, or storage did not answer";
-    record(desk, message, Some((job, &state)), "never_finished", sentence, failure.as_ref());
+    record(desk, message, Some((job, &state)), &Code::NeverFinished.into(), failure.as_ref());
     Ok(())
 }
 
@@ -180,35 +179,31 @@ async fn now(desk: &Desk, job: &Job) -> Result<(String, Option<Failure>), Stop> 
     })
 }
 
-fn record(
-    desk: &Desk,
-    message: &DeadMessage,
-    job: Option<(&Job, &str)>,
-    reason: &str,
-    sentence: &str,
-    failure: Option<&Failure>,
-) {
+fn record(desk: &Desk, message: &DeadMessage, job: Option<(&Job, &str)>, why: &Failure, failure: Option<&Failure>) {
     desk.out.record(&json!({
         "type": "message",
         "id": message.id,
         "sent_at": message.sent_at.map(|at| at.to_string()),
         "bytes": message.length,
         "sha256": message.digest.to_string(),
-        "reason": reason,
-        "sentence": sentence,
+        "reason": why.code,
+        "sentence": why.code.sentence(),
         "job": job.map(|(job, _)| job),
         "state": job.map(|(_, state)| state),
         "code": failure.map(|failure| failure.code.as_str()),
         "detail": failure.map(|failure| failure.detail.as_str()),
     }));
     let sent = message.sent_at.map(|at| format!("{at:.0}")).unwrap_or_default();
-    desk.out.line(format!("message {}  {sent}  {reason}: {sentence}", message.id));
+    desk.out.line(format!("message {}  {sent}  {why}", message.id));
     match job {
         Some((job, state)) => {
             let task = serde_json::to_string(&job.task).unwrap_or_default();
             desk.out.line(format!("  {} {task}: it is {} now", job.user, state.replace('_', " ")));
         }
-        None => desk.out.line(format!("  {} bytes, sha256 {}", message.length, message.digest)),
+        None => {
+            desk.out.line(format!("  {} bytes, sha256 {}", message.length, message.digest));
+            desk.out.line(format!("  next: {}", why.code.next_step()));
+        }
     }
     if let Some(failure) = failure {
         desk.out.line(format!("    {}", plain(&failure.to_string())));
@@ -267,7 +262,7 @@ async fn discard(desk: &Desk, ids: &[String], poison: bool) -> Result<Exit, Stop
 fn queue(desk: &Desk) -> Result<&DeadLetterQueue, Stop> {
     let unknown = || {
         let why = "the queue of dead letters is not known: name it with --dead-letter-queue-url URL, or read --outputs";
-        Stop::failed(Failure::new(Code::Settings, why))
+        Stop::failed(Failure::new(Code::Usage, why))
     };
     desk.cloud("the queue of dead letters")?.dead_letters.as_ref().ok_or_else(unknown)
 }

@@ -50,7 +50,7 @@ pub(super) struct Cloud {
 /// Where an operator works.
 #[derive(Debug)]
 pub(super) struct Desk {
-    /// Where it is told.
+    /// Where results are printed.
     pub out: Out,
     /// The engine.
     pub engine: Arc<Engine>,
@@ -140,7 +140,7 @@ impl Desk {
 
     /// What there is only on AWS.
     pub(super) fn cloud(&self, what: &str) -> Result<&Cloud, Stop> {
-        let missing = || Failure::new(Code::Settings, format!("{what} is for the service on AWS: say `admin --aws`"));
+        let missing = || Failure::new(Code::Usage, format!("{what} is for the service on AWS: say `admin --aws`"));
         self.cloud.as_ref().ok_or_else(|| Stop::failed(missing()))
     }
 

@@ -56,6 +56,14 @@ impl Board {
             && state.deliveries.values().all(there)
     }
 
+    /// How many rides are fetched and deliveries made so far.
+    pub(crate) fn done(&self) -> usize {
+        let state = self.state();
+        let fetched = state.rides.values().filter(|ride| ride.state.content().is_some()).count();
+        let there = |delivery: &&Delivery| matches!(delivery.state, DeliveryState::Delivered { .. });
+        fetched + state.deliveries.values().filter(there).count()
+    }
+
     /// How much failed first and came through after all.
     pub(crate) fn healed(&self) -> usize {
         let state = self.state();

@@ -19,7 +19,7 @@ use fitbridge_simulator::{
 use secrecy::SecretString;
 use serde_json::json;
 
-use super::failed;
+use super::{failed, unwritable};
 use crate::{app::App, exit::Stop};
 
 /// How many ride.
@@ -82,7 +82,7 @@ impl<'a> Cast<'a> {
             let wish = |service: &str| Wish { user: user.clone(), name: service.into(), history: None };
             engine.connect_source(&wish("igpsport"), found, &SourceSecret { token, login: None }).await?;
             let folder = home.join("rides").join(name);
-            std::fs::create_dir_all(&folder).map_err(failed)?;
+            std::fs::create_dir_all(&folder).map_err(unwritable)?;
             let webhook_path = name.to_lowercase();
             let url = format!("{}/{webhook_path}", simulator.webhook_url());
             let key = fitbridge_sinks::intervals::api_key_secret(&SecretString::from(key));
@@ -209,10 +209,10 @@ fn is_ride(hook: &WebhookAttempt) -> bool {
 
 fn files_of(folder: &Path) -> Result<Vec<String>, Stop> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
+    for entry in std::fs::read_dir(folder).map_err(unwritable)? {
+        let path = entry.map_err(unwritable)?.path();
         if path.extension().is_some_and(|extension| extension == "fit") {
-            found.push(ContentId::of(&std::fs::read(&path).map_err(failed)?).to_string());
+            found.push(ContentId::of(&std::fs::read(&path).map_err(unwritable)?).to_string());
         }
     }
     Ok(found)

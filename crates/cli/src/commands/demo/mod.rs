@@ -11,7 +11,7 @@ use fitbridge_simulator::{Config, Region, Simulator};
 use serde_json::json;
 
 use self::{board::Board, cast::Cast};
-use super::{Context, serve::stopped};
+use super::{Context, serve::stopped, simulate::not_started};
 use crate::{
     app::{Access, App},
     exit::{Exit, Stop},
@@ -21,19 +21,26 @@ use crate::{
 
 /// A minute of the demo takes a second.
 const SPEED: u32 = 60;
-/// When the demo ends at the latest, whatever became of it.
-const LONGEST: Duration = Duration::from_secs(50);
+/// The demo gives up when nothing has got any further for so long. How long it takes in all depends on the machine.
+const STUCK: Duration = Duration::from_secs(50);
 /// How often the table is drawn.
 const FRAME: Duration = Duration::from_millis(250);
 
+/// What the demo does with its own simulator, and which cannot fail.
 fn failed(error: impl std::fmt::Display) -> Stop {
     Stop::failed(Failure::new(Code::Bug, error.to_string()))
 }
 
+/// The folder in which the demo's data lie.
+fn unwritable(error: std::io::Error) -> Stop {
+    Stop::failed(Failure::new(Code::OutputUnwritable, format!("the demo's folder: {error}")))
+}
+
 /// Runs the demo in a folder that goes when it ends.
 pub(crate) async fn run(context: &Context, keep: bool) -> Result<Exit, Stop> {
-    let home = tempfile::tempdir().map_err(failed)?;
-    let simulator = Simulator::start(Config { keep_bodies: false, ..Config::seeded(7) }).await.map_err(failed)?;
+    let home = tempfile::tempdir().map_err(unwritable)?;
+    let simulator = Simulator::start(Config { keep_bodies: false, ..Config::seeded(7) }).await;
+    let simulator = simulator.map_err(|error| not_started(&error))?;
     simulator.world().clock().set_speed(f64::from(SPEED));
     let now = fitbridge_core::ports::Clock::now(&SystemClock);
     simulator.world().clock().set(now);
@@ -57,12 +64,16 @@ pub(crate) async fn run(context: &Context, keep: bool) -> Result<Exit, Stop> {
     let story = async {
         let started = tokio::time::Instant::now();
         let mut screen = board::Screen::new(out, std::io::stdout().is_terminal());
+        let (mut done, mut last_progress) = (0, started);
         loop {
             tokio::time::sleep(FRAME).await;
             cast.play(started.elapsed())?;
             screen.draw(&board, engine.now(), started.elapsed());
+            if done != board.done() {
+                (done, last_progress) = (board.done(), tokio::time::Instant::now());
+            }
             let quiet = cast.is_over() && board.is_quiet(cast.rides());
-            if !keep && (quiet || started.elapsed() > LONGEST) {
+            if !keep && (quiet || last_progress.elapsed() > STUCK) {
                 break;
             }
         }
@@ -124,9 +135,11 @@ fn summary(context: &Context, simulator: &Simulator, board: &Board, cast: &Cast)
     ));
     out.line("");
     out.line("With your own account:");
-    out.line("  fitbridge connect igpsport --token-stdin        # the token of iGPSport's web app, or --login EMAIL");
-    out.line("  fitbridge connect intervals --api-key-stdin     # or: connect folder ~/rides, connect webhook URL");
-    out.line("  fitbridge serve                                 # or `fitbridge sync` for one pass");
+    out.line("  fitbridge connect igpsport      # asks for the token of iGPSport's web app; or --login EMAIL");
+    out.line(
+        "  fitbridge connect intervals     # asks for the API key; or: connect folder ~/rides, connect webhook URL",
+    );
+    out.line("  fitbridge serve                 # or `fitbridge sync` for one pass");
     out.record(&json!({
         "type": "summary",
         "riders": cast::RIDERS,

@@ -1,0 +1,54 @@
+//! What several commands look up or print.
+
+use anstyle::AnsiColor;
+use fitbridge_core::domain::Connection;
+
+use super::{
+    Context,
+    tally::{Counts, Tally},
+};
+use crate::{
+    app::App,
+    exit::{Exit, Stop},
+    out::paint,
+};
+
+/// A rider's connections.
+pub(crate) async fn connections(app: &App) -> Result<Vec<Connection>, Stop> {
+    let store = app.engine.store();
+    let Some(user) = store.user(&app.user).await? else { return Ok(Vec::new()) };
+    Ok(store.connections(&user.doc).await?.into_iter().map(|stored| stored.doc).collect())
+}
+
+/// Prints the deliveries by sink and what failed, and says how the command ends.
+pub(crate) fn print_deliveries(context: &Context, tally: &Tally, counts: &Counts) -> Exit {
+    let out = context.out;
+    let mut exit = Exit::Done;
+    for (sink, of) in &counts.deliveries {
+        let open = if of.pending + of.failed == 0 { AnsiColor::Green } else { AnsiColor::Yellow };
+        out.line(format!(
+            "  {}: {} created, {} already there, {} pending, {} failed{}",
+            paint(open, sink),
+            of.created,
+            of.already_there,
+            of.pending,
+            of.failed,
+            if of.filtered > 0 { format!(", {} left out by its rules", of.filtered) } else { String::new() }
+        ));
+    }
+    for (code, (failure, times)) in tally.failures() {
+        out.line(format!("  {times} × {} [{code}]", failure.code.sentence()));
+        out.line(format!("    next: {}", failure.code.next_step()));
+    }
+    if counts.held > 0 {
+        out.line("  held: already there by another route; see `fitbridge held`, then `held send` or `held skip`");
+    }
+    if counts.failed > 0 {
+        exit = Exit::Unfinished;
+    }
+    let blocked = tally.failures().values().any(|(failure, _)| Stop::of(failure.clone()).exit == Exit::NeedsRider);
+    if blocked {
+        exit = Exit::NeedsRider;
+    }
+    exit
+}
