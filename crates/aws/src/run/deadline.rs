@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 /// What the end of an invocation takes: marking the tick, writing metrics, the answer.
 const CLOSING: Duration = Duration::from_secs(2);
-/// A walk over a list with hundreds of pages takes longer; it is cut, and begun again a tick later.
-const OF_A_POLL: Duration = Duration::from_secs(15);
+/// The longest part of a list that a poll reads (`Policy::walk_for`), its last page, and what it writes.
+const OF_A_POLL: Duration = Duration::from_secs(35);
 /// A slow file of 32 MiB, or a slow upload of one.
 const OF_A_RECORD: Duration = Duration::from_secs(70);
 
@@ -69,7 +69,7 @@ mod tests {
                 && from_now + Duration::from_secs(20) > Duration::from_secs(seconds)
         };
         let poller = Deadline::of_poller(at(155_000), now);
-        assert!(poller.may_begin() && is_about(poller.begin_until, 140) && is_about(poller.end(), 153), "{poller:?}");
+        assert!(poller.may_begin() && is_about(poller.begin_until, 120) && is_about(poller.end(), 153), "{poller:?}");
         let sink = Deadline::of_sink(at(220_000), now);
         assert!(sink.may_begin() && is_about(sink.begin_until, 150) && is_about(sink.end(), 218), "{sink:?}");
         let short = Deadline::of_sink(at(100_000), now);
