@@ -47,7 +47,11 @@ impl DynamoLedger {
                 .expression_attribute_values(":until", AttributeValue::N(until_ms.to_string()));
             let output = self.query(&request).await?;
             for item in output.items() {
-                rows.push(DueRow { key: key_of(item)?, at: due_at(item)? });
+                // A row that cannot be read must not stand in the way of the others.
+                match key_of(item).and_then(|key| Ok(DueRow { key, at: due_at(item)? })) {
+                    Ok(row) => rows.push(row),
+                    Err(error) => tracing::error!(%error, "a row of the due index is passed over: {error}"),
+                }
             }
             start = output.last_evaluated_key;
             if start.is_none() || rows.len() >= limit {

@@ -1,6 +1,9 @@
 //! Walking over the whole list of a source that changes meanwhile.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+};
 
 use jiff::Timestamp;
 
@@ -26,6 +29,10 @@ const MOST_WALKS: usize = 3;
 const MOST_PAGES: u32 = 5_000;
 /// Problems that are kept with the connection.
 const MOST_PROBLEMS: usize = 20;
+
+/// When this process wants to have no walk under way any more.
+#[derive(Debug, Default)]
+pub(super) struct End(Mutex<Option<Timestamp>>);
 
 /// What a walk found.
 #[derive(Debug, Default)]
@@ -73,6 +80,12 @@ impl Default for WalkMark {
 }
 
 impl Engine {
+    /// From that moment on walks end with the page that they are at, to go on a minute later; for a process that
+    /// itself ends soon. Until this is called again.
+    pub fn end_walks_at(&self, moment: Option<Timestamp>) {
+        *self.walks_end.0.lock().unwrap_or_else(PoisonError::into_inner) = moment;
+    }
+
     /// Walks to the end of the list, to where the source fails, or for as long as one poll may. Rides seen for the
     /// first time are recorded, page by page, and handed over to be resolved. When rows shifted meanwhile, the
     /// walk is begun again: what is known by then is skipped, so that costs list requests only.
@@ -208,7 +221,9 @@ impl Engine {
 
     /// Whether a poll has read as much as it may at a time. Its first page only says whether the list stands.
     fn is_enough(&self, walked: &Walked) -> bool {
-        walked.pages > self.policy.walk_pages || later(walked.begun_at, self.policy.walk_for) <= self.now()
+        let end = later(walked.begun_at, self.policy.walk_for);
+        let of_process = *self.walks_end.0.lock().unwrap_or_else(PoisonError::into_inner);
+        walked.pages > self.policy.walk_pages || of_process.map_or(end, |of_process| of_process.min(end)) <= self.now()
     }
 
     /// Records the rows of a page that are not known yet and hands them over.

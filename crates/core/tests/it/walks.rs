@@ -178,6 +178,15 @@ async fn a_slow_list_is_read_for_so_long_and_by_a_page_at_least() {
 }
 
 #[tokio::test]
+async fn a_process_that_ends_soon_reads_a_page_and_leaves_the_rest() {
+    let world = World::new();
+    let engine = world.engine("a");
+    let (source, _) = flaky(&world, &engine, 100, &[]).await;
+    engine.end_walks_at(Some(world.now()));
+    assert_eq!(minutes_of_a_walk(&world, &engine, &source).await, [2, 2, 2, 2]);
+}
+
+#[tokio::test]
 async fn a_long_list_whose_rides_are_recognised_late_is_read_whole() {
     let mut world = World::new();
     world.policy.walk_pages = 2;
