@@ -66,6 +66,7 @@ impl Engine {
             let reason = reason.clone();
             self.poll_paused(&mut stored, reason).await?
         } else if let Some(breaker) = self.open_breaker(&stored.doc.account, self.now()) {
+            self.wait_behind_probe(&stored.doc.account, user, connection);
             self.note_long_outage(&mut stored, breaker.since).await?;
             Poll::Away(breaker.failure)
         } else {
