@@ -73,12 +73,15 @@ fn entry(number: usize, job: &Job) -> Result<SendMessageBatchRequestEntry, Strin
 impl WorkQueue for SqsQueue {
     /// What a request took in part is sent once more: SQS refuses single messages for moments.
     async fn hand_over(&self, jobs: Vec<Job>) -> Result<(), NotTaken> {
-        let Err(first) = self.send_all(&jobs).await else { return Ok(()) };
-        if first.jobs.len() == jobs.len() {
-            return Err(first);
+        let mut sent = self.send_all(&jobs).await;
+        if let Err(left) = &sent
+            && left.jobs.len() < jobs.len()
+        {
+            sent = self.send_all(&left.jobs).await;
         }
-        let Err(again) = self.send_all(&first.jobs).await else { return Ok(()) };
-        let why = format!("{} of {} jobs were not taken: {}", again.jobs.len(), jobs.len(), again.error.0);
-        Err(NotTaken::all(again.jobs, why))
+        sent.map_err(|left| {
+            let why = format!("{} of {} jobs were not taken: {}", left.jobs.len(), jobs.len(), left.error.0);
+            NotTaken::all(left.jobs, why)
+        })
     }
 }
