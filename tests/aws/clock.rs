@@ -2,7 +2,7 @@
 
 use fitbridge_core::{
     domain::{Connection, Found, Report, Role},
-    ports::{Change, Claim, Clock as _, Due, DueRow, Expect, Key, Record, Write},
+    ports::{Change, Claim, Clock as _, Due, DueRow, Expect, Key, PlanSlot, PollClass, Record, Write},
     store::{Cursor, CursorClaim, Stored},
 };
 use fitbridge_local::SystemClock;
@@ -22,6 +22,19 @@ impl Service {
             let write = stored.replace(&past, None).expect("a write");
             assert!(self.engine.store().commit(vec![write]).await.expect("a ledger"));
         }
+    }
+
+    /// How many sources the plan has for a minute, in all shards.
+    pub(crate) async fn planned(&self, minute: i64) -> usize {
+        let mut sources = 0;
+        for shard in self.shards() {
+            for class in PollClass::ALL {
+                let slot = u16::try_from(minute.rem_euclid(i64::from(class.slots()))).expect("a slot");
+                let page = self.engine.ports().ledger.planned(PlanSlot { shard, class, slot }, None, 1000).await;
+                sources += page.expect("a page").rows.len();
+            }
+        }
+        sources
     }
 
     /// Lets the night that may come within this hour be over for a source: its look at everything would write,
@@ -48,8 +61,9 @@ impl Service {
         rows
     }
 
-    /// Lets all leases end and all waits be over: what waits is due now.
+    /// Lets all leases end and all waits be over: what waits is due now, and what failed can be seen again.
     pub(crate) async fn end_leases(&self) {
+        self.end_hiding().await;
         let ledger = &self.engine.ports().ledger;
         for row in self.open_rows().await {
             let Some(Record { key, version, body, due: Some(due), plan }) =

@@ -47,6 +47,7 @@ async fn a_poison_record_takes_no_other_with_it_and_ends_as_a_dead_letter() {
     service.assert_exactly_once(&riders);
 
     for _ in 0..MAX_RECEIVES {
+        service.end_hiding().await;
         service.pump().await;
     }
     let listed = service.admin(&["dead-letters", "list"], "").await.exits(0);
@@ -124,8 +125,15 @@ async fn a_sink_that_is_killed_mid_record_doubles_nothing() {
         (Role::Intervals, "upload", Fault::Stall),
         (Role::Webhook, "receive", Fault::Slow { ms: 600_000 }),
     ];
+    let world = service.world();
+    let done = |role| match role {
+        Role::Intervals => world.activities(&riders[0].athlete).len(),
+        Role::Webhook => world.webhook_deliveries().len(),
+        _ => usize::MAX,
+    };
     for (role, route, fault) in stages {
         service.world().clear_journal();
+        let before = done(role).min(usize::MAX - 1);
         service.world().add_fault(FaultRule::new(fault).on(role).route(route));
         service.tick().await.done();
         loop {
@@ -136,7 +144,9 @@ async fn a_sink_that_is_killed_mid_record_doubles_nothing() {
                 answer = service.sink.invoke(&event) => answer,
                 () = async {
                     asked(&service, role, route).await;
-                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    while done(role) <= before {
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
                     service.sink.kill();
                     std::future::pending::<()>().await;
                 } => unreachable!(),

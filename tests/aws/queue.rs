@@ -1,6 +1,6 @@
 //! The queue's event source, as Lambda plays it: batches, what goes back, and dead letters.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::MutexGuard};
 
 use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName, QueueAttributeName};
 use fitbridge_aws::context::Clients;
@@ -19,8 +19,8 @@ impl Service {
         receive.send().await.expect("a batch").messages.unwrap_or_default()
     }
 
-    /// Settles a batch as the event source does: what is done is deleted, and what failed is visible again
-    /// (at once, where AWS waits for the visibility timeout).
+    /// Settles a batch as the event source does: what is done is deleted, and what failed stays hidden until its
+    /// visibility timeout is over ([`Service::end_hiding`]).
     pub(crate) async fn settle(&self, batch: &[Message], answer: &Answer) {
         let failed: Vec<&str> = match answer {
             Answer::Done(answer) => {
@@ -31,8 +31,7 @@ impl Service {
         };
         let is_back = |message: &&Message| failed.contains(&message.message_id().expect("an id"));
         for message in batch.iter().filter(is_back) {
-            let change = self.clients.sqs.change_message_visibility().queue_url(&self.queue_url).visibility_timeout(0);
-            change.receipt_handle(message.receipt_handle().expect("a handle")).send().await.expect("it is visible");
+            self.hidden().push(message.receipt_handle().expect("a handle").to_owned());
         }
         let mut delete = self.clients.sqs.delete_message_batch().queue_url(&self.queue_url);
         for message in batch.iter().filter(|message| !is_back(message)) {
@@ -42,6 +41,20 @@ impl Service {
         }
         if delete.get_entries().is_some() {
             delete.send().await.expect("they are deleted");
+        }
+    }
+
+    fn hidden(&self) -> MutexGuard<'_, Vec<String>> {
+        self.hidden.lock().expect("no test panicked with it")
+    }
+
+    /// Lets the visibility timeout of what failed be over.
+    pub(crate) async fn end_hiding(&self) {
+        let hidden = std::mem::take(&mut *self.hidden());
+        for handle in hidden {
+            let change = self.clients.sqs.change_message_visibility().queue_url(&self.queue_url).visibility_timeout(0);
+            // What came to an end in another way since is not hidden any more.
+            drop(change.receipt_handle(handle).send().await);
         }
     }
 

@@ -76,6 +76,7 @@ async fn many_sinks_that_fight_over_the_same_messages_send_once() {
     // Uploads take a while, so that the others come while one is at work.
     service.world().add_fault(FaultRule::new(Fault::Slow { ms: 150 }).on(Role::Intervals).route("upload"));
     service.tick().await.done();
+    service.table.take_conflicts();
     let mut storms = 0;
     loop {
         let batch = service.receive().await;
@@ -93,6 +94,7 @@ async fn many_sinks_that_fight_over_the_same_messages_send_once() {
         service.settle(&batch, &Answer::Done(json!({ "batchItemFailures": [] }))).await;
     }
     assert!(storms >= 6, "{storms}");
+    assert!(service.table.take_conflicts() > 0, "they did fight over a record");
     service.world().clear_faults();
     service.run_until_quiet().await;
     service.assert_exactly_once(&riders);

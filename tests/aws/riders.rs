@@ -104,6 +104,7 @@ impl Service {
     #[track_caller]
     pub(crate) fn assert_exactly_once(&self, riders: &[Rider]) {
         let world = self.world();
+        self.assert_rights();
         let mut all = self.assert_at_intervals(riders);
         let mut deliveries = world.webhook_deliveries();
         deliveries.retain(|delivery| !delivery.id.starts_with("ping_"));

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -27,6 +27,7 @@ use crate::{
     queue::{event, make_queues},
     runtime::{Answer, Function},
     table::Table,
+    tap::Sent,
 };
 
 pub(crate) use fitbridge_tests::WEBHOOK_SECRET;
@@ -42,6 +43,10 @@ pub(crate) struct Service {
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) queue_url: String,
     pub(crate) dead_url: String,
+    /// What the functions sent to any other service than the table's.
+    pub(crate) sent: Sent,
+    /// Handles of messages that failed and are hidden.
+    pub(crate) hidden: Mutex<Vec<String>>,
 }
 
 impl Service {
@@ -63,6 +68,7 @@ impl Service {
         make_bucket(moto, &bucket).await;
         let (queue_url, dead_url) = make_queues(&clients, number).await;
 
+        let sent = Sent::default();
         let mut environment: BTreeMap<String, String> = [
             ("FITBRIDGE_TABLE", "fitbridge-ledger".to_owned()),
             ("FITBRIDGE_BUCKET", bucket),
@@ -73,7 +79,7 @@ impl Service {
             ("FITBRIDGE_IGPSPORT_URL", simulator.igpsport_url(Region::Global)),
             ("FITBRIDGE_INTERVALS_URL", simulator.intervals_url()),
             ("FITBRIDGE_TRUSTED_HOSTS", simulator.trusted_hosts()),
-            ("AWS_ENDPOINT_URL", moto.to_owned()),
+            ("AWS_ENDPOINT_URL", sent.tap(moto).await),
             ("AWS_ENDPOINT_URL_DYNAMODB", table.endpoint.clone()),
             ("AWS_REGION", "eu-central-1".to_owned()),
             ("AWS_ACCESS_KEY_ID", "testing".to_owned()),
@@ -102,6 +108,8 @@ impl Service {
             environment,
             queue_url,
             dead_url,
+            sent,
+            hidden: Mutex::default(),
         })
     }
 

@@ -1,7 +1,7 @@
 //! DynamoDB in this process, behind a wire on which requests are counted, and refused where a test says so.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{Error, ErrorKind},
     sync::{Arc, Mutex, MutexGuard},
 };
@@ -10,6 +10,8 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
+
+use crate::rights::{of_table, signer};
 
 /// What stands before the operation's name in a request's `x-amz-target`.
 const TARGET: &str = "dynamodb_20120810.";
@@ -30,6 +32,9 @@ struct Wire {
     counts: BTreeMap<String, usize>,
     refusals: Vec<Refusal>,
     refused: usize,
+    conflicts: usize,
+    /// Who asked for what: the name that signed, and the action that it needs.
+    asked: BTreeSet<(String, String)>,
 }
 
 /// An emulator with nothing in it. It ends with the test's runtime.
@@ -85,18 +90,39 @@ impl Table {
         std::mem::take(&mut wire.refused)
     }
 
+    /// The actions that were needed for what this one asked.
+    pub(crate) fn asked_by(&self, signer: &str) -> BTreeSet<String> {
+        let wire = self.wire();
+        wire.asked.iter().filter(|(name, _)| name == signer).map(|(_, action)| action.clone()).collect()
+    }
+
+    /// How many writers found that somebody else had been faster, since the last call.
+    pub(crate) fn take_conflicts(&self) -> usize {
+        std::mem::take(&mut self.wire().conflicts)
+    }
+
+    fn note(&self, operation: &str, request: &str) {
+        let signer = signer(request).unwrap_or_default().to_owned();
+        let actions = of_table(operation, request).into_iter().map(|action| (signer.clone(), action));
+        self.wire().asked.extend(actions);
+    }
+
     async fn pass_on(&self, mut client: TcpStream, mut server: TcpStream) -> std::io::Result<()> {
         client.set_nodelay(true)?;
         server.set_nodelay(true)?;
         let (mut asked, mut answered) = (Vec::new(), Vec::new());
         while let Some(request) = whole(&mut client, &mut asked).await? {
-            let refused = self.wire().refusal_of(&operation(&request));
+            let operation = operation(&request);
+            self.note(&operation, &String::from_utf8_lossy(&request));
+            let refused = self.wire().refusal_of(&operation);
             match refused {
                 Some(error) => client.write_all(refusal(error).as_bytes()).await?,
                 None => {
                     server.write_all(&request).await?;
-                    let answer = whole(&mut server, &mut answered).await?;
-                    client.write_all(&answer.ok_or(ErrorKind::UnexpectedEof)?).await?;
+                    let answer = whole(&mut server, &mut answered).await?.ok_or(ErrorKind::UnexpectedEof)?;
+                    let is_conflict = String::from_utf8_lossy(&answer).contains("ConditionalCheckFailed");
+                    self.wire().conflicts += usize::from(is_conflict);
+                    client.write_all(&answer).await?;
                 }
             }
         }

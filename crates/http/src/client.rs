@@ -32,6 +32,10 @@ impl From<rustls::Error> for BuildError {
     }
 }
 
+/// How long a connection is kept that nobody uses. Shorter than the minute between two ticks: a function is frozen
+/// meanwhile, and does not see that the other side has closed it.
+const KEPT_IDLE: Duration = Duration::from_secs(20);
+
 /// Settings of a client for an API whose host the program names itself.
 #[derive(Debug, Clone)]
 pub struct ApiOptions {
@@ -59,6 +63,25 @@ pub fn api_client(options: &ApiOptions) -> Result<Client, BuildError> {
         .pool_max_idle_per_host(options.pool_per_host)
         .gzip(true)
         .build()?)
+}
+
+/// The clients of one API, with the same settings.
+#[derive(Debug, Clone)]
+pub struct ApiClients {
+    /// Keeps its connections for the next calls.
+    pub kept: Client,
+    /// Makes a connection of its own for each call: for what must not be sent on one that may be dead without
+    /// anybody having noticed.
+    pub fresh: Client,
+}
+
+/// Builds the clients of an API, each as [`api_client`] does.
+///
+/// # Errors
+/// [`BuildError`] when TLS cannot be set up.
+pub fn api_clients(options: &ApiOptions) -> Result<ApiClients, BuildError> {
+    let fresh = ApiOptions { pool_per_host: 0, ..options.clone() };
+    Ok(ApiClients { kept: api_client(options)?, fresh: api_client(&fresh)? })
 }
 
 /// Builds a client for a store whose files are taken as they are: as [`api_client`], but nothing is
@@ -148,7 +171,7 @@ fn base(connect_timeout: Duration, total_timeout: Duration) -> Result<ClientBuil
         .no_proxy()
         .connect_timeout(connect_timeout)
         .timeout(total_timeout)
-        .pool_idle_timeout(Duration::from_secs(60))
+        .pool_idle_timeout(KEPT_IDLE)
         .tcp_nodelay(true))
 }
 

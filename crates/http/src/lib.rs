@@ -22,7 +22,8 @@ mod transport;
 pub use addr::is_public;
 pub use body::{BodyError, BodyKind, read_bounded, retry_after, sniff};
 pub use client::{
-    ApiOptions, BuildError, GuardedClient, GuardedOptions, USER_AGENT, api_client, guarded_client, store_client,
+    ApiClients, ApiOptions, BuildError, GuardedClient, GuardedOptions, USER_AGENT, api_client, api_clients,
+    guarded_client, store_client,
 };
 pub use download::{Download, DownloadError, DownloadLimits, RedirectProblem, download};
 pub use guard::{GuardError, TrustedHostError, UrlGuard};

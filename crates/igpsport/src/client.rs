@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fitbridge_http::{ApiOptions, BodyError, BuildError, TransportError, api_client, read_bounded};
+use fitbridge_http::{ApiClients, ApiOptions, BodyError, BuildError, TransportError, api_clients, read_bounded};
 use reqwest::Method;
 use reqwest::header::{
     ACCEPT, ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERER,
@@ -23,7 +23,7 @@ const MAX_ANSWER_BYTES: u64 = 8 * 1024 * 1024;
 /// its connections) serves any number of riders. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Client {
-    http: reqwest::Client,
+    http: ApiClients,
     endpoints: Endpoints,
     signer: Arc<dyn Signer>,
 }
@@ -62,13 +62,13 @@ impl Client {
     /// # Errors
     /// When TLS cannot be set up.
     pub fn new(endpoints: Endpoints) -> Result<Self, BuildError> {
-        Ok(Self::over(api_client(&ApiOptions::default())?, endpoints))
+        Ok(Self::over(api_clients(&ApiOptions::default())?, endpoints))
     }
 
     /// A client over connections that exist. They must not follow redirects
-    /// ([`fitbridge_http::api_client`] makes such), else a token could leave the API host.
+    /// ([`fitbridge_http::api_clients`] makes such), else a token could leave the API host.
     #[must_use]
-    pub fn over(http: reqwest::Client, endpoints: Endpoints) -> Self {
+    pub fn over(http: ApiClients, endpoints: Endpoints) -> Self {
         Self { http, endpoints, signer: Arc::new(NoSigner) }
     }
 
@@ -106,11 +106,10 @@ impl Client {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         headers.extend(signature);
-        let mut request = self.http.request(call.method, url).headers(headers);
-        if !body.is_empty() {
-            request = request.body(body);
-        }
-        let response = request.send().await.map_err(TransportError::from)?;
+        let mut request = reqwest::Request::new(call.method, url);
+        *request.headers_mut() = headers;
+        *request.body_mut() = (!body.is_empty()).then(|| body.into());
+        let response = self.send(request).await?;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let body = read_bounded(response, MAX_ANSWER_BYTES).await.map_err(|error| match error {
@@ -118,6 +117,21 @@ impl Client {
             BodyError::Transport(error) => error.into(),
         })?;
         Ok(Answer { status, headers, body })
+    }
+
+    /// Sends a request. One that only reads is sent once more, on a new connection, where the connection broke before
+    /// the answer came: a kept one may have been closed by the other side while this program was frozen. What changes
+    /// something, a login, is sent on a new connection to begin with: nobody could say what became of it.
+    async fn send(&self, request: reqwest::Request) -> Result<reqwest::Response, TransportError> {
+        let again = (request.method() == Method::GET).then(|| request.try_clone()).flatten();
+        let first = if again.is_some() { &self.http.kept } else { &self.http.fresh };
+        match (first.execute(request).await.map_err(TransportError::from), again) {
+            (Err(TransportError::Interrupted(why)), Some(again)) => {
+                tracing::debug!("the connection broke before an answer came ({why}): it is asked once more");
+                Ok(self.http.fresh.execute(again).await?)
+            }
+            (answer, _) => answer,
+        }
     }
 
     /// The headers that every call has, as the region's web app sends them, with an honest name.

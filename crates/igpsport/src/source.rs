@@ -8,7 +8,7 @@ use fitbridge_core::ports::{
     SourceIdentity, TokenFacts as SourceTokenFacts,
 };
 use fitbridge_core::{Code, Failure};
-use fitbridge_http::{ApiOptions, BuildError, api_client};
+use fitbridge_http::{ApiOptions, BuildError, api_clients};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::account::{Account, probe_regions};
@@ -36,7 +36,7 @@ impl IgpsportSource {
     /// # Errors
     /// When TLS cannot be set up.
     pub fn new(endpoints: impl IntoIterator<Item = Endpoints>) -> Result<Self, BuildError> {
-        let http = api_client(&ApiOptions::default())?;
+        let http = api_clients(&ApiOptions::default())?;
         Ok(Self::over(endpoints.into_iter().map(|endpoints| Client::over(http.clone(), endpoints))))
     }
 

@@ -101,6 +101,7 @@ fn idle_costs_one_request(
     }
     let writes = tally.writes.load(Ordering::Relaxed);
     let is_alone = after.version - before.version == writes;
+    let is_elsewhere = before.plan != after.plan;
     let source = |stored: &Stored<Connection>| stored.doc.source().cloned().unwrap_or_default();
     let (before, after) = (source(&before), source(&after));
     let nothing_to_mend = probes == 0
@@ -110,7 +111,7 @@ fn idle_costs_one_request(
     // Once a night an idle poll begins the reconcile.
     let begins_nightly = writes == 1 && before.reconcile.is_none() && after.reconcile.is_some();
     // A few times a day the class changes.
-    let moves_in_plan = writes == 1 && before.planned != after.planned;
+    let moves_in_plan = writes == 1 && (is_elsewhere || before.planned != after.planned);
     if writes > 0 && is_alone && nothing_to_mend && !begins_nightly && !moves_in_plan {
         process.world.story.broken("I6", format!("an idle poll wrote {writes} times"));
     }

@@ -19,7 +19,7 @@ use fitbridge_core::{
     },
 };
 use fitbridge_fit::port::FitScanner;
-use fitbridge_http::{ApiOptions, UrlGuard, api_client};
+use fitbridge_http::{ApiOptions, UrlGuard, api_clients};
 use fitbridge_igpsport::{Client, Endpoints, FileHost, IgpsportSource, Region};
 use fitbridge_local::{
     FileVault, FolderArchive, OwnerGuard, Owners, SqliteLedger, SystemEntropy,
@@ -138,7 +138,7 @@ impl Machine {
         let ledger = Counted(SqliteLedger::open(&home.join("ledger.sqlite"), owners)?, Arc::clone(&counts));
         let trusted: Vec<String> = world.trusted.split(',').map(str::to_owned).collect();
         let guard = Arc::new(UrlGuard::new(&trusted)?);
-        let http = api_client(&ApiOptions::default())?;
+        let http = api_clients(&ApiOptions::default())?;
         let endpoints = Endpoints::with_api(Region::Global, Url::parse(&world.igpsport)?)?;
         let options = Options {
             intervals_url: Url::parse(&world.intervals)?,

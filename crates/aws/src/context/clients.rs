@@ -144,6 +144,9 @@ impl Clients {
     }
 }
 
+/// Longest time that a function warms itself for. Lambda gives it ten seconds to start, and kills it then.
+const WARMING: Duration = Duration::from_secs(3);
+
 fn retries() -> RetryConfig {
     RetryConfig::standard().with_max_attempts(3)
 }
@@ -163,7 +166,11 @@ fn timeouts() -> TimeoutConfig {
 /// their first call shares what is slow (trust store, random numbers) with these.
 pub async fn warm(ledger: &dyn Ledger, vault: &ServiceVault, role: Role) {
     let cursor = Key::cursor(Shard(0));
-    let (read, ring) = futures::join!(ledger.get(&cursor), vault.warm(role));
+    let calls = async { futures::join!(ledger.get(&cursor), vault.warm(role)) };
+    let Ok((read, ring)) = tokio::time::timeout(WARMING, calls).await else {
+        tracing::warn!("neither ledger nor vault may be warm: they did not answer in time");
+        return;
+    };
     if let Err(error) = read {
         tracing::warn!(%error, "the ledger could not be warmed: {error}");
     }

@@ -18,6 +18,11 @@ use super::{
     table::{DUE, DUE_AT, DUE_INDEX, PK, PLAN, PLAN_INDEX, SK},
 };
 
+/// A row of an index, unless it cannot be read; that is only logged.
+fn readable<T>(row: Result<T, LedgerError>) -> Option<T> {
+    row.inspect_err(|error| tracing::error!(%error, "a row of an index is passed over: {error}")).ok()
+}
+
 impl DynamoLedger {
     pub(super) async fn read_due(
         &self,
@@ -47,7 +52,8 @@ impl DynamoLedger {
                 .expression_attribute_values(":until", AttributeValue::N(until_ms.to_string()));
             let output = self.query(&request).await?;
             for item in output.items() {
-                rows.push(DueRow { key: key_of(item)?, at: due_at(item)? });
+                // A row that cannot be read must not stand in the way of the others.
+                rows.extend(readable(key_of(item).and_then(|key| Ok(DueRow { key, at: due_at(item)? }))));
             }
             start = output.last_evaluated_key;
             if start.is_none() || rows.len() >= limit {
@@ -79,8 +85,8 @@ impl DynamoLedger {
         let output = self.query(&request).await?;
         // A user's name holds no line break, so the first one ends the partition key.
         let next = output.last_evaluated_key().and_then(|key| Some(format!("{}\n{}", text(key, PK)?, text(key, SK)?)));
-        let rows = output.items().iter().map(|item| Ok(PlanRow { key: key_of(item)? }));
-        Ok(PlanPage { rows: rows.collect::<Result<_, LedgerError>>()?, next })
+        let rows = output.items().iter().filter_map(|item| readable(key_of(item)).map(|key| PlanRow { key }));
+        Ok(PlanPage { rows: rows.collect(), next })
     }
 
     fn index_query(&self, index: &str, limit: i32, start: Option<Item>) -> QueryFluentBuilder {

@@ -73,7 +73,7 @@ impl Observer for MetricsObserver {
 
     fn polled(&self, _connection: &Connection, result: &Poll) {
         match result {
-            Poll::Idle | Poll::Walked { .. } => self.0.count(Metric::PollSucceeded),
+            Poll::Idle | Poll::Walked { .. } | Poll::GoesOn { .. } => self.0.count(Metric::PollSucceeded),
             Poll::Refused(failure) | Poll::Away(failure) => self.retry(Metric::PollFailed, failure.code),
             // Nothing was asked, or the connection is counted where it is paused.
             Poll::Skipped(_) | Poll::Paused(_) => {}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use fitbridge_core::ports::{Job, QueueError, WorkQueue};
+use fitbridge_core::ports::{Job, NotTaken, WorkQueue};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// Where the jobs of an [`InProcessQueue`] come out.
@@ -26,11 +26,9 @@ impl InProcessQueue {
 
 #[async_trait]
 impl WorkQueue for InProcessQueue {
-    async fn hand_over(&self, jobs: Vec<Job>) -> Result<(), QueueError> {
-        for job in jobs {
-            self.sender.send(job).map_err(|_| QueueError("the function is stopping".into()))?;
-        }
-        Ok(())
+    async fn hand_over(&self, jobs: Vec<Job>) -> Result<(), NotTaken> {
+        let lost: Vec<_> = jobs.into_iter().filter_map(|job| Some(self.sender.send(job).err()?.0)).collect();
+        if lost.is_empty() { Ok(()) } else { Err(NotTaken::all(lost, "the function is stopping")) }
     }
 }
 
@@ -51,11 +49,17 @@ impl RoutedQueue {
 #[async_trait]
 impl WorkQueue for RoutedQueue {
     /// Both get their jobs even where one of them fails.
-    async fn hand_over(&self, jobs: Vec<Job>) -> Result<(), QueueError> {
+    async fn hand_over(&self, jobs: Vec<Job>) -> Result<(), NotTaken> {
         let (local, remote) = split(jobs);
         let kept = if local.is_empty() { Ok(()) } else { self.local.hand_over(local).await };
         let sent = if remote.is_empty() { Ok(()) } else { self.remote.hand_over(remote).await };
-        kept.and(sent)
+        match (kept, sent) {
+            (Err(mut kept), Err(sent)) => {
+                kept.jobs.extend(sent.jobs);
+                Err(kept)
+            }
+            (kept, sent) => kept.and(sent),
+        }
     }
 }
 
@@ -75,7 +79,7 @@ impl SinkQueue {
 
 #[async_trait]
 impl WorkQueue for SinkQueue {
-    async fn hand_over(&self, jobs: Vec<Job>) -> Result<(), QueueError> {
+    async fn hand_over(&self, jobs: Vec<Job>) -> Result<(), NotTaken> {
         let (left, remote) = split(jobs);
         if !left.is_empty() {
             tracing::debug!(count = left.len(), "{} jobs are left to the poller", left.len());

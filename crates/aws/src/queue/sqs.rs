@@ -1,8 +1,10 @@
 //! Jobs as messages of a standard SQS queue.
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 use aws_sdk_sqs::{Client, types::SendMessageBatchRequestEntry};
-use fitbridge_core::ports::{Job, QueueError, WorkQueue};
+use fitbridge_core::ports::{Job, NotTaken, WorkQueue};
 use futures::{StreamExt, stream};
 
 use super::message::encode;
@@ -27,37 +29,59 @@ impl SqsQueue {
         Self { client, url: url.into() }
     }
 
-    /// Sends at most [`BATCH`] jobs; says how many were not taken, and why.
-    async fn send(&self, jobs: Vec<Job>) -> Result<(), (usize, String)> {
-        let all = |why: String| (jobs.len(), why);
+    /// Sends at most [`BATCH`] jobs; names those that were not taken, and why.
+    async fn send(&self, jobs: Vec<Job>) -> Result<(), NotTaken> {
         let mut batch = self.client.send_message_batch().queue_url(&self.url);
         for (number, job) in jobs.iter().enumerate() {
-            let body = encode(job).map_err(|error| all(error.to_string()))?;
-            let entry = SendMessageBatchRequestEntry::builder().id(number.to_string()).message_body(body);
-            let entry = entry.message_group_id(job.user.as_str()).build();
-            batch = batch.entries(entry.map_err(|error| all(error.to_string()))?);
-        }
-        let answer = batch.send().await.map_err(|error| all(describe(&error)))?;
-        match answer.failed() {
-            [] => Ok(()),
-            [first, ..] => {
-                let message = first.message().unwrap_or_default();
-                Err((answer.failed().len(), format!("{}: {message}", first.code())))
+            match entry(number, job) {
+                Ok(entry) => batch = batch.entries(entry),
+                Err(why) => return Err(NotTaken::all(jobs, why)),
             }
         }
+        let answer = match batch.send().await {
+            Ok(answer) => answer,
+            Err(error) => return Err(NotTaken::all(jobs, describe(&error))),
+        };
+        let [first, ..] = answer.failed() else { return Ok(()) };
+        let why = format!("{}: {}", first.code(), first.message().unwrap_or_default());
+        let failed: HashSet<&str> = answer.failed().iter().map(|failed| failed.id()).collect();
+        let is_lost = |number: usize| failed.contains(number.to_string().as_str());
+        let lost = jobs.into_iter().enumerate().filter(|(number, _)| is_lost(*number)).map(|(_, job)| job);
+        Err(NotTaken::all(lost.collect(), why))
     }
+
+    /// Sends jobs, many requests at a time; names those that were not taken, and why the first was not.
+    async fn send_all(&self, jobs: &[Job]) -> Result<(), NotTaken> {
+        let batches: Vec<_> = jobs.chunks(BATCH).map(<[Job]>::to_vec).collect();
+        let sent = stream::iter(batches).map(|jobs| self.send(jobs)).buffer_unordered(REQUESTS);
+        let failures: Vec<_> = sent.filter_map(async |sent| sent.err()).collect().await;
+        let merge = |mut all: NotTaken, one: NotTaken| {
+            all.jobs.extend(one.jobs);
+            all
+        };
+        failures.into_iter().reduce(merge).map_or(Ok(()), Err)
+    }
+}
+
+fn entry(number: usize, job: &Job) -> Result<SendMessageBatchRequestEntry, String> {
+    let body = encode(job).map_err(|error| error.to_string())?;
+    let entry = SendMessageBatchRequestEntry::builder().id(number.to_string()).message_body(body);
+    entry.message_group_id(job.user.as_str()).build().map_err(|error| error.to_string())
 }
 
 #[async_trait]
 impl WorkQueue for SqsQueue {
-    async fn hand_over(&self, jobs: Vec<Job>) -> Result<(), QueueError> {
-        let batches: Vec<_> = jobs.chunks(BATCH).map(<[Job]>::to_vec).collect();
-        let sent = stream::iter(batches).map(|jobs| self.send(jobs)).buffer_unordered(REQUESTS);
-        let failures: Vec<_> = sent.filter_map(async |sent| sent.err()).collect().await;
-        let lost: usize = failures.iter().map(|(count, _)| count).sum();
-        match failures.first() {
-            None => Ok(()),
-            Some((_, why)) => Err(QueueError(format!("{lost} of {} jobs were not taken: {why}", jobs.len()))),
+    /// What a request took in part is sent once more: SQS refuses single messages for moments.
+    async fn hand_over(&self, jobs: Vec<Job>) -> Result<(), NotTaken> {
+        let mut sent = self.send_all(&jobs).await;
+        if let Err(left) = &sent
+            && left.jobs.len() < jobs.len()
+        {
+            sent = self.send_all(&left.jobs).await;
         }
+        sent.map_err(|left| {
+            let why = format!("{} of {} jobs were not taken: {}", left.jobs.len(), jobs.len(), left.error.0);
+            NotTaken::all(left.jobs, why)
+        })
     }
 }

@@ -1,14 +1,18 @@
 //! When an invocation has to end.
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
 
-use jiff::Timestamp;
-use tokio::time::Instant;
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::{Instant, timeout_at};
 
 /// What the end of an invocation takes: marking the tick, writing metrics, the answer.
-const CLOSING: Duration = Duration::from_secs(2);
-/// A walk over a list with hundreds of pages takes longer; it is cut, and begun again a tick later.
+const CLOSING: Duration = Duration::from_secs(4);
+/// The part of it that is left for the answer itself, whatever the ledger does.
+const ANSWER: Duration = Duration::from_secs(1);
+/// The first page of a list and the next, or a few calls at a slow pace. A long list goes on in the next tick.
 const OF_A_POLL: Duration = Duration::from_secs(15);
+/// One page of a list, and what it writes.
+const OF_A_PAGE: Duration = Duration::from_secs(8);
 /// A slow file of 32 MiB, or a slow upload of one.
 const OF_A_RECORD: Duration = Duration::from_secs(70);
 
@@ -17,6 +21,7 @@ const OF_A_RECORD: Duration = Duration::from_secs(70);
 pub struct Deadline {
     begin_until: Instant,
     end: Instant,
+    close: Instant,
 }
 
 impl Deadline {
@@ -25,7 +30,8 @@ impl Deadline {
     pub fn new(left: Duration, reserve: Duration) -> Self {
         let now = Instant::now();
         let begin_until = now + left.saturating_sub(reserve).max(left / 2);
-        Self { begin_until, end: now + left.saturating_sub(CLOSING.min(left / 4)) }
+        let end = now + left.saturating_sub(CLOSING.min(left / 4));
+        Self { begin_until, end, close: now + left.saturating_sub(ANSWER.min(left / 16)) }
     }
 
     /// The poller's, for an invocation that Lambda ends at `deadline_ms` (since 1970).
@@ -46,6 +52,22 @@ impl Deadline {
     /// When everything has to be finished.
     pub fn end(&self) -> Instant {
         self.end
+    }
+
+    /// When a walk over a list has to end with the page that it is at, by a clock that shows `now`.
+    pub fn of_walks(&self, now: Timestamp) -> Timestamp {
+        let left = self.end.saturating_duration_since(Instant::now()).saturating_sub(OF_A_PAGE);
+        SignedDuration::try_from(left).ok().and_then(|left| now.checked_add(left).ok()).unwrap_or(now)
+    }
+
+    /// Waits for what closes an invocation, but not beyond its time: a ledger that hangs just then must not have the
+    /// whole function killed. `None` when there was none left; what was not given back comes due again.
+    pub async fn closing<T>(&self, what: &str, close: impl Future<Output = T>) -> Option<T> {
+        let closed = timeout_at(self.close, close).await.ok();
+        if closed.is_none() {
+            tracing::warn!("no time was left {what}");
+        }
+        closed
     }
 }
 
@@ -69,11 +91,18 @@ mod tests {
                 && from_now + Duration::from_secs(20) > Duration::from_secs(seconds)
         };
         let poller = Deadline::of_poller(at(155_000), now);
-        assert!(poller.may_begin() && is_about(poller.begin_until, 140) && is_about(poller.end(), 153), "{poller:?}");
+        assert!(poller.may_begin() && is_about(poller.begin_until, 140) && is_about(poller.end(), 151), "{poller:?}");
+        assert!(is_about(poller.close, 154), "{poller:?}");
         let sink = Deadline::of_sink(at(220_000), now);
-        assert!(sink.may_begin() && is_about(sink.begin_until, 150) && is_about(sink.end(), 218), "{sink:?}");
+        assert!(sink.may_begin() && is_about(sink.begin_until, 150) && is_about(sink.end(), 216), "{sink:?}");
         let short = Deadline::of_sink(at(100_000), now);
         assert!(is_about(short.begin_until, 50), "a short time is used by half: {short:?}");
         assert!(!Deadline::of_sink(at(0), now).may_begin(), "no time is left at all");
+    }
+    #[tokio::test]
+    async fn closing_takes_no_longer_than_there_is_time() {
+        let deadline = Deadline::new(Duration::from_millis(80), Duration::from_millis(20));
+        assert_eq!(deadline.closing("for this", std::future::pending::<()>()).await, None);
+        assert_eq!(deadline.closing("for that", async { 7 }).await, Some(7), "what takes no time is done all the same");
     }
 }

@@ -10,7 +10,7 @@ use fitbridge_core::{
 };
 use fitbridge_fit::port::FitScanner;
 use fitbridge_host::{Paced, SystemClock, SystemEntropy};
-use fitbridge_http::{ApiOptions, UrlGuard, api_client};
+use fitbridge_http::{ApiOptions, UrlGuard, api_clients};
 use fitbridge_igpsport::{Client, Endpoints, FileHost, IgpsportSource};
 use fitbridge_sinks::{
     intervals,
@@ -219,7 +219,7 @@ impl Parts {
         let endpoints = endpoints.map_err(|error| StartError::Setting(error.to_string()))?;
         // As many connections as are used at a time stay open: each new one would be a handshake of TLS.
         let options = ApiOptions { pool_per_host: POLLS_AT_A_TIME, ..ApiOptions::default() };
-        let http = api_client(&options).map_err(client)?;
+        let http = api_clients(&options).map_err(client)?;
         Ok(IgpsportSource::over(endpoints.into_iter().map(|endpoints| Client::over(http.clone(), endpoints))))
     }
 

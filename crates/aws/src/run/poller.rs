@@ -1,11 +1,12 @@
 //! One tick of a shard.
 
-use std::{io, sync::Arc};
+use std::{collections::HashSet, io, sync::Arc};
 
 use fitbridge_core::{
     Code, Engine,
     domain::Shard,
     engine::{Eagerness, EngineError},
+    ports::Job,
 };
 use jiff::Timestamp;
 use lambda_runtime::Diagnostic;
@@ -52,12 +53,21 @@ struct Event {
     shard: u16,
 }
 
+/// What a process keeps between ticks.
+#[derive(Debug)]
+struct State {
+    /// Where the engine's calls to the source come out.
+    jobs: Jobs,
+    /// Polls that our own storage kept from being made, while it let most others be: they are made by the next tick.
+    undone: Vec<Job>,
+}
+
 /// The poller function.
 #[derive(Debug)]
 pub struct Poller {
     engine: Arc<Engine>,
-    /// Where the engine's calls to the source come out. A process has one invocation at a time.
-    jobs: Mutex<Jobs>,
+    /// A process has one invocation at a time.
+    state: Mutex<State>,
     metrics: Arc<Metrics>,
     at_a_time: usize,
     stopped: bool,
@@ -68,7 +78,7 @@ impl Poller {
     /// most `at_a_time` run at once. One that is `stopped` asks nothing of anybody, and only shows that it is
     /// alive.
     pub fn new(engine: Arc<Engine>, jobs: Jobs, metrics: Arc<Metrics>, at_a_time: usize, stopped: bool) -> Self {
-        Self { engine, jobs: Mutex::new(jobs), metrics, at_a_time, stopped }
+        Self { engine, state: Mutex::new(State { jobs, undone: Vec::new() }), metrics, at_a_time, stopped }
     }
 
     /// The present moment.
@@ -110,7 +120,9 @@ impl Poller {
     }
 
     async fn tick(&self, shard: Shard, deadline: &Deadline, line: &mut TickLine) -> Result<(), PollerError> {
-        let mut jobs = self.jobs.lock().await;
+        let mut state = self.state.lock().await;
+        let State { jobs, undone } = &mut *state;
+        self.engine.end_walks_at(Some(deadline.of_walks(self.now())));
         // Left by an invocation that was cut. Their records come due again by themselves.
         while jobs.try_recv().is_ok() {}
         for metric in [Metric::PollSucceeded, Metric::PollFailed] {
@@ -120,6 +132,8 @@ impl Poller {
             Some((ticket, polls)) => (Some(ticket), polls),
             None => (None, Vec::new()),
         };
+        let planned: HashSet<_> = polls.iter().cloned().collect();
+        polls.extend(std::mem::take(undone).into_iter().filter(|job| !planned.contains(job)));
         line.polls = polls.len();
         // A tick with more polls than it has time for must not always leave the same riders out.
         let all = polls.len();
@@ -128,16 +142,21 @@ impl Poller {
         line.due = swept.as_ref().copied().unwrap_or_default();
         let mut ticket = ticket;
         let mut finished = Ok(false);
-        let worked = work(&self.engine, polls, &mut jobs, self.at_a_time, deadline, async || {
-            if let Some(ticket) = ticket.take() {
-                finished = self.engine.finish_tick(ticket).await;
+        let worked = work(&self.engine, polls, jobs, self.at_a_time, deadline, async |undone| {
+            // Where most are, the storage is down: the minute is not done. A few are known here, and need no more.
+            let is_made = undone.is_empty() || undone.len() * 2 < all;
+            if let Some(ticket) = ticket.take_if(|_| is_made) {
+                let finish = deadline.closing("to mark the tick as done", self.engine.finish_tick(ticket));
+                finished = finish.await.unwrap_or(Ok(false));
             }
         })
         .await;
-        if let Some(ticket) = ticket {
-            self.engine.give_tick_back(ticket).await?;
-        }
-        let Worked { done, failed, poll_failures, polls_left, others_left, others_cut } = worked;
+        let gave_back = match ticket {
+            Some(ticket) => deadline.closing("to give the tick back", self.engine.give_tick_back(ticket)).await,
+            None => None,
+        };
+        let Worked { done, failed, poll_failures, polls_undone, polls_left, others_left, others_cut } = worked;
+        *undone = polls_undone;
         (line.worked, line.failed) = (done, failed);
         for code in poll_failures {
             self.metrics.count_failure(Metric::PollFailed, code.as_str());
@@ -150,12 +169,13 @@ impl Poller {
                 "time ran out: {polls_left} polls and {others} others are left"
             );
         }
-        let given_back = self.engine.give_jobs_back(&others_left).await;
+        let jobs_back = deadline.closing("to give jobs back", self.engine.give_jobs_back(&others_left)).await;
         if finished? {
             self.metrics.count(Metric::TicksDone);
         }
+        gave_back.transpose()?;
         swept?;
-        given_back?;
+        jobs_back.transpose()?;
         Ok(())
     }
 }

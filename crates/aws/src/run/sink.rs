@@ -1,14 +1,24 @@
 //! One batch of jobs, each record with an end of its own.
 
-use std::{io, sync::Arc};
+use std::{
+    collections::HashMap,
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use fitbridge_core::{Code, Engine, Failure, ports::Job};
-use futures::{StreamExt, stream};
+use fitbridge_core::{
+    Code, Engine, Failure,
+    ports::{Job, Task},
+};
+use futures::future::join_all;
 use jiff::Timestamp;
 use lambda_runtime::Diagnostic;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout_at},
+};
 
 use super::{
     Deadline,
@@ -22,6 +32,9 @@ use crate::{
 
 /// Records at a time. Each may hold a file of 32 MiB.
 const AT_A_TIME: usize = 4;
+/// Of these, at most so many of one rider, and at most so many that ask the same service: one that hangs, or a rider
+/// with years of history, leaves room for the others of the batch.
+const ALIKE_AT_A_TIME: usize = 3;
 
 /// Why an invocation of the sink failed as a whole: its records could not even be named. All of them go
 /// back to the queue.
@@ -103,19 +116,35 @@ impl SinkWorker {
     }
 
     /// Works on a batch, and names the records that go back: those whose work failed at our own end
-    /// (storage, a panic), those that are no jobs (they end as dead letters), and those for which no time
-    /// was left. What a sink or the file host refused is in the ledger, and no failure of the record.
+    /// (storage, a panic), and those that are no jobs (they end as dead letters). What a sink or the file host
+    /// refused is in the ledger, and no failure of the record. Those for which no time was left are given back to
+    /// the ledger instead: the poller hands them over again within a minute, where the queue would hide them for as
+    /// long as a batch may take, and in the end call them dead.
     pub async fn handle(&self, event: &Value, deadline: Deadline) -> Result<BatchAnswer, SinkError> {
         let begun = Instant::now();
         let Event { records } = Event::deserialize(event).map_err(|_| SinkError::Foreign)?;
         let named: Result<Vec<_>, _> = records.iter().map(Named::deserialize).collect();
         let named = named.map_err(|_| SinkError::Foreign)?;
         let stopped = self.is_stopped().await;
-        let run = async |id: String, record: &Value| (self.record(&id, record, &deadline, stopped).await, id);
+        let (room, lanes) = (Semaphore::new(AT_A_TIME), Lanes::default());
+        let run = async |id: String, record: &Value| {
+            let job = self.job_of(&id, record);
+            let end = match &job {
+                Some(job) => self.record(&id, job, &room, &lanes, &deadline, stopped).await,
+                None => End::Refused,
+            };
+            (end, id, job)
+        };
         let work = named.into_iter().zip(&records).map(|(named, record)| run(named.message_id, record));
-        let ends: Vec<_> = stream::iter(work).buffer_unordered(AT_A_TIME).collect().await;
+        let mut ends = join_all(work).await;
+        let left = ends.iter().filter(|(end, ..)| *end == End::GivenBack);
+        let left: Vec<_> = left.filter_map(|(_, _, job)| job.clone()).collect();
+        let is_given_back = left.is_empty() || {
+            let back = deadline.closing("to give records back", self.engine.leave_jobs(&left)).await;
+            back.is_some_and(|back| back.inspect_err(|error| tracing::warn!(%error, "{error}")).is_ok())
+        };
 
-        let count = |end: End| ends.iter().filter(|(other, _)| *other == end).count();
+        let count = |end: End| ends.iter().filter(|(other, ..)| *other == end).count();
         let line = BatchLine {
             records: ends.len(),
             done: count(End::Done),
@@ -129,8 +158,8 @@ impl SinkWorker {
         if let Err(error) = self.metrics.flush(self.now(), None, &mut io::stdout()) {
             tracing::warn!(%error, "the metrics could not be written: {error}");
         }
-        let back = ends.into_iter().filter(|(end, _)| *end != End::Done);
-        Ok(BatchAnswer { failures: back.map(|(_, id)| FailedItem { id }).collect() })
+        ends.retain(|(end, ..)| *end != End::Done && !(*end == End::GivenBack && is_given_back));
+        Ok(BatchAnswer { failures: ends.into_iter().map(|(_, id, _)| FailedItem { id }).collect() })
     }
 
     /// Whether the deployment is stopped, or the operator has stopped the service since. A ledger that does
@@ -148,24 +177,37 @@ impl SinkWorker {
                 .is_some()
     }
 
-    async fn record(&self, id: &str, record: &Value, deadline: &Deadline, stopped: bool) -> End {
-        let job = match job_of(record) {
-            Ok(job) => job,
-            Err(failure) => {
-                let reason = failure.code.as_str();
-                tracing::warn!(message.id = id, reason, "message {id} is refused: {failure}");
-                self.metrics.count_failure(Metric::MessagesRefused, reason);
-                return End::Refused;
-            }
+    /// The job in a record, if there is one that the sink may do.
+    fn job_of(&self, id: &str, record: &Value) -> Option<Job> {
+        let refuse = |failure: Failure| {
+            let reason = failure.code.as_str();
+            tracing::warn!(message.id = id, reason, "message {id} is refused: {failure}");
+            self.metrics.count_failure(Metric::MessagesRefused, reason);
         };
+        job_of(record).map_err(refuse).ok()
+    }
+
+    async fn record(
+        &self,
+        id: &str,
+        job: &Job,
+        room: &Semaphore,
+        lanes: &Lanes,
+        deadline: &Deadline,
+        stopped: bool,
+    ) -> End {
         if stopped {
             tracing::warn!(message.id = id, "stopped: message {id} is let go; its record comes due again");
             return End::Done;
         }
+        // In this order for everybody, so that none waits for one who waits for it. They are never closed.
+        let of_rider = lanes.of(&format!("rider {}", job.user));
+        let of_service = lanes.of(&format!("service {}", service_of(&job.task)));
+        let _places = (of_rider.acquire().await, of_service.acquire().await, room.acquire().await);
         if !deadline.may_begin() {
             return End::GivenBack;
         }
-        match timeout_at(deadline.end(), isolated(&self.engine, &job)).await {
+        match timeout_at(deadline.end(), isolated(&self.engine, job)).await {
             Ok(Ok(())) => End::Done,
             Ok(Err(_)) => End::Failed,
             Err(_) => {
@@ -173,6 +215,28 @@ impl SinkWorker {
                 End::Failed
             }
         }
+    }
+}
+
+/// Who has to wait for whom in a batch.
+#[derive(Debug, Default)]
+struct Lanes(Mutex<HashMap<String, Arc<Semaphore>>>);
+
+impl Lanes {
+    fn of(&self, name: &str) -> Arc<Semaphore> {
+        let mut lanes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lane = lanes.entry(name.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(ALIKE_AT_A_TIME)));
+        Arc::clone(lane)
+    }
+}
+
+/// The service that a task asks, or the task where that is none's: a connection's name begins with its service's.
+fn service_of(task: &Task) -> &str {
+    match task {
+        Task::Deliver { sink, .. } | Task::Verify { connection: sink } => {
+            sink.as_str().split_once('-').map_or(sink.as_str(), |(service, _)| service)
+        }
+        task => name(task),
     }
 }
 

@@ -4,16 +4,20 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use fitbridge_core::{
     Engine, Policy,
-    domain::{Activity, ActivityState, ContentId, OwnerId, RideId, Shard, UserId},
+    domain::{About, Activity, ActivityState, ContentId, OwnerId, RideId, Service, Shard, UserId},
     engine::{NoObserver, Ports, connect::Wish, secrets::SourceSecret},
-    ports::{Clock, PollClass, ScanReport, Scanner, Source},
+    ports::{
+        Attempt, Clock, Identity, Outcome, PollClass, Resend, ScanReport, Scanner, SealedKey, Sink, SinkError,
+        SinkFile, SinkTarget, Source, Vault, VaultError,
+    },
     store::Cursor,
     testkit::{
-        FakeScanner, FakeSource, FixedEntropy, ManualClock, MemoryArchive, MemoryLedger, MemoryQueue, MemoryVault,
-        SourceCall,
+        FakeScanner, FakeSink, FakeSource, FixedEntropy, ManualClock, MemoryArchive, MemoryLedger, MemoryQueue,
+        MemoryVault, SourceCall,
     },
 };
 use jiff::SignedDuration;
+use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use super::{Deadline, Poller, SinkWorker};
@@ -140,10 +144,9 @@ async fn what_was_not_begun_is_given_back_and_a_stopped_sink_lets_go() {
     world.connect(1, 3).await;
     world.poller(false).handle(&tick(), ample()).await.unwrap();
     let event = world.event();
-    let records = event["Records"].as_array().unwrap().len();
     let sink = world.sink(Arc::new(FakeScanner::default()), false);
     let none = Deadline::new(Duration::ZERO, Duration::ZERO);
-    assert_eq!(sink.handle(&event, none).await.unwrap().failures.len(), records);
+    assert!(sink.handle(&event, none).await.unwrap().failures.is_empty());
     assert!(world.source.files().take_calls().is_empty());
     let stopped = world.sink(Arc::new(FakeScanner::default()), true);
     assert!(stopped.handle(&event, ample()).await.unwrap().failures.is_empty());
@@ -216,4 +219,159 @@ async fn resolves_without_time_are_given_back_and_the_next_tick_makes_them() {
     assert_eq!(resolved(), 0);
     poller.handle(&tick(), ample()).await.unwrap();
     assert_eq!(resolved(), 4, "not only when another lease has ended");
+}
+
+/// A vault that does not answer so many of the next calls.
+#[derive(Debug)]
+struct Failing {
+    vault: MemoryVault,
+    left: std::sync::atomic::AtomicUsize,
+}
+
+impl Failing {
+    /// Lets so many of the next calls fail.
+    fn fail(&self, calls: usize) {
+        self.left.store(calls, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+#[async_trait::async_trait]
+impl Vault for Failing {
+    async fn open(&self, key: &SealedKey) -> Result<SecretString, VaultError> {
+        use std::sync::atomic::Ordering::SeqCst;
+        if self.left.try_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
+            return Err(VaultError::Unavailable("switched off by the test".into()));
+        }
+        self.vault.open(key).await
+    }
+
+    async fn seal(&self, key: &SealedKey, secret: &SecretString) -> Result<(), VaultError> {
+        self.vault.seal(key, secret).await
+    }
+
+    async fn forget(&self, key: &SealedKey) -> Result<(), VaultError> {
+        self.vault.forget(key).await
+    }
+}
+
+#[tokio::test]
+async fn polls_that_our_own_storage_failed_are_made_again_and_hold_up_no_minute_but_in_an_outage() {
+    let mut world = World::new();
+    let vault = Arc::new(Failing { vault: MemoryVault::default(), left: 0.into() });
+    world.ports.vault = Arc::<Failing>::clone(&vault);
+    for rider in 0..10 {
+        world.connect(rider, 0).await;
+    }
+    let poller = world.poller(false);
+    let engine = world.engine(world.ports.clone(), Policy::default(), "looks");
+    let done = async || {
+        let stored = engine.store().read::<Cursor>(&fitbridge_core::ports::Key::cursor(Shard(0))).await.unwrap();
+        stored.unwrap().doc.done_minute
+    };
+    let mut minute = world.clock.now().as_second().div_euclid(60);
+
+    vault.fail(3);
+    poller.handle(&tick(), ample()).await.unwrap();
+    assert_eq!((world.lists(), done().await), (10, minute), "made by the same tick, behind the others");
+
+    world.clock.advance(SignedDuration::from_mins(1));
+    minute += 1;
+    vault.fail(usize::MAX);
+    poller.handle(&tick(), ample()).await.unwrap();
+    assert_eq!((world.lists(), done().await), (0, minute - 1), "nobody was polled");
+    // All fail once, and the first of those that come again.
+    vault.fail(11);
+    poller.handle(&tick(), ample()).await.unwrap();
+    assert_eq!((world.lists(), done().await), (9, minute), "one rider's trouble is no outage");
+    vault.fail(0);
+    poller.handle(&tick(), ample()).await.unwrap();
+    assert_eq!(world.lists(), 1, "and that rider is polled by the next tick");
+    poller.handle(&tick(), ample()).await.unwrap();
+    assert_eq!(world.lists(), 0);
+}
+
+#[tokio::test]
+async fn records_without_time_are_due_again_at_once_and_no_message_fails_for_it() {
+    let world = World::new();
+    world.connect(1, 3).await;
+    world.poller(false).handle(&tick(), ample()).await.unwrap();
+    let event = world.event();
+    let sink = world.sink(Arc::new(FakeScanner::default()), false);
+    let none = Deadline::new(Duration::ZERO, Duration::ZERO);
+    assert!(sink.handle(&event, none).await.unwrap().failures.is_empty());
+    world.poller(false).handle(&tick(), ample()).await.unwrap();
+    let again = world.event();
+    let records = |event: &Value| event["Records"].as_array().unwrap().len();
+    assert_eq!(records(&again), records(&event), "not only when their leases end");
+}
+
+/// A sink that takes files and never answers, until it is let go.
+#[derive(Debug, Clone, Default)]
+struct Stalled {
+    sink: FakeSink,
+    waiting: Arc<std::sync::atomic::AtomicUsize>,
+    let_go: Arc<tokio::sync::Notify>,
+}
+
+#[async_trait::async_trait]
+impl Sink for Stalled {
+    fn resend(&self) -> Resend {
+        self.sink.resend()
+    }
+
+    async fn check(&self, settings: &Value, secret: Option<&SecretString>) -> Result<Identity, SinkError> {
+        let mut identity = self.sink.check(settings, secret).await?;
+        identity.account.service = Service::from_any("stalled");
+        Ok(identity)
+    }
+
+    async fn deliver(&self, target: &SinkTarget, file: &SinkFile, about: &About, attempt: &Attempt) -> Outcome {
+        self.waiting.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        self.let_go.notified().await;
+        self.sink.deliver(target, file, about, attempt).await
+    }
+}
+
+#[tokio::test]
+async fn a_sink_that_hangs_leaves_room_for_the_deliveries_to_another() {
+    let mut world = World::new();
+    let (stalled, fast) = (Stalled::default(), FakeSink::default());
+    let sinks: [Arc<dyn Sink>; 2] = [Arc::new(stalled.clone()), Arc::new(fast.clone())];
+    world.ports.sinks = ["stalled", "fake"].map(Service::from_any).into_iter().zip(sinks).collect();
+    let engine = world.engine(world.ports.clone(), Policy::default(), "setup");
+    for rider in 0..6 {
+        world.connect(rider, 1).await;
+        // All but the last have the one that hangs.
+        let sink: &dyn Sink = if rider < 5 { &stalled } else { &fast };
+        let identity = sink.check(&json!({ "account": rider.to_string() }), None).await.unwrap();
+        let user = UserId::new(format!("rider{rider}")).unwrap();
+        engine.connect_sink(&Wish { user, name: "s".into(), history: None }, &identity, None).await.unwrap();
+    }
+    let sink = world.sink(Arc::new(FakeScanner::default()), false);
+    world.poller(false).handle(&tick(), ample()).await.unwrap();
+    // The files, and then what follows from them.
+    sink.handle(&world.event(), ample()).await.unwrap();
+    let deliveries = world.event();
+    assert_eq!(deliveries["Records"].as_array().unwrap().len(), 6);
+
+    let delivered = async {
+        while fast.stored().is_empty() || stalled.waiting.load(std::sync::atomic::Ordering::SeqCst) < 3 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let batch = sink.handle(&deliveries, ample());
+    tokio::pin!(batch);
+    tokio::select! {
+        ended = &mut batch => panic!("the batch ended although a sink hangs: {ended:?}"),
+        () = delivered => {}
+    }
+    let let_go = async {
+        loop {
+            stalled.let_go.notify_waiters();
+            tokio::task::yield_now().await;
+        }
+    };
+    let answer = tokio::select! { answer = batch => answer, () = let_go => unreachable!() };
+    assert!(answer.unwrap().failures.is_empty());
+    assert_eq!((stalled.sink.stored().len(), fast.stored().len()), (5, 1));
 }

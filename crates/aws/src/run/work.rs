@@ -1,6 +1,9 @@
 //! Working on jobs, many at a time, so that none takes the others with it.
 
-use std::{collections::VecDeque, panic::AssertUnwindSafe};
+use std::{
+    collections::{HashSet, VecDeque},
+    panic::AssertUnwindSafe,
+};
 
 use fitbridge_core::{
     Code, Engine, Failure,
@@ -51,6 +54,8 @@ pub(super) struct Worked {
     pub(super) failed: usize,
     /// Why polls failed at our own end, where no observer is told: storage, or a panic.
     pub(super) poll_failures: Vec<Code>,
+    /// Polls that failed at our own end although it may be well again by now, at the second try too.
+    pub(super) polls_undone: Vec<Job>,
     /// Polls that were not begun, or cut by the deadline.
     pub(super) polls_left: usize,
     /// Other jobs that were not begun: whoever has the time gives them back.
@@ -59,28 +64,38 @@ pub(super) struct Worked {
     pub(super) others_cut: usize,
 }
 
+/// Whether a poll that failed so is to be made again: our storage did not answer, and nobody was asked.
+fn is_passing(code: Code) -> bool {
+    matches!(code, Code::LedgerUnavailable | Code::LedgerLocked | Code::VaultUnavailable)
+}
+
 /// Makes polls, and works on what comes out of `jobs` in turn with them, so that neither waits for all of
-/// the other; until both are empty or the deadline comes. `polls_made` runs as soon as the last poll has
-/// ended.
+/// the other; until both are empty or the deadline comes. A poll that failed because our own storage did not
+/// answer is made once more, behind the others. `polls_made` runs as soon as the last poll has ended, and is
+/// told which are still undone.
 pub(super) async fn work(
     engine: &Engine,
     polls: Vec<Job>,
     jobs: &mut Jobs,
     at_a_time: usize,
     deadline: &Deadline,
-    polls_made: impl AsyncFnOnce(),
+    polls_made: impl AsyncFnOnce(&[Job]),
 ) -> Worked {
     let (mut worked, mut polls, mut others) = (Worked::default(), VecDeque::from(polls), VecDeque::new());
     worked.polls_left = polls.len();
     let mut polls_made = Some(polls_made);
     let mut running = FuturesUnordered::new();
-    let run = async |job: Job, is_poll: bool| (is_poll, isolated(engine, &job).await);
+    let run = async |job: Job, is_poll: bool| {
+        let result = isolated(engine, &job).await;
+        (is_poll, job, result)
+    };
+    let mut tried_again = HashSet::new();
     let mut is_turn_of_polls = true;
     loop {
         if worked.polls_left == 0
             && let Some(polls_made) = polls_made.take()
         {
-            polls_made().await;
+            polls_made(&worked.polls_undone).await;
         }
         while running.len() < at_a_time.max(1) && deadline.may_begin() {
             while let Ok(job) = jobs.try_recv() {
@@ -110,12 +125,18 @@ pub(super) async fn work(
         };
         let Ok((ended, new)) = timeout_at(deadline.end(), next).await else { break };
         others.extend(new);
-        if let Some((is_poll, result)) = ended {
-            worked.done += 1;
-            worked.failed += usize::from(result.is_err());
-            if is_poll {
+        let Some((is_poll, job, result)) = ended else { continue };
+        worked.done += 1;
+        worked.failed += usize::from(result.is_err());
+        if !is_poll {
+            continue;
+        }
+        match result.map_err(|failure| failure.code) {
+            Err(code) if is_passing(code) && tried_again.insert(job.clone()) => polls.push_back(job),
+            result => {
                 worked.polls_left -= 1;
-                worked.poll_failures.extend(result.err().map(|failure| failure.code));
+                worked.polls_undone.extend(result.is_err_and(is_passing).then_some(job));
+                worked.poll_failures.extend(result.err());
             }
         }
     }

@@ -11,6 +11,9 @@ use fitbridge_core::{
     domain::{ActivityId, UserId},
     ports::{Job, Task, WorkQueue},
 };
+use serde_json::json;
+
+use crate::script::{Scripted, done};
 
 fn jobs(count: usize) -> Vec<Job> {
     (0..count)
@@ -55,4 +58,22 @@ async fn a_queue_that_is_not_there_is_told() {
     let queue = SqsQueue::new(clients.sqs, format!("{endpoint}/123456789012/nowhere"));
     let error = queue.hand_over(jobs(12)).await.unwrap_err().to_string();
     assert!(error.contains("12 of 12 jobs were not taken"), "{error}");
+}
+
+#[tokio::test]
+async fn what_a_request_took_in_part_is_sent_once_more_and_then_named() {
+    let failed = |ids: &[usize]| {
+        let failed =
+            ids.iter().map(|id| json!({ "Id": id.to_string(), "Code": "InternalError", "SenderFault": false }));
+        let failed: Vec<_> = failed.collect();
+        done(json!({ "Successful": [], "Failed": failed }))
+    };
+    let scripted = Scripted::start([failed(&[2, 5]), failed(&[1]), failed(&[0, 1, 2]), failed(&[])]).await;
+    let queue = SqsQueue::new(scripted.clients().sqs, format!("{}/123456789012/jobs", scripted.endpoint()));
+    let sent = jobs(8);
+    let left = queue.hand_over(sent.clone()).await.unwrap_err();
+    assert_eq!(left.jobs, [sent[5].clone()], "{left}");
+    assert!(left.to_string().contains("1 of 8 jobs were not taken: InternalError"), "{left}");
+    queue.hand_over(sent).await.unwrap();
+    assert_eq!(scripted.operations(), ["SendMessageBatch"; 4]);
 }

@@ -50,7 +50,7 @@ impl Observer for ServeLog {
     fn polled(&self, connection: &Connection, result: &Poll) {
         match result {
             Poll::Idle | Poll::Skipped(_) => {}
-            Poll::Walked { new, .. } => {
+            Poll::Walked { new, .. } | Poll::GoesOn { new, .. } => {
                 let count = new.len();
                 tracing::info!(connection = %connection.id, count, "{}: {count} new rides", connection.name);
             }

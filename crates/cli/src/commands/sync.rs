@@ -121,6 +121,7 @@ fn describe(poll: &Poll) -> (&'static str, Option<&Failure>, Exit) {
     match poll {
         Poll::Idle => ("nothing new", None, Exit::Done),
         Poll::Walked { .. } => ("list read", None, Exit::Done),
+        Poll::GoesOn { .. } => ("list read in part", None, Exit::Unfinished),
         Poll::Skipped(failure) => ("skipped", Some(failure), Exit::Done),
         Poll::Refused(failure) => ("refused", Some(failure), Exit::NeedsRider),
         Poll::Paused(failure) => ("paused", Some(failure), Exit::NeedsRider),

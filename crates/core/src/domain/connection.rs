@@ -114,8 +114,9 @@ pub struct WalkMark {
     pub walked_at: Timestamp,
 }
 
-/// A walk that the source broke off by failing. While its list stays as it was, the next poll goes on there: of a
-/// list of a hundred pages, a source that fails now and then would never be read to the end in one go.
+/// A walk that ended before the list did: the source failed, or it was enough for one poll. While the list stays as
+/// it was, the next poll goes on there: a list of a hundred pages would never be read to the end in one go by a
+/// source that fails now and then, or in the time that one poll has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BrokenWalk {
     /// The list as it was when the walk began.
@@ -124,6 +125,9 @@ pub struct BrokenWalk {
     pub page: u32,
     /// Rides that it had found and not put on the backlog.
     pub found: usize,
+    /// Nothing before was recorded: not one of its rides was known, and some should be.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unrecognised: bool,
     /// Rows before that page that could not be decoded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<RowProblem>,

@@ -1,7 +1,7 @@
 //! Whether a provider is well. Kept in memory; only a breaker's changes are persisted.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     Failure,
     domain::{ConnectionId, RemoteAccount, UserId},
-    ports::Key,
+    ports::{Job, Key, Task},
     store::{Breaker, Stored},
 };
 
@@ -32,6 +32,8 @@ struct Provider {
     past: Option<Breaker>,
     /// After an open breaker's time one call tries whether the provider is back; until then the others wait.
     probe_until: Option<Timestamp>,
+    /// Polls that came meanwhile: they are made as soon as it is.
+    behind_probe: BTreeSet<(UserId, ConnectionId)>,
 }
 
 impl Provider {
@@ -107,6 +109,18 @@ impl Engine {
         Some((incident.since, incident.closed_at.unwrap_or(Timestamp::MAX)))
     }
 
+    /// Notes a poll that found the breaker's time over and another call trying whether the provider is back: it is
+    /// handed over again when that answers, else a whole minute's riders would have waited for nothing.
+    pub(super) fn wait_behind_probe(&self, account: &RemoteAccount, user: &UserId, connection: &ConnectionId) {
+        let now = self.now();
+        if let Some(known) = self.health.providers().get_mut(&provider_of(account))
+            && known.breaker.as_ref().is_some_and(|breaker| breaker.open_until <= now)
+            && known.behind_probe.len() < MOST_ANSWERS
+        {
+            known.behind_probe.insert((user.clone(), connection.clone()));
+        }
+    }
+
     /// Whoever tried the provider again learned nothing about it: another may try.
     pub(super) fn let_another_probe(&self, account: &RemoteAccount) {
         if let Some(known) = self.health.providers().get_mut(&provider_of(account)) {
@@ -153,7 +167,7 @@ impl Engine {
         now: Timestamp,
     ) -> Result<(), EngineError> {
         let provider = provider_of(account);
-        let was_open = {
+        let (was_open, behind_probe) = {
             let mut providers = self.health.providers();
             let known = providers.entry(provider.clone()).or_default();
             let window = self.policy.incident_window;
@@ -166,7 +180,7 @@ impl Engine {
             }
             known.failures_in_a_row = 0;
             known.probe_until = None;
-            known.breaker.take().is_some()
+            (known.breaker.take().is_some(), std::mem::take(&mut known.behind_probe))
         };
         if was_open {
             if let Some(stored) = self.store.read::<Breaker>(&Key::breaker(&provider)).await?
@@ -177,6 +191,8 @@ impl Engine {
                 self.health.providers().entry(provider.clone()).or_default().past = Some(closed);
             }
             tracing::info!(provider, "{provider} answers again");
+            let poll = |(user, connection)| Job { user, task: Task::Poll { connection } };
+            self.hand_over(behind_probe.into_iter().map(poll).collect()).await;
         }
         Ok(())
     }
@@ -270,6 +286,7 @@ impl Engine {
         let known = providers.entry(provider).or_default();
         known.failures_in_a_row = 0;
         known.probe_until = None;
+        known.behind_probe.clear();
         known.breaker = Some(breaker.clone());
         Ok(breaker)
     }

@@ -173,6 +173,7 @@ pub struct Engine {
     health: health::Health,
     budget: backfill::Budget,
     dropped: shards::Dropped,
+    walks_end: walk::End,
     /// One listing of a sink's baseline at a time; the others of this process wait and see it taken.
     baseline_turn: AsyncMutex<()>,
 }
@@ -189,6 +190,7 @@ impl Engine {
             health: health::Health::default(),
             budget: backfill::Budget::default(),
             dropped: shards::Dropped::default(),
+            walks_end: walk::End::default(),
             baseline_turn: AsyncMutex::new(()),
         }
     }
@@ -237,16 +239,20 @@ impl Engine {
         Shard::of(user, self.policy.shards)
     }
 
-    /// Hands jobs over. A failure is only logged: the records are leased and come due again. `false` then.
+    /// Hands jobs over. A failure is only logged, `false` then: what was not taken is given back, and comes due again.
     /// Jobs that only another process may do are left to it: their records are due already (`due_for`).
     async fn hand_over(&self, mut jobs: Vec<Job>) -> bool {
         jobs.retain(|job| self.may_do(&job.task));
         if jobs.is_empty() {
             return true;
         }
-        let count = jobs.len();
-        if let Err(error) = self.ports.queue.hand_over(jobs).await {
+        if let Err(not_taken) = self.ports.queue.hand_over(jobs).await {
+            let (error, count) = (not_taken.error, not_taken.jobs.len());
             tracing::warn!(%error, count, "{count} jobs were not handed over; they come due again");
+            if let Err(error) = self.give_jobs_back(&not_taken.jobs).await {
+                // Then their leases end.
+                tracing::debug!(%error, "what was not handed over could not be given back");
+            }
             return false;
         }
         true

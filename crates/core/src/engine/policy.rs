@@ -37,6 +37,11 @@ pub struct Policy {
     /// A list that looks unchanged is walked anyway when the last walk is this old. The nightly reconcile does
     /// so sooner; this is for sources where none comes to its end.
     pub rewalk_after: SignedDuration,
+    /// Pages of a list that one poll reads at most, and for how long it goes on reading: a list that is longer
+    /// goes on a minute later. Bounded, so that one rider's years end neither a tick nor the turn of the others.
+    pub walk_pages: u32,
+    /// See [`Policy::walk_pages`].
+    pub walk_for: SignedDuration,
     /// Rides that are handed over at once when a walk finds them; more than that in one walk go on the backlog
     /// too, so that a rider who uploads years at once delays nobody.
     pub new_at_once: usize,
@@ -123,6 +128,8 @@ impl Default for Policy {
             ],
             refusal_gap: minutes(2),
             rewalk_after: hours(72),
+            walk_pages: 200,
+            walk_for: SignedDuration::from_secs(20),
             new_at_once: 100,
             backfill_window: 20,
             backfill_calls: 2,

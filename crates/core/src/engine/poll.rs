@@ -9,6 +9,7 @@ use super::{
     access::access,
     policy::{is_to_come, later},
     reconcile::next_night,
+    walk::Cut,
 };
 use crate::{
     Code, Failure,
@@ -33,6 +34,13 @@ pub enum Poll {
         /// Rows that could not be decoded.
         undecodable: usize,
     },
+    /// The list is longer than what one poll reads. It goes on in the next minute.
+    GoesOn {
+        /// Rides seen for the first time that will be fetched.
+        new: Vec<ActivityId>,
+        /// Rides seen for the first time that the rider's history keeps out.
+        filtered: usize,
+    },
     /// No call was made: the connection is gone, or another worker is at it.
     Skipped(Failure),
     /// The token was refused for the first time; the next refusal pauses.
@@ -45,7 +53,7 @@ pub enum Poll {
 
 impl Engine {
     /// Polls a source: one request when nothing changed, else a walk over the whole list in which every
-    /// row is accounted for.
+    /// row is accounted for; a part of it, where it is long, with the rest at the next polls.
     #[tracing::instrument(skip_all, fields(user = %user, connection = %connection))]
     pub async fn poll(&self, user: &UserId, connection: &ConnectionId) -> Result<Poll, EngineError> {
         let Some(mut stored) = self.store.connection(user, connection).await? else {
@@ -58,6 +66,7 @@ impl Engine {
             let reason = reason.clone();
             self.poll_paused(&mut stored, reason).await?
         } else if let Some(breaker) = self.open_breaker(&stored.doc.account, self.now()) {
+            self.wait_behind_probe(&stored.doc.account, user, connection);
             self.note_long_outage(&mut stored, &breaker).await?;
             Poll::Away(breaker.failure)
         } else {
@@ -127,25 +136,35 @@ impl Engine {
         if walked.strangers {
             return self.pause(stored, Code::StrangerRides.into()).await;
         }
+        let cut = walked.cut.take();
+        let goes_on = cut.as_ref().is_some_and(|cut| cut.error.is_none());
         // The rides of a first walk are history: nothing follows them.
-        let found = source.mark.is_some() && !walked.new.is_empty();
-        let place = self.look_at_plan(stored, found, now).await?;
-        let broken = walked.broken.take();
+        let found = source.mark.is_some() && walked.found() > 0;
+        let place = match goes_on {
+            true => Some(self.next_minute(&connection)),
+            false => self.look_at_plan(stored, found, now).await?,
+        };
         self.change_source_and_place(stored, place, |source| {
-            source.broken_walk = broken.as_ref().and_then(|broken| broken.place.clone()).map(Box::new);
+            source.broken_walk = cut.as_ref().and_then(|cut| cut.place.clone()).map(Box::new);
             // A list that shifted to the end leaves the old mark, so that the next poll walks again.
             if walked.is_complete {
                 source.mark = Some(walked.mark.clone());
             }
-            if broken.is_none() {
+            if cut.is_none() {
                 source.problems = walked.problems.clone();
+            }
+            if cut.is_none() || goes_on {
                 (source.refusals, source.failing) = (None, None);
             }
             walked.begin_backfill(&connection.id, source, now);
         })
         .await?;
-        if let Some(broken) = broken {
-            return self.source_failed(stored, broken.error).await;
+        match cut {
+            Some(Cut { error: Some(error), .. }) => return self.source_failed(stored, error).await,
+            Some(Cut { error: None, .. }) => {
+                return Ok(Poll::GoesOn { new: walked.new, filtered: walked.filtered });
+            }
+            None => {}
         }
         self.trim_events(&connection.user).await?;
         self.trim_notices(&connection.user).await?;

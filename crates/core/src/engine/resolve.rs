@@ -147,7 +147,7 @@ impl Engine {
                 self.postpone(claimed, failure, until).await
             }
             Poll::Paused(_) => self.park(claimed, source).await,
-            Poll::Idle | Poll::Walked { .. } | Poll::Skipped(_) => {
+            Poll::Idle | Poll::Walked { .. } | Poll::GoesOn { .. } | Poll::Skipped(_) => {
                 let due = Due::at(self.shard(&claimed.doc.user), self.now());
                 self.give_back(claimed, claimed.doc.state.clone(), Some(due)).await?;
                 Ok(Resolved::Skipped)

@@ -13,7 +13,10 @@ use crate::{
         Activity, ActivityId, ActivityState, Backfill, Connection, ConnectionId, ContentId, Delivery, NoticeId,
         OwnerId, Reconcile, Shard, Stage,
     },
-    ports::{Change, Claim, Due, DueRow, Expect, Job, Key, MAX_BATCH, PlanSlot, PollClass, Record, Scope, Task, Write},
+    ports::{
+        Change, Claim, Due, DueRow, Expect, Job, Key, LedgerError, MAX_BATCH, PlanSlot, PollClass, Record, Scope, Task,
+        Write,
+    },
     store::{Cursor, CursorClaim, StoreError, Stored},
 };
 
@@ -122,12 +125,14 @@ impl Engine {
         self.save(&ticket.cursor, &done, None).await
     }
 
-    /// Hands over what is due in a shard, and says how much that was.
+    /// Hands over what is due in a shard, and says how much that was. Where it fails half-way, what is leased by then
+    /// is handed over all the same.
     pub async fn sweep(&self, shard: Shard, eagerness: Eagerness) -> Result<usize, EngineError> {
-        let jobs = self.take_due(shard, eagerness).await?;
+        let mut jobs = Vec::new();
+        let taken = self.take_due(shard, eagerness, &mut jobs).await;
         let count = jobs.len();
         self.hand_over(jobs).await;
-        Ok(count)
+        taken.map(|()| count)
     }
 
     async fn claim_cursor(
@@ -212,8 +217,28 @@ impl Engine {
         Ok(rows)
     }
 
-    /// Leases what is due and names the jobs. A record that somebody else changes meanwhile is theirs.
-    async fn take_due(&self, shard: Shard, eagerness: Eagerness) -> Result<Vec<Job>, EngineError> {
+    /// Reads records that are due. One that cannot be read must not stand in the way of the others: it is left out.
+    async fn read_due(&self, keys: &[Key]) -> Result<Vec<Record>, EngineError> {
+        let ledger = self.store.ledger();
+        match ledger.get_many(keys).await {
+            Err(LedgerError::Corrupt(_)) => {}
+            read => return Ok(read.map_err(StoreError::from)?.into_iter().flatten().collect()),
+        }
+        let mut records = Vec::new();
+        for key in keys {
+            match ledger.get(key).await {
+                Err(LedgerError::Corrupt(why)) => {
+                    tracing::error!(path = key.path, "{} is due, but cannot be read: {why}", key.path);
+                }
+                read => records.extend(read.map_err(StoreError::from)?),
+            }
+        }
+        Ok(records)
+    }
+
+    /// Leases what is due and names the jobs, also where it fails in the end. A record that somebody else changes
+    /// meanwhile is theirs.
+    async fn take_due(&self, shard: Shard, eagerness: Eagerness, jobs: &mut Vec<Job>) -> Result<(), EngineError> {
         let now = self.now();
         let (until, limit) = match eagerness {
             Eagerness::Due => (now, self.policy.in_flight),
@@ -221,15 +246,13 @@ impl Engine {
             Eagerness::Eager => (Timestamp::MAX, EVERYTHING),
         };
         let rows = self.due_rows(shard, until, limit).await?;
-        let mut jobs = Vec::new();
         for rows in rows.chunks(MAX_BATCH) {
             if jobs.len() >= self.policy.in_flight {
                 break;
             }
             let keys: Vec<_> = rows.iter().map(|row| row.key.clone()).collect();
-            let records = self.store.ledger().get_many(&keys).await.map_err(StoreError::from)?;
             let mut leased = Vec::new();
-            for record in records.into_iter().flatten() {
+            for record in self.read_due(&keys).await? {
                 if self.is_due(&record, eagerness, now) || planted!(self, StaleIndex) {
                     if eagerness == Eagerness::Due
                         && let Some(wait) = self.wait_after_deaths(&record, now, shard)
@@ -247,10 +270,18 @@ impl Engine {
                 }
             }
             let (writes, found): (Vec<_>, Vec<_>) = leased.into_iter().unzip();
-            let done = self.commit_each(writes).await?;
-            jobs.extend(found.into_iter().zip(done).filter(|(_, done)| *done).filter_map(|(job, _)| job));
+            match self.commit_each(writes).await {
+                Ok(done) => {
+                    jobs.extend(found.into_iter().zip(done).filter(|(_, done)| *done).filter_map(|(job, _)| job))
+                }
+                Err(error) => {
+                    // Some may be leased. Whoever gets the job of one that is not claims it all the same.
+                    jobs.extend(found.into_iter().flatten());
+                    return Err(error);
+                }
+            }
         }
-        Ok(jobs)
+        Ok(())
     }
 
     /// A record whose worker died again and again is let wait, as after any other failure. What kills its

@@ -1,6 +1,9 @@
 //! Walking over the whole list of a source that changes meanwhile.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+};
 
 use jiff::Timestamp;
 
@@ -27,14 +30,21 @@ const MOST_PAGES: u32 = 5_000;
 /// Problems that are kept with the connection.
 const MOST_PROBLEMS: usize = 20;
 
+/// When this process wants to have no walk under way any more.
+#[derive(Debug, Default)]
+pub(super) struct End(Mutex<Option<Timestamp>>);
+
 /// What a walk found.
 #[derive(Debug, Default)]
 pub(super) struct Walked {
     pub(super) mark: WalkMark,
     /// Whether every row that was there when the walk began was seen.
     pub(super) is_complete: bool,
-    /// The source failed before the walk was through.
-    pub(super) broken: Option<Broken>,
+    /// Why the walk is not through, where it was ended before.
+    pub(super) cut: Option<Cut>,
+    /// When this poll began to walk, and the pages it has read since.
+    begun_at: Timestamp,
+    pages: u32,
     /// The part of the walk that was made before, which goes on here.
     earlier: Option<BrokenWalk>,
     pub(super) new: Vec<ActivityId>,
@@ -54,10 +64,11 @@ pub(super) struct Walked {
     held_back: Vec<ListedRow>,
 }
 
-/// A source's failure in the middle of a walk.
+/// The end of a walk in its middle.
 #[derive(Debug)]
-pub(super) struct Broken {
-    pub(super) error: SourceError,
+pub(super) struct Cut {
+    /// The source's failure; `None` where so much was read as a poll may read at a time.
+    pub(super) error: Option<SourceError>,
     /// Where the walk may go on; `None` where it has to begin again.
     pub(super) place: Option<BrokenWalk>,
 }
@@ -69,9 +80,15 @@ impl Default for WalkMark {
 }
 
 impl Engine {
-    /// Walks to the end of the list, or to where the source fails. Rides seen for the first time are recorded,
-    /// page by page, and handed over to be resolved. When rows shifted meanwhile, the walk is begun again: what
-    /// is known by then is skipped, so that costs list requests only.
+    /// From that moment on walks end with the page that they are at, to go on a minute later; for a process that
+    /// itself ends soon. Until this is called again.
+    pub fn end_walks_at(&self, moment: Option<Timestamp>) {
+        *self.walks_end.0.lock().unwrap_or_else(PoisonError::into_inner) = moment;
+    }
+
+    /// Walks to the end of the list, to where the source fails, or for as long as one poll may. Rides seen for the
+    /// first time are recorded, page by page, and handed over to be resolved. When rows shifted meanwhile, the
+    /// walk is begun again: what is known by then is skipped, so that costs list requests only.
     pub(super) async fn walk(
         &self,
         connection: &Connection,
@@ -79,7 +96,8 @@ impl Engine {
         first: ListPage,
     ) -> Result<Walked, EngineError> {
         let earlier = self.earlier_part(connection, &first);
-        let mut walked = self.begin_walk(connection, earlier.is_some()).await?;
+        let is_recognised = earlier.as_ref().is_some_and(|earlier| !earlier.unrecognised);
+        let mut walked = self.begin_walk(connection, is_recognised).await?;
         walked.earlier = earlier;
         let mut first = first;
         for _ in 0..MOST_WALKS {
@@ -88,8 +106,8 @@ impl Engine {
             walked.problems = walked.earlier.as_ref().map(|earlier| earlier.problems.clone()).unwrap_or_default();
             let shifted = match self.walk_once(connection, secret, first, &mut walked).await? {
                 Ok(shifted) => shifted,
-                Err(broken) => {
-                    walked.broken = Some(broken);
+                Err(cut) => {
+                    walked.cut = Some(cut);
                     return Ok(walked);
                 }
             };
@@ -100,7 +118,7 @@ impl Engine {
             first = match self.ports.source.list_page(access(connection, secret), 1).await {
                 Ok(page) => page,
                 Err(error) => {
-                    walked.broken = Some(Broken { error, place: None });
+                    walked.cut = Some(Cut { error: Some(error), place: None });
                     return Ok(walked);
                 }
             };
@@ -129,7 +147,7 @@ impl Engine {
     pub(super) async fn begin_walk(&self, connection: &Connection, goes_on: bool) -> Result<Walked, EngineError> {
         let recognised = goes_on || !self.has_history(connection).await?;
         let backfilled_to = connection.backfill().and_then(|backfill| backfill.after.clone());
-        Ok(Walked { recognised, backfilled_to, ..Walked::default() })
+        Ok(Walked { recognised, backfilled_to, begun_at: self.now(), ..Walked::default() })
     }
 
     /// Whether there was a walk that left rides by which this account can be recognised.
@@ -152,10 +170,10 @@ impl Engine {
         secret: &SourceSecret,
         first: ListPage,
         walked: &mut Walked,
-    ) -> Result<Result<bool, Broken>, EngineError> {
+    ) -> Result<Result<bool, Cut>, EngineError> {
         let (mut seen, mut shifted) = (BTreeSet::<RideId>::new(), false);
         let (total_rows, mut page, mut number) = (first.total_rows, first, 1);
-        let goes_on_with = walked.earlier.as_ref().map_or(2, |earlier| earlier.page);
+        let goes_on_with = walked.earlier.as_ref().map_or(1, |earlier| earlier.page);
         let mut before: Vec<RideId> = Vec::new();
         loop {
             let ids: Vec<_> = page.rows.iter().map(|row| row.ride_id).collect();
@@ -171,26 +189,41 @@ impl Engine {
             let mut rows = page.rows;
             rows.retain(|row| seen.insert(row.ride_id));
             let nothing_new = rows.is_empty() && page.problems.is_empty();
-            if number > 1 || walked.earlier.is_none() {
+            walked.pages += 1;
+            if number > 1 || goes_on_with <= 1 {
                 walked.problems.append(&mut page.problems);
                 self.note_rows(connection, rows, walked).await?;
+            }
+            if walked.has_passed_unrecognised() {
+                return Ok(Err(Cut { error: None, place: Some(walked.place(1)) }));
             }
             // The page count is the source's word; without it the list ends where nothing new comes.
             let at_the_end = page.total_pages.map_or(nothing_new, |pages| number >= pages);
             if at_the_end || number >= MOST_PAGES {
                 break;
             }
-            number = if number == 1 { goes_on_with } else { number + 1 };
-            before = ids;
-            page = match self.ports.source.list_page(access(connection, secret), number).await {
-                Ok(page) => page,
-                Err(error) => {
-                    let place = (!shifted && walked.recognised).then(|| walked.place(number));
-                    return Ok(Err(Broken { error, place }));
-                }
+            let is_first = number == 1;
+            number = if is_first { goes_on_with.max(2) } else { number + 1 };
+            let error = match (!is_first).then(|| self.is_enough(walked)) {
+                Some(true) => None,
+                _ => match self.ports.source.list_page(access(connection, secret), number).await {
+                    Ok(next) => {
+                        (before, page) = (ids, next);
+                        continue;
+                    }
+                    Err(error) => Some(error),
+                },
             };
+            return Ok(Err(Cut { error, place: (!shifted).then(|| walked.place(number)) }));
         }
         Ok(Ok(shifted))
+    }
+
+    /// Whether a poll has read as much as it may at a time. Its first page only says whether the list stands.
+    fn is_enough(&self, walked: &Walked) -> bool {
+        let end = later(walked.begun_at, self.policy.walk_for);
+        let of_process = *self.walks_end.0.lock().unwrap_or_else(PoisonError::into_inner);
+        walked.pages > self.policy.walk_pages || of_process.map_or(end, |of_process| of_process.min(end)) <= self.now()
     }
 
     /// Records the rows of a page that are not known yet and hands them over.
@@ -279,18 +312,26 @@ impl Engine {
 impl Walked {
     /// Whether not one of the rows so far is known although some should be.
     pub(super) fn is_strange(&self) -> bool {
-        !self.recognised && !self.held_back.is_empty()
+        let held_back_before = self.earlier.as_ref().is_some_and(|earlier| earlier.unrecognised);
+        !self.recognised && (held_back_before || !self.held_back.is_empty())
+    }
+
+    /// Whether these are the account's rides, as is known since this part, and its earlier part has recorded none
+    /// because it was not known then.
+    fn has_passed_unrecognised(&self) -> bool {
+        self.recognised && self.earlier.as_ref().is_some_and(|earlier| earlier.unrecognised)
     }
 
     /// Rides that it found and did not put on the backlog, those of its earlier part among them.
-    fn found(&self) -> usize {
+    pub(super) fn found(&self) -> usize {
         self.new.len() + self.earlier.as_ref().map_or(0, |earlier| earlier.found)
     }
 
-    /// Where it goes on when the source fails at this page.
+    /// Where it goes on when it ends before this page.
     fn place(&self, page: u32) -> BrokenWalk {
-        let problems = self.problems.iter().take(MOST_PROBLEMS).cloned().collect();
-        BrokenWalk { mark: self.mark.clone(), page, found: self.found(), problems }
+        let problems = self.problems.iter().take(if page > 1 { MOST_PROBLEMS } else { 0 }).cloned().collect();
+        let unrecognised = !self.recognised;
+        BrokenWalk { mark: self.mark.clone(), page, found: self.found(), unrecognised, problems }
     }
 
     /// Whether the backfill, which is at `after` now, has left one of these rides behind: a walk that put it on the

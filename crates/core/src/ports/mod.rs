@@ -21,7 +21,7 @@ pub use ledger::{
     PollClass, Record, RecordPage, Scope, Write,
 };
 pub use notifier::{Checked, NoticeTarget, NoticeText, Notifier, NotifyError};
-pub use queue::{Job, QueueError, Task, WorkQueue};
+pub use queue::{Job, NotTaken, QueueError, Task, WorkQueue};
 pub use scanner::{ScanReport, Scanner, Verdict};
 pub use sink::{
     Attempt, FileLink, Found, Identity, Outcome, RemoteRide, Resend, Sink, SinkError, SinkFile, SinkTarget,

@@ -81,15 +81,33 @@ pub struct Job {
     pub task: Task,
 }
 
-/// The queue did not take the jobs; some of them may be in it. The records stay due, so nothing is lost.
+/// The queue does not answer, or refuses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the work queue is unavailable: {0}")]
 pub struct QueueError(pub String);
+
+/// The queue did not take these jobs, as far as is known; the others of the same call are in it. Their records
+/// come due again, so nothing is lost.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{error}")]
+pub struct NotTaken {
+    /// Why.
+    pub error: QueueError,
+    /// Which; one of them may be in the queue where its answer was lost.
+    pub jobs: Vec<Job>,
+}
+
+impl NotTaken {
+    /// None of these jobs was taken.
+    pub fn all(jobs: Vec<Job>, why: impl Into<String>) -> Self {
+        Self { error: QueueError(why.into()), jobs }
+    }
+}
 
 /// The queue.
 #[async_trait]
 pub trait WorkQueue: Send + Sync + std::fmt::Debug {
     /// Hands jobs over, to be worked on as soon as there is room. A caller leaves the records due whether or not this
     /// fails: a job may be lost after `Ok`, and done after an error.
-    async fn hand_over(&self, jobs: Vec<Job>) -> Result<(), QueueError>;
+    async fn hand_over(&self, jobs: Vec<Job>) -> Result<(), NotTaken>;
 }

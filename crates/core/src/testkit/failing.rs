@@ -1,7 +1,7 @@
 //! A ledger that fails where a test wants it to.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -33,6 +33,7 @@ struct Script {
     crash_at_call: Option<u64>,
     down: bool,
     lost_races: BTreeMap<Key, u32>,
+    damaged: BTreeSet<Key>,
 }
 
 /// Wraps any ledger and injects faults. Clones share the script.
@@ -73,6 +74,19 @@ impl FailingLedger {
     /// the same to it once more.
     pub fn lose_race(&self, key: Key, times: u32) {
         self.script().lost_races.insert(key, times);
+    }
+
+    /// Makes a record one that cannot be read any more, alone or among others.
+    pub fn damage(&self, key: Key) {
+        self.script().damaged.insert(key);
+    }
+
+    fn whole<'a>(&self, keys: impl IntoIterator<Item = &'a Key>) -> Result<(), LedgerError> {
+        let script = self.script();
+        match keys.into_iter().find(|key| script.damaged.contains(key)) {
+            Some(key) => Err(LedgerError::Corrupt(format!("{}, damaged by the test", key.path))),
+            None => Ok(()),
+        }
     }
 
     /// Lets everything work again.
@@ -130,11 +144,13 @@ impl FailingLedger {
 impl Ledger for FailingLedger {
     async fn get(&self, key: &Key) -> Result<Option<Record>, LedgerError> {
         self.call()?;
+        self.whole([key])?;
         self.inner.get(key).await
     }
 
     async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Record>>, LedgerError> {
         self.call()?;
+        self.whole(keys)?;
         self.inner.get_many(keys).await
     }
 

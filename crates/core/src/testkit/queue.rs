@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use crate::ports::{Job, QueueError, WorkQueue};
+use crate::ports::{Job, NotTaken, WorkQueue};
 
 #[derive(Debug, Default)]
 struct State {
@@ -44,10 +44,10 @@ impl MemoryQueue {
 
 #[async_trait]
 impl WorkQueue for MemoryQueue {
-    async fn hand_over(&self, jobs: Vec<Job>) -> Result<(), QueueError> {
+    async fn hand_over(&self, jobs: Vec<Job>) -> Result<(), NotTaken> {
         let mut state = self.state();
         if state.away {
-            return Err(QueueError("switched off by the test".into()));
+            return Err(NotTaken::all(jobs, "switched off by the test"));
         }
         state.jobs.extend(jobs);
         Ok(())

@@ -1,15 +1,16 @@
 //! Providers that are away, refuse everybody, or ask for patience.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use fitbridge_core::{
     Code, Engine, Failure,
     domain::{Connection, UserId},
     engine::{Poll, connect::Wish, secrets::SourceSecret},
-    ports::{Key, Source, SourceError},
+    ports::{Key, Source, SourceError, Task},
     store::Breaker,
     testkit::SourceVerb,
 };
+use futures::FutureExt;
 
 use crate::world::{SHARD, World};
 
@@ -135,6 +136,32 @@ async fn failures_in_a_row_open_the_breaker_and_one_call_tries_it() {
     for source in &sources {
         assert!(matches!(engine.poll(&source.user, &source.id).await.unwrap(), Poll::Walked { .. }));
     }
+}
+
+#[tokio::test]
+async fn polls_that_came_while_one_tried_the_provider_are_made_when_it_answers() {
+    let world = World::new();
+    let engine = Arc::new(world.engine("a"));
+    let sources = riders(&world, &engine, 4).await;
+    world.source.fail_always(SourceVerb::List, Some(away()));
+    for source in sources.iter().cycle().take(6) {
+        engine.poll(&source.user, &source.id).await.unwrap();
+    }
+    world.source.fail_always(SourceVerb::List, None);
+    world.pass_minutes(6);
+    world.queue.take();
+    let (others, at_once) = (sources[1..].to_vec(), Arc::clone(&engine));
+    world.source.when_listed(move || {
+        for source in &others {
+            let poll = at_once.poll(&source.user, &source.id).now_or_never().unwrap();
+            assert!(matches!(poll, Ok(Poll::Away(_))), "{poll:?}");
+        }
+    });
+    engine.poll(&sources[0].user, &sources[0].id).await.unwrap();
+    world.source.when_listed(|| {});
+    let polls = world.queue.take().into_iter().filter(|job| matches!(job.task, Task::Poll { .. }));
+    let of: BTreeSet<_> = polls.map(|job| job.user).collect();
+    assert_eq!(of, sources[1..].iter().map(|source| source.user.clone()).collect());
 }
 
 #[tokio::test]

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use fitbridge_core::{
-    Code,
+    Code, Engine,
     domain::Shard,
     engine::{Eagerness, Tick},
     ports::{Change, Due, Expect, FileError, Key, Ledger, PlanSlot, PollClass, Scope, Task, Write},
     store::Cursor,
     testkit::{FailingLedger, FakeSource},
 };
+use jiff::Timestamp;
 
 use crate::world::{SHARD, World};
 
@@ -259,6 +260,58 @@ async fn what_was_handed_over_and_not_begun_is_due_again_at_once() {
     assert_eq!(world.engine("c").sweep(SHARD, Eagerness::Due).await.unwrap(), 2);
     engine.give_jobs_back(&jobs).await.unwrap();
     assert_eq!(engine.sweep(SHARD, Eagerness::Due).await.unwrap(), 0, "another has them now");
+}
+
+/// A world with so many rides that are due, and the engine that listed them.
+async fn due_rides(rides: u64) -> (World, FailingLedger, Engine) {
+    let mut world = World::new();
+    world.policy.backfill_window = usize::try_from(rides).unwrap();
+    world.source.upload_many(&world.account, 1..rides + 1);
+    let failing = FailingLedger::new(Arc::new(world.ledger.clone()));
+    let engine = world.engine_over(Arc::new(failing.clone()), "a");
+    let source = world.connect(&engine, None).await;
+    engine.poll(&world.user, &source.id).await.unwrap();
+    let listed = world.queue.take();
+    assert_eq!(u64::try_from(listed.len()).unwrap(), rides);
+    engine.give_jobs_back(&listed).await.unwrap();
+    (world, failing, engine)
+}
+
+#[tokio::test]
+async fn what_was_leased_before_a_sweep_failed_is_handed_over() {
+    let mut handed_over = Vec::new();
+    for crash in 1..12 {
+        let (world, failing, engine) = due_rides(250).await;
+        failing.crash_at_call(crash);
+        let failed = engine.sweep(SHARD, Eagerness::Due).await.is_err();
+        failing.revive();
+        let leased = world.ledger.due(SHARD, Timestamp::MAX, 1000).await.unwrap();
+        let leased = leased.iter().filter(|row| row.key.path.starts_with("activity/") && row.at > world.now()).count();
+        let jobs = world.queue.take().len();
+        assert!(jobs >= leased, "{jobs} jobs for {leased} leases, where call {crash} failed");
+        handed_over.push((failed, jobs));
+    }
+    assert!(handed_over.iter().any(|(failed, jobs)| *failed && *jobs > 0), "{handed_over:?}");
+}
+
+#[tokio::test]
+async fn what_the_queue_did_not_take_is_given_back_at_once() {
+    let (world, _, engine) = due_rides(5).await;
+    let due = world.ledger.due(SHARD, world.now(), 1000).await.unwrap().len();
+    world.queue.set_away(true);
+    assert_eq!(engine.sweep(SHARD, Eagerness::Due).await.unwrap(), due);
+    world.queue.set_away(false);
+    assert_eq!(world.engine("b").sweep(SHARD, Eagerness::Due).await.unwrap(), due, "not only when the leases end");
+    assert_eq!(world.queue.take().len(), due);
+}
+
+#[tokio::test]
+async fn a_due_record_that_cannot_be_read_does_not_stand_in_the_way() {
+    let (world, failing, engine) = due_rides(120).await;
+    let due = world.ledger.due(SHARD, world.now(), 1000).await.unwrap();
+    failing.damage(due[3].key.clone());
+    assert_eq!(engine.sweep(SHARD, Eagerness::Due).await.unwrap(), due.len() - 1);
+    assert_eq!(world.queue.take().len(), due.len() - 1);
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use crate::world::World;
 fn code(poll: &Poll) -> Code {
     match poll {
         Poll::Skipped(why) | Poll::Refused(why) | Poll::Paused(why) | Poll::Away(why) => why.code,
-        Poll::Idle | Poll::Walked { .. } => panic!("{poll:?}"),
+        Poll::Idle | Poll::Walked { .. } | Poll::GoesOn { .. } => panic!("{poll:?}"),
     }
 }
 

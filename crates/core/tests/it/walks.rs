@@ -1,16 +1,17 @@
-//! Walks over a long list that its source breaks off by failing: they go on where they were.
+//! Walks over a long list that end before the list does, because the source fails or it is enough for one poll: they
+//! go on where they were.
 
 use std::sync::Arc;
 
 use fitbridge_core::{
     Code, Engine, Failure,
-    domain::{Connection, RowProblem},
+    domain::{Connection, RideId, RowProblem},
     engine::Poll,
-    ports::SourceError,
+    ports::{PollClass, SourceError, Task},
     testkit::{FailingLedger, FakeRide, SourceCall},
 };
 
-use crate::world::World;
+use crate::world::{SHARD, World};
 
 fn away() -> SourceError {
     SourceError::Away(Failure::new(Code::ProviderError, "500"))
@@ -112,6 +113,113 @@ async fn a_crash_at_any_step_of_a_broken_walk_costs_no_ride() {
         world.quiet(&engine).await;
         assert_eq!(world.at(&sink), world.files_of(1..101), "crashed at call {crash}");
     }
+}
+
+/// Ticks and works each minute until the source's list was read to its end; how many pages each tick asked for.
+async fn minutes_of_a_walk(world: &World, engine: &Engine, source: &Connection) -> Vec<usize> {
+    let mut asked = Vec::new();
+    for _ in 0..50 {
+        engine.tick(SHARD).await.unwrap();
+        for job in world.queue.take() {
+            if matches!(job.task, Task::Poll { .. }) {
+                pages(world);
+                engine.work(&job).await.unwrap();
+                asked.push(pages(world).len());
+            } else {
+                engine.work(&job).await.unwrap();
+            }
+        }
+        world.work(engine).await;
+        world.pass_minutes(1);
+        let progress = world.connection(engine, &source.id).await.doc.source().unwrap().clone();
+        if progress.mark.is_some() && progress.broken_walk.is_none() {
+            return asked;
+        }
+    }
+    panic!("the list was not read to its end: {asked:?}");
+}
+
+#[tokio::test]
+async fn a_long_list_is_read_in_parts_a_minute_apart_and_its_rides_come_meanwhile() {
+    let mut world = World::new();
+    world.policy.walk_pages = 10;
+    let engine = world.engine("a");
+    let (source, sink) = flaky(&world, &engine, 1000, &[]).await;
+    let poll = engine.poll(&world.user, &source.id).await.unwrap();
+    assert!(
+        matches!(&poll, Poll::GoesOn { new, filtered: 0 } if new.len() == world.policy.backfill_window),
+        "{poll:?}"
+    );
+    world.work(&engine).await;
+    assert!(!world.at(&sink).is_empty(), "the first helping does not wait for the end of the list");
+    let stored = world.connection(&engine, &source.id).await;
+    assert_eq!(stored.plan.unwrap().class, PollClass::Hot, "whatever the operator's floor");
+    assert_eq!(minutes_of_a_walk(&world, &engine, &source).await, [11, 11, 11, 10]);
+    let stored = world.connection(&engine, &source.id).await;
+    assert_eq!(stored.plan.unwrap().class, PollClass::Warm);
+    world.quiet(&engine).await;
+    assert_eq!(world.at(&sink), world.files_of(1..1001));
+    assert_eq!(world.poll(&engine, &source).await, Poll::Idle);
+}
+
+#[tokio::test]
+async fn a_slow_list_is_read_for_so_long_and_by_a_page_at_least() {
+    let world = World::new();
+    let engine = world.engine("a");
+    let (source, sink) = flaky(&world, &engine, 100, &[]).await;
+    let (clock, long) = (world.clock.clone(), world.policy.walk_for);
+    world.source.when_listed(move || {
+        clock.advance(long);
+    });
+    assert_eq!(minutes_of_a_walk(&world, &engine, &source).await, [2, 2, 2, 2]);
+    world.source.when_listed(|| {});
+    world.quiet(&engine).await;
+    assert_eq!(world.at(&sink), world.files_of(1..101));
+}
+
+#[tokio::test]
+async fn a_process_that_ends_soon_reads_a_page_and_leaves_the_rest() {
+    let world = World::new();
+    let engine = world.engine("a");
+    let (source, _) = flaky(&world, &engine, 100, &[]).await;
+    engine.end_walks_at(Some(world.now()));
+    assert_eq!(minutes_of_a_walk(&world, &engine, &source).await, [2, 2, 2, 2]);
+}
+
+#[tokio::test]
+async fn a_long_list_whose_rides_are_recognised_late_is_read_whole() {
+    let mut world = World::new();
+    world.policy.walk_pages = 2;
+    let engine = world.engine("a");
+    let (source, sink) = flaky(&world, &engine, 10, &[]).await;
+    world.poll(&engine, &source).await;
+    world.quiet(&engine).await;
+    world.source.upload_many(&world.account, 100..300);
+    while matches!(world.poll(&engine, &source).await, Poll::GoesOn { .. }) {}
+    world.quiet(&engine).await;
+    assert_eq!(world.at(&sink), world.files_of((1..11).chain(100..300)));
+}
+
+#[tokio::test]
+async fn a_long_list_of_a_stranger_is_told_as_such_at_its_end() {
+    let mut world = World::new();
+    world.policy.walk_pages = 2;
+    let engine = world.engine("a");
+    let (source, _) = flaky(&world, &engine, 10, &[]).await;
+    world.poll(&engine, &source).await;
+    world.quiet(&engine).await;
+    for ride in 1..11 {
+        world.source.delete(&world.account, RideId(ride));
+    }
+    world.source.upload_many(&world.account, 1000..1200);
+    let told = loop {
+        match world.poll(&engine, &source).await {
+            Poll::GoesOn { .. } => {}
+            poll => break poll,
+        }
+    };
+    assert!(matches!(&told, Poll::Paused(why) if why.code == Code::StrangerRides), "{told:?}");
+    assert_eq!(world.rides(&engine).await.len(), 10, "nothing of theirs was taken");
 }
 
 #[tokio::test]

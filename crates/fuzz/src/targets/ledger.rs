@@ -59,7 +59,7 @@ fn message(bytes: &[u8]) -> String {
             assert_eq!(again.as_ref(), Some(&job));
             format!("{:?}", std::mem::discriminant(&job.task))
         }
-        Err(error) => error.reason().to_owned(),
+        Err(error) => error.code().as_str().to_owned(),
     }
 }
 

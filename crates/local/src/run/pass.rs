@@ -13,6 +13,9 @@ use super::Lanes;
 /// Waits before the tries that follow the first at once.
 const PROMPT: [Duration; 3] = [Duration::from_millis(300), Duration::from_millis(800), Duration::from_millis(2000)];
 
+/// Parts in which a pass reads a long list. One that is longer, or never stands still, is left to the next pass.
+const MOST_PARTS: usize = 1000;
+
 /// What became of a source in a pass.
 #[derive(Debug, Clone)]
 pub struct SourcePass {
@@ -81,11 +84,17 @@ async fn poll_sources(lanes: &mut Lanes, user: &UserId) -> Result<Vec<SourcePass
             continue;
         }
         let mut poll = poll_working(lanes, &connection.doc).await?;
-        for wait in PROMPT {
-            if !is_worth_a_retry(&poll) {
-                break;
+        let (mut waits, mut parts) = (PROMPT.into_iter(), 0);
+        loop {
+            match &poll {
+                // The rider asked for all of it.
+                Poll::GoesOn { .. } if parts < MOST_PARTS => parts += 1,
+                poll if is_worth_a_retry(poll) => match waits.next() {
+                    Some(wait) => tokio::time::sleep(wait).await,
+                    None => break,
+                },
+                _ => break,
             }
-            tokio::time::sleep(wait).await;
             poll = poll_working(lanes, &connection.doc).await?;
         }
         sources.push(SourcePass { connection: connection.doc, poll });

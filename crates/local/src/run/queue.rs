@@ -1,7 +1,7 @@
 //! The work queue of one process. What is lost with the process is in the ledger and comes due again.
 
 use async_trait::async_trait;
-use fitbridge_core::ports::{Job, QueueError, WorkQueue};
+use fitbridge_core::ports::{Job, NotTaken, WorkQueue};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// Where jobs come out.
@@ -23,10 +23,8 @@ impl LocalQueue {
 
 #[async_trait]
 impl WorkQueue for LocalQueue {
-    async fn hand_over(&self, jobs: Vec<Job>) -> Result<(), QueueError> {
-        for job in jobs {
-            self.sender.send(job).map_err(|_| QueueError("the process is stopping".into()))?;
-        }
-        Ok(())
+    async fn hand_over(&self, jobs: Vec<Job>) -> Result<(), NotTaken> {
+        let lost: Vec<_> = jobs.into_iter().filter_map(|job| Some(self.sender.send(job).err()?.0)).collect();
+        if lost.is_empty() { Ok(()) } else { Err(NotTaken::all(lost, "the process is stopping")) }
     }
 }

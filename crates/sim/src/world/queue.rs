@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Mutex};
 
 use async_trait::async_trait;
-use fitbridge_core::ports::{Job, QueueError, WorkQueue};
+use fitbridge_core::ports::{Job, NotTaken, WorkQueue};
 
 use super::Process;
 use crate::{
@@ -67,14 +67,14 @@ impl Messages {
 impl WorkQueue for Process {
     /// On machines of their own, calls to the source stay in the poller and all else goes by message; on one
     /// machine all of it stays in the process.
-    async fn hand_over(&self, jobs: Vec<Job>) -> Result<(), QueueError> {
+    async fn hand_over(&self, jobs: Vec<Job>) -> Result<(), NotTaken> {
         self.wire(2000).await;
         let world = &self.world;
         for job in &jobs {
             world.has_no_secret("a message", &serde_json::to_string(job).unwrap_or_default());
         }
         if self.hit(Fault::QueueAway, "the queue takes nothing") {
-            return Err(QueueError("away".into()));
+            return Err(NotTaken::all(jobs, "away"));
         }
         lock(&world.watch).handed_over(&jobs, world.now_ms());
         for job in jobs {

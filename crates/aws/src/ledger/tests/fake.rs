@@ -62,10 +62,13 @@ impl Fake {
         Self { endpoint, script }
     }
 
-    /// A ledger over table `t` with 2 buckets that tries at most 4 times, without waiting long.
+    /// A ledger over table `t` with 2 buckets that tries at most 4 times, and waits for no answer for long where one is
+    /// to stay away.
     pub(super) fn ledger(&self) -> DynamoLedger {
         let ms = Duration::from_millis;
-        let patience = Patience { tries: 4, each: ms(300), total: ms(20_000), pause: ms(1) };
+        let is_silent = |reply: &Reply| matches!(reply, Reply::Silence);
+        let each = if self.script.lock().expect("the script").replies.iter().any(is_silent) { 300 } else { 5_000 };
+        let patience = Patience { tries: 4, each: ms(each), total: ms(60_000), pause: ms(1) };
         let client = Client::from_conf(config(&self.endpoint).build());
         DynamoLedger::new(&client, "t", 2).with_patience(patience)
     }

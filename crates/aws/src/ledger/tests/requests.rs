@@ -187,6 +187,18 @@ async fn what_is_due_is_asked_of_each_bucket() {
 }
 
 #[tokio::test]
+async fn rows_of_an_index_that_cannot_be_read_are_passed_over() {
+    let row = |pk: &str, da: &str| json!({"pk": {"S": pk}, "sk": {"S": "connection/x"}, "da": {"N": da}});
+    let page = json!({"Items": [row("nobody", "5"), row("U#ann", "soon"), row("U#ann", "5")]});
+    let fake = Fake::start([Reply::Done(page.clone()), Reply::Done(json!({})), Reply::Done(page)]).await;
+    let ledger = fake.ledger();
+    let due = ledger.due(Shard(7), at(10), 50).await.unwrap();
+    assert_eq!(due.into_iter().map(|row| row.key).collect::<Vec<_>>(), [ann("connection/x")]);
+    let planned = ledger.planned(PlanSlot { shard: Shard(7), class: PollClass::Hot, slot: 0 }, None, 9).await.unwrap();
+    assert_eq!(planned.rows.len(), 2);
+}
+
+#[tokio::test]
 async fn the_plan_is_asked_by_slot_from_the_last_row_on() {
     let row = json!({"pk": {"S": "U#ann"}, "sk": {"S": "connection/x"}, "p": {"S": "00007#cold#59"}});
     let page = Reply::Done(json!({"Items": [row], "LastEvaluatedKey": row}));

@@ -9,6 +9,7 @@
 //! move on (each seal uses the new one; [`KeyringVault::rotate_user`] moves the rest), drop the old one
 //! ([`SecretsManagerKeys::drop_key`]).
 
+mod fetched;
 mod ring;
 mod sealed;
 mod source;

@@ -180,6 +180,81 @@ async fn a_ring_that_is_away_is_used_on_where_it_is_known() {
     assert!(refused.contains("no keyring for the secrets of sinks"), "{refused}");
 }
 
+/// Keys that are not to be had: a call hangs until the test lets it go, and fails then.
+#[derive(Debug, Default)]
+struct HangingKeys {
+    calls: AtomicUsize,
+    let_go: tokio::sync::Notify,
+}
+
+#[async_trait]
+impl KeySource for HangingKeys {
+    async fn fetch(&self) -> Result<Keyring, VaultError> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        self.let_go.notified().await;
+        Err(VaultError::Unavailable("it hung".into()))
+    }
+}
+
+#[tokio::test]
+async fn keys_that_hang_are_asked_for_once_by_many_who_find_none() {
+    let (bench, keys) = (bench(), Arc::new(HangingKeys::default()));
+    let key = key("rider");
+    seal(&bench.vault, &key, "a").await;
+    let source: Arc<dyn KeySource> = Arc::<HangingKeys>::clone(&keys);
+    let fresh =
+        KeyringVault::new(Arc::new(bench.ledger.clone()), Arc::new(bench.clock.clone()), [(Role::Sink, source)]);
+    let all = futures::future::join_all((0..50).map(|_| open(&fresh, &key)));
+    let (opened, ()) = futures::join!(all, async { keys.let_go.notify_one() });
+    assert!(opened.iter().all(|opened| matches!(opened, Err(VaultError::Unavailable(_)))), "{opened:?}");
+    assert_eq!(keys.calls.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn a_known_ring_is_used_while_another_is_fetched_and_for_a_while_after_that_failed() {
+    let bench = bench();
+    let key = key("rider");
+    seal(&bench.vault, &key, "a").await;
+    let keys = Arc::new(TurningToHang { keys: Arc::clone(&bench.keys), hanging: HangingKeys::default() });
+    let source: Arc<dyn KeySource> = Arc::<TurningToHang>::clone(&keys);
+    let vault =
+        KeyringVault::new(Arc::new(bench.ledger.clone()), Arc::new(bench.clock.clone()), [(Role::Sink, source)]);
+    assert_eq!(open(&vault, &key).await.unwrap(), "a");
+    bench.keys.turn(|_| None);
+    bench.clock.advance(SignedDuration::from_mins(6));
+    let first = open(&vault, &key);
+    futures::pin_mut!(first);
+    assert!(futures::poll!(&mut first).is_pending(), "one fetches");
+    let others = futures::future::join_all((0..50).map(|_| open(&vault, &key))).await;
+    assert!(others.into_iter().all(|opened| opened.unwrap() == "a"), "nobody else waits for it");
+    keys.hanging.let_go.notify_one();
+    assert_eq!(first.await.unwrap(), "a");
+    bench.clock.advance(SignedDuration::from_secs(15));
+    assert_eq!(open(&vault, &key).await.unwrap(), "a");
+    assert_eq!(keys.hanging.calls.load(Ordering::SeqCst), 1, "not again at once");
+    bench.clock.advance(SignedDuration::from_secs(10));
+    keys.hanging.let_go.notify_one();
+    assert_eq!(open(&vault, &key).await.unwrap(), "a");
+    assert_eq!(keys.hanging.calls.load(Ordering::SeqCst), 2);
+}
+
+/// Keys that hang when there are none.
+#[derive(Debug)]
+struct TurningToHang {
+    keys: Arc<TurnableKeys>,
+    hanging: HangingKeys,
+}
+
+#[async_trait]
+impl KeySource for TurningToHang {
+    async fn fetch(&self) -> Result<Keyring, VaultError> {
+        match self.keys.fetch().await {
+            Ok(ring) => Ok(ring),
+            Err(_) => self.hanging.fetch().await,
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_ledger_that_fails_is_told_and_a_lost_answer_is_no_loss() {
     let (memory, clock, keys) = (MemoryLedger::default(), ManualClock::default(), TurnableKeys::new());

@@ -10,11 +10,10 @@ use fitbridge_core::{
         Write,
     },
 };
-use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
-use tokio::sync::Mutex;
 
 use super::{
+    fetched::Fetched,
     ring::Keyring,
     sealed::{Failed, Sealed},
     source::KeySource,
@@ -23,11 +22,6 @@ use crate::vault::Role;
 
 /// What the paths of sealed secrets start with.
 const PREFIX: &str = "sealed/";
-/// A ring is fetched again when it is this old, so that a retired key is forgotten.
-const REFETCH_AFTER: SignedDuration = SignedDuration::from_mins(5);
-/// An unknown key's name is asked about again no sooner than this, so that damaged rows cannot make a
-/// storm of calls.
-const ASK_AGAIN_AFTER: SignedDuration = SignedDuration::from_secs(10);
 /// How often a seal is tried when others write the same record.
 const TRIES: usize = 5;
 
@@ -47,15 +41,7 @@ pub enum Rotated {
 pub struct KeyringVault {
     ledger: Arc<dyn Ledger>,
     clock: Arc<dyn Clock>,
-    rings: Arc<BTreeMap<Role, Ring>>,
-}
-
-/// A keyring of one role, fetched when it is needed.
-#[derive(Debug)]
-struct Ring {
-    source: Arc<dyn KeySource>,
-    /// Held while it is fetched, so that many workers make one call.
-    fetched: Mutex<Option<(Timestamp, Arc<Keyring>)>>,
+    rings: Arc<BTreeMap<Role, Fetched>>,
 }
 
 impl KeyringVault {
@@ -65,7 +51,7 @@ impl KeyringVault {
         clock: Arc<dyn Clock>,
         rings: impl IntoIterator<Item = (Role, Arc<dyn KeySource>)>,
     ) -> Self {
-        let rings = rings.into_iter().map(|(role, source)| (role, Ring { source, fetched: Mutex::default() }));
+        let rings = rings.into_iter().map(|(role, source)| (role, Fetched::new(source)));
         Self { ledger, clock, rings: Arc::new(rings.collect()) }
     }
 
@@ -152,39 +138,12 @@ impl KeyringVault {
         }
     }
 
-    /// A role's ring, which may still lack the key that is looked for. It is fetched when there is none yet,
-    /// when it is old, or when it lacks that key. One that cannot be fetched again is used on: the keys in it still open what they sealed.
+    /// A role's ring, which may still lack the key that is looked for.
     async fn ring(&self, role: Role, kid: Option<&str>) -> Result<Arc<Keyring>, VaultError> {
         let Some(ring) = self.rings.get(&role) else {
             return Err(VaultError::Unavailable(format!("this function has no keyring for the secrets of {role}s")));
         };
-        let mut fetched = ring.fetched.lock().await;
-        let now = self.clock.now();
-        if let Some((at, known)) = &*fetched {
-            let age = now.duration_since(*at);
-            let lacks = kid.is_some_and(|kid| known.key(kid).is_none());
-            if lacks && age < ASK_AGAIN_AFTER {
-                // The key may have been added since; the rider must not be sent to connect again for that.
-                return Err(VaultError::Unavailable(
-                    "a key that is not in the keyring yet; it is asked for again soon".into(),
-                ));
-            }
-            if age < REFETCH_AFTER && !lacks {
-                return Ok(Arc::clone(known));
-            }
-        }
-        match (ring.source.fetch().await, &*fetched) {
-            (Ok(new), _) => {
-                let new = Arc::new(new);
-                *fetched = Some((now, Arc::clone(&new)));
-                Ok(new)
-            }
-            (Err(error), Some((_, known))) if kid.is_none_or(|kid| known.key(kid).is_some()) => {
-                tracing::warn!(%error, "the keyring is not to be had; the one from before is used on: {error}");
-                Ok(Arc::clone(known))
-            }
-            (Err(error), _) => Err(error),
-        }
+        ring.ring(kid, || self.clock.now()).await
     }
 }
 

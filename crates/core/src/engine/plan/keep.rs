@@ -39,6 +39,13 @@ impl Engine {
         self.place_of(connection, PollClass::Warm)
     }
 
+    /// The place of a source whose list is not read to its end: each minute, whatever the operator's floor. These
+    /// are the calls of the one walk that is under way, and the poll that ends it plans anew.
+    pub(in crate::engine) fn next_minute(&self, connection: &Connection) -> Place {
+        let slot = slot_of(connection.user.as_str(), connection.id.as_str(), PollClass::Hot);
+        (PlanSlot { shard: self.shard(&connection.user), class: PollClass::Hot, slot }, None)
+    }
+
     /// The place that a source is to have after a poll, where that is another one than it has. Most polls
     /// find that their plan still holds, and read nothing for it.
     pub(in crate::engine) async fn look_at_plan(

@@ -196,7 +196,7 @@ impl Engine {
             Poll::Skipped(failure) | Poll::Refused(failure) | Poll::Paused(failure) | Poll::Away(failure) => {
                 Reconciled::Waits(failure)
             }
-            Poll::Idle | Poll::Walked { .. } => Reconciled::Step,
+            Poll::Idle | Poll::Walked { .. } | Poll::GoesOn { .. } => Reconciled::Step,
         })
     }
 }

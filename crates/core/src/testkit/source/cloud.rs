@@ -110,6 +110,7 @@ pub(super) struct Cloud {
     pub(super) file_faults: HashMap<String, VecDeque<FileError>>,
     pub(super) files_down: Option<FileError>,
     pub(super) downloads: Vec<String>,
+    pub(super) when_listed: Option<std::sync::Arc<dyn Fn() + Send + Sync>>,
     tokens_made: u64,
 }
 

@@ -114,6 +114,11 @@ impl FakeSource {
         self.cloud().pages_once.push((page, error));
     }
 
+    /// Runs this at each page of a list that is asked for, as for letting time pass.
+    pub fn when_listed(&self, then: impl Fn() + Send + Sync + 'static) {
+        self.cloud().when_listed = Some(Arc::new(then));
+    }
+
     /// Makes every call of that kind fail, or none any longer.
     pub fn fail_always(&self, verb: SourceVerb, error: Option<SourceError>) {
         let mut cloud = self.cloud();
@@ -137,6 +142,10 @@ impl FakeSource {
 #[async_trait]
 impl Source for FakeSource {
     async fn list_page(&self, access: Access<'_>, page: u32) -> Result<ListPage, SourceError> {
+        let then = self.cloud().when_listed.clone();
+        if let Some(then) = then {
+            then();
+        }
         let mut cloud = self.cloud();
         cloud.enter(SourceCall::List { account: access.account.clone(), page })?;
         cloud.check(access)?;
