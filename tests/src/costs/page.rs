@@ -130,8 +130,8 @@ fn measured(page: &mut String, counted: &Counted) -> std::fmt::Result {
 
 fn assumptions(page: &mut String, counted: &Counted) -> std::fmt::Result {
     use assumed::{
-        ALARM_METRICS, FILE_BYTES, FILES_CYCLE, IDLE_RECEIVES, MEMORY_GB, MONTHS_KEPT, POLL_BYTES, POLL_S, POLLS_AT_A_TIME,
-        POLLS_OF_A_SHARD, RIDES_A_DAY, SINK_S, SINKS, TICK_S,
+        ALARM_METRICS, FILE_BYTES, FILES_CYCLE, IDLE_RECEIVES, MEMORY_GB, MONTHS_KEPT, POLL_BYTES, POLL_S,
+        POLLS_AT_A_TIME, POLLS_OF_A_SHARD, RIDES_A_DAY, SINK_S, SINKS, TICK_S,
     };
     writeln!(
         page,

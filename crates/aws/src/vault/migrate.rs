@@ -106,9 +106,7 @@ async fn places(store: &Store, user: &UserId) -> Result<Vec<Place>, MigrateError
     let channels = contact.map(|contact| contact.doc.channels).unwrap_or_default();
     let connections = stored.doc.connections.iter().cloned().map(|id| (id, true));
     let all = connections.chain(channels.iter().map(|channel| (secret_id(&channel.via), false)));
-    Ok(all
-        .map(|(connection, always)| Place { key: SealedKey { user: user.clone(), connection }, always })
-        .collect())
+    Ok(all.map(|(connection, always)| Place { key: SealedKey { user: user.clone(), connection }, always }).collect())
 }
 
 async fn migrate_one(

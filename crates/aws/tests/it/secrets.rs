@@ -7,9 +7,7 @@ use aws_sdk_secretsmanager::types::Filter;
 use fitbridge_aws::{
     context::{Environment, warm},
     testkit::moto,
-    vault::{
-        Dropped, KeySource, Originals, PerUserSecretVault, Recovery, Role, SETTLED_AFTER, ServiceVault, migrate,
-    },
+    vault::{Dropped, KeySource, Originals, PerUserSecretVault, Recovery, Role, SETTLED_AFTER, ServiceVault, migrate},
 };
 use fitbridge_core::{
     domain::{ConnectionId, User, UserId},

@@ -246,12 +246,7 @@ async fn test(of: &Addressee<'_>) -> Result<Exit, Stop> {
             Ok(()) => of.out.line(format!("{} ({}): sent", channel.via, plain(&channel.label))),
             Err(failure) => {
                 exit = Exit::Unfinished;
-                of.out.line(format!(
-                    "{} ({}): {}",
-                    channel.via,
-                    plain(&channel.label),
-                    plain(&failure.to_string())
-                ));
+                of.out.line(format!("{} ({}): {}", channel.via, plain(&channel.label), plain(&failure.to_string())));
                 of.out.line(format!("  next: {}", failure.code.next_step()));
             }
         }

@@ -34,12 +34,7 @@ pub(super) async fn notify(desk: &Desk, rider: &UserId, what: Notify) -> Result<
 }
 
 /// Shows what happened to a rider.
-pub(super) async fn audit(
-    desk: &Desk,
-    rider: &UserId,
-    since: Option<Moment>,
-    now: Timestamp,
-) -> Result<Exit, Stop> {
+pub(super) async fn audit(desk: &Desk, rider: &UserId, since: Option<Moment>, now: Timestamp) -> Result<Exit, Stop> {
     let connections = desk.connections(&desk.rider(rider).await?).await?;
     let since = since.map(|since| since.seen_from(now));
     audit::print(desk.out, &desk.engine, rider, &connections, since).await
