@@ -103,10 +103,66 @@ resource "aws_cloudwatch_metric_alarm" "LagTooLong" {
   dimensions = {
     Function = "${var.service_name}-sink"
   }
-  extended_statistic  = "p95"
-  period              = 300
+  extended_statistic = "p95"
+  # A small service delivers once in hours: a shorter time would never see two in a row.
+  period              = 3600
   evaluation_periods  = 3
+  datapoints_to_alarm = 2
   threshold           = var.lag_alarm_seconds
+  comparison_operator = "GreaterThanThreshold"
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.Alarms.arn]
+  ok_actions          = [aws_sns_topic.Alarms.arn]
+}
+
+resource "aws_cloudwatch_metric_alarm" "NothingDelivered" {
+  alarm_name        = "${var.service_name}-NothingDelivered"
+  alarm_description = "Rides are tried again and again, and for hours not one reached its sink."
+  metric_query {
+    id          = "watched"
+    label       = "tries that failed while nothing was delivered"
+    expression  = "IF(FILL(delivered, 0) > 0, 0, FILL(deliveries, 0) + FILL(files, 0))"
+    return_data = true
+  }
+  metric_query {
+    id = "delivered"
+    metric {
+      namespace   = "FitBridge"
+      metric_name = "Delivered"
+      dimensions = {
+        Function = "${var.service_name}-sink"
+      }
+      period = 3600
+      stat   = "Sum"
+    }
+  }
+  metric_query {
+    id = "deliveries"
+    metric {
+      namespace   = "FitBridge"
+      metric_name = "DeliveryRetries"
+      dimensions = {
+        Function = "${var.service_name}-sink"
+      }
+      period = 3600
+      stat   = "Sum"
+    }
+  }
+  metric_query {
+    id = "files"
+    metric {
+      namespace   = "FitBridge"
+      metric_name = "ActivityRetries"
+      dimensions = {
+        Function = "${var.service_name}-sink"
+      }
+      period = 3600
+      stat   = "Sum"
+    }
+  }
+  evaluation_periods  = 3
+  datapoints_to_alarm = 2
+  threshold           = 0
   comparison_operator = "GreaterThanThreshold"
   treat_missing_data  = "notBreaching"
   alarm_actions       = [aws_sns_topic.Alarms.arn]
@@ -130,7 +186,7 @@ resource "aws_cloudwatch_metric_alarm" "PollsFailing" {
       dimensions = {
         Function = "${var.service_name}-poller"
       }
-      period = 300
+      period = 1800
       stat   = "Sum"
     }
   }
@@ -142,11 +198,13 @@ resource "aws_cloudwatch_metric_alarm" "PollsFailing" {
       dimensions = {
         Function = "${var.service_name}-poller"
       }
-      period = 300
+      period = 1800
       stat   = "Sum"
     }
   }
+  # Two of three half hours: a rider who is looked at hourly is in every second one.
   evaluation_periods  = 3
+  datapoints_to_alarm = 2
   threshold           = 50
   comparison_operator = "GreaterThanThreshold"
   treat_missing_data  = "notBreaching"
@@ -157,13 +215,36 @@ resource "aws_cloudwatch_metric_alarm" "PollsFailing" {
 resource "aws_cloudwatch_metric_alarm" "ReconnectsNeeded" {
   alarm_name        = "${var.service_name}-ReconnectsNeeded"
   alarm_description = "Many connections came to need their rider within an hour: an outage, or a fault of ours."
-  namespace         = "FitBridge"
-  metric_name       = "ReauthRequired"
-  dimensions = {
-    Function = "${var.service_name}-poller"
+  metric_query {
+    id          = "watched"
+    label       = "connections that came to need their rider"
+    expression  = "FILL(poller, 0) + FILL(sink, 0)"
+    return_data = true
   }
-  statistic           = "Sum"
-  period              = 3600
+  metric_query {
+    id = "poller"
+    metric {
+      namespace   = "FitBridge"
+      metric_name = "ReauthRequired"
+      dimensions = {
+        Function = "${var.service_name}-poller"
+      }
+      period = 3600
+      stat   = "Sum"
+    }
+  }
+  metric_query {
+    id = "sink"
+    metric {
+      namespace   = "FitBridge"
+      metric_name = "ReauthRequired"
+      dimensions = {
+        Function = "${var.service_name}-sink"
+      }
+      period = 3600
+      stat   = "Sum"
+    }
+  }
   evaluation_periods  = 1
   threshold           = var.reconnect_alarm_count
   comparison_operator = "GreaterThanOrEqualToThreshold"
@@ -232,7 +313,7 @@ resource "aws_cloudwatch_metric_alarm" "TableThrottled" {
   metric_query {
     id          = "watched"
     label       = "throttled requests"
-    expression  = "FILL(reads, 0) + FILL(writes, 0) + FILL(due, 0)"
+    expression  = "FILL(reads, 0) + FILL(writes, 0) + FILL(due, 0) + FILL(plan, 0)"
     return_data = true
   }
   metric_query {
@@ -267,6 +348,19 @@ resource "aws_cloudwatch_metric_alarm" "TableThrottled" {
       dimensions = {
         TableName                = "${var.service_name}-ledger"
         GlobalSecondaryIndexName = "due"
+      }
+      period = 300
+      stat   = "Sum"
+    }
+  }
+  metric_query {
+    id = "plan"
+    metric {
+      namespace   = "AWS/DynamoDB"
+      metric_name = "WriteThrottleEvents"
+      dimensions = {
+        TableName                = "${var.service_name}-ledger"
+        GlobalSecondaryIndexName = "plan"
       }
       period = 300
       stat   = "Sum"
@@ -307,6 +401,46 @@ resource "aws_cloudwatch_metric_alarm" "SinkErrors" {
   dimensions = {
     FunctionName = "${var.service_name}-sink"
     Resource     = "${var.service_name}-sink:live"
+  }
+  statistic           = "Sum"
+  period              = 60
+  evaluation_periods  = 1
+  threshold           = 0
+  comparison_operator = "GreaterThanThreshold"
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.Alarms.arn]
+  ok_actions          = [aws_sns_topic.Alarms.arn]
+}
+
+resource "aws_cloudwatch_metric_alarm" "PollerVersionErrors" {
+  alarm_name        = "${var.service_name}-PollerVersionErrors"
+  alarm_description = "The version of the poller that takes over crashed or ran out of time: it is taken back."
+  namespace         = "AWS/Lambda"
+  metric_name       = "Errors"
+  dimensions = {
+    FunctionName    = "${var.service_name}-poller"
+    Resource        = "${var.service_name}-poller:live"
+    ExecutedVersion = aws_lambda_function.PollerFunction.version
+  }
+  statistic           = "Sum"
+  period              = 60
+  evaluation_periods  = 1
+  threshold           = 0
+  comparison_operator = "GreaterThanThreshold"
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.Alarms.arn]
+  ok_actions          = [aws_sns_topic.Alarms.arn]
+}
+
+resource "aws_cloudwatch_metric_alarm" "SinkVersionErrors" {
+  alarm_name        = "${var.service_name}-SinkVersionErrors"
+  alarm_description = "The version of the sink that takes over crashed or ran out of time: it is taken back."
+  namespace         = "AWS/Lambda"
+  metric_name       = "Errors"
+  dimensions = {
+    FunctionName    = "${var.service_name}-sink"
+    Resource        = "${var.service_name}-sink:live"
+    ExecutedVersion = aws_lambda_function.SinkFunction.version
   }
   statistic           = "Sum"
   period              = 60

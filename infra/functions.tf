@@ -47,6 +47,13 @@ resource "aws_lambda_function" "PollerFunction" {
   # Ends before the next tick begins.
   timeout                        = 55
   reserved_concurrent_executions = local.ReservesPollers ? var.poller_reserved_concurrency : -1
+  lifecycle {
+    precondition {
+      # A shard's next tick begins while the last one may still run.
+      condition     = !local.ReservesPollers || var.poller_reserved_concurrency >= 2 * var.shards
+      error_message = "poller_reserved_concurrency must be 0 or at least twice shards."
+    }
+  }
   environment {
     variables = local.environment
   }

@@ -54,6 +54,11 @@ output "poll_plan_kind" {
   value       = var.poll_plan
 }
 
+output "notice_sender" {
+  description = "The address that riders' notices are mailed from"
+  value       = local.SendsMail ? var.mail_sender : null
+}
+
 output "poller_name" {
   description = "The poller function"
   value       = aws_lambda_function.PollerFunction.function_name

@@ -59,8 +59,9 @@ resource "aws_codedeploy_deployment_group" "PollerFunction" {
   }
   alarm_configuration {
     enabled = true
-    # Only what the new version itself does: an outage elsewhere must not stand in the way of its mending.
-    alarms = [aws_cloudwatch_metric_alarm.PollerErrors.alarm_name]
+    # Only what the new version itself does: neither an outage elsewhere nor the fault of the version before may
+    # stand in the way of its mending.
+    alarms = [aws_cloudwatch_metric_alarm.PollerVersionErrors.alarm_name]
   }
 }
 
@@ -79,6 +80,6 @@ resource "aws_codedeploy_deployment_group" "SinkFunction" {
   }
   alarm_configuration {
     enabled = true
-    alarms  = [aws_cloudwatch_metric_alarm.SinkErrors.alarm_name]
+    alarms  = [aws_cloudwatch_metric_alarm.SinkVersionErrors.alarm_name]
   }
 }

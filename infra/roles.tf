@@ -42,7 +42,7 @@ data "aws_iam_policy_document" "PollerRole" {
     content {
       sid       = "SourceKeyring"
       actions   = ["secretsmanager:GetSecretValue"]
-      resources = [aws_secretsmanager_secret.KeyringSource[0].arn]
+      resources = [aws_secretsmanager_secret.KeyringSource.arn]
     }
   }
   statement {
@@ -90,7 +90,7 @@ data "aws_iam_policy_document" "SinkRole" {
     content {
       sid       = "SinkKeyring"
       actions   = ["secretsmanager:GetSecretValue"]
-      resources = [aws_secretsmanager_secret.KeyringSink[0].arn]
+      resources = [aws_secretsmanager_secret.KeyringSink.arn]
     }
   }
   statement {

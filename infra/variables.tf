@@ -126,15 +126,15 @@ variable "poller_reserved_concurrency" {
   type        = number
   default     = 0
   validation {
-    condition     = var.poller_reserved_concurrency >= 0 && var.poller_reserved_concurrency <= 64
-    error_message = "poller_reserved_concurrency must be from 0 to 64."
+    condition     = contains([0, 2, 4, 8, 16, 32, 64], var.poller_reserved_concurrency)
+    error_message = "poller_reserved_concurrency must be one of 0, 2, 4, 8, 16, 32, 64."
   }
 }
 
 variable "sink_concurrency" {
-  description = "Most sinks at a time. It bounds what file host and sinks see of us."
+  description = "Most sinks at a time. It bounds what file host and sinks see of us. A new account may run ten functions in all; leave it half of them."
   type        = number
-  default     = 10
+  default     = 5
   validation {
     condition     = var.sink_concurrency >= 2 && var.sink_concurrency <= 1000
     error_message = "sink_concurrency must be from 2 to 1000."
@@ -215,24 +215,40 @@ variable "igpsport_url" {
   description = "Replaces iGPSport's global host. Empty in production."
   type        = string
   default     = ""
+  validation {
+    condition     = can(regex("^(|https?://[^/ ]+(/[^ ]*)?)$", var.igpsport_url))
+    error_message = "igpsport_url must be an http or https URL, or nothing."
+  }
 }
 
 variable "igpsport_china_url" {
   description = "Replaces iGPSport's host in China. Empty in production."
   type        = string
   default     = ""
+  validation {
+    condition     = can(regex("^(|https?://[^/ ]+(/[^ ]*)?)$", var.igpsport_china_url))
+    error_message = "igpsport_china_url must be an http or https URL, or nothing."
+  }
 }
 
 variable "intervals_url" {
   description = "Replaces Intervals.icu. Empty in production."
   type        = string
   default     = ""
+  validation {
+    condition     = can(regex("^(|https?://[^/ ]+(/[^ ]*)?)$", var.intervals_url))
+    error_message = "intervals_url must be an http or https URL, or nothing."
+  }
 }
 
 variable "trusted_hosts" {
   description = "Hosts (host:port, comma-separated) that the URL guard admits although they are not public. Empty in production."
   type        = string
   default     = ""
+  validation {
+    condition     = can(regex("^(|[^, /]+:[0-9]{1,5}(,[^, /]+:[0-9]{1,5})*)$", var.trusted_hosts))
+    error_message = "trusted_hosts must be host:port, comma-separated, or nothing."
+  }
 }
 
 variable "poller_zip" {

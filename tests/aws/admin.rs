@@ -1,12 +1,20 @@
 //! The operator's commands, with the built program, while the service works.
 
-use std::{io::ErrorKind, process::Stdio};
+use std::{
+    io::ErrorKind,
+    process::Stdio,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use fitbridge_core::domain::UserId;
+use axum::{Json, Router, routing::post};
+use fitbridge_core::{
+    domain::UserId,
+    ports::{SealedKey, VaultError},
+};
 use fitbridge_simulator::{AthleteId, Fault, FaultRule, MemberId, NewAthlete, NewMember, Region, RideBatch, Role};
 use fitbridge_tests::Output;
-use serde_json::json;
-use tokio::{io::AsyncWriteExt, process::Command};
+use serde_json::{Value, json};
+use tokio::{io::AsyncWriteExt, net::TcpListener, process::Command};
 
 use crate::{queue::MAX_RECEIVES, riders::Rider, runtime::Function, service::Service};
 
@@ -47,6 +55,11 @@ impl Service {
             assert!(!stdout.contains(stdin) && !stderr.contains(stdin), "a secret was printed");
         }
         Output { command: format!("admin {arguments:?}"), code: said.status.code(), stdout, stderr }
+    }
+
+    /// A file for what a command writes.
+    fn file(folder: &tempfile::TempDir, name: &str) -> String {
+        folder.path().join(name).to_str().expect("a path").to_owned()
     }
 
     /// A rider whom the operator adds and connects to everything.
@@ -189,6 +202,111 @@ async fn secrets_move_to_the_other_vault_and_back() {
         service.run_until_quiet().await;
         service.assert_exactly_once(&riders);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_keys_of_the_keyrings_are_turned_while_the_service_works() {
+    let settings = [("FITBRIDGE_VAULT", "keyring"), ("FITBRIDGE_KEYRING_SECRET", "turned-by-hand/keyring")];
+    let Some(mut service) = Service::start(&settings).await else { return };
+    service.admin(&["vault", "init"], "").await.exits(0);
+    let riders = service.add_riders(2, 1).await;
+    service.run_until_quiet().await;
+    let turned = service.admin(&["vault", "rotate"], "").await.exits(0);
+    let added: Vec<_> = turned.of_type("key").into_iter().map(|mut key| key["added"].take()).collect();
+    assert_eq!((added, turned.summary()["resealed"].clone()), (vec![json!("k2"), json!("k2")], json!(6)), "{turned}");
+    // Functions that run learn of the key within minutes (a test of the vault has the clock for it); new ones at once.
+    service.poller = Function::new("poller", service.environment.clone()).await;
+    service.sink = Function::new("sink", service.environment.clone()).await;
+    for rider in &riders {
+        service.world().add_rides(Region::Global, rider.member, &RideBatch::small(1)).expect("a ride");
+    }
+    service.pass_minutes(1).await;
+    service.run_until_quiet().await;
+    service.assert_exactly_once(&riders);
+    let early = service.admin(&["vault", "rotate", "--drop"], "").await.exits(3);
+    assert_eq!((&early.summary()["resealed"], &early.summary()["dropped"]), (&json!(0), &json!(0)), "{early}");
+    assert!(early.of_type("key").iter().all(|key| key["not_before"].is_string()), "{early}");
+}
+
+/// Just enough of SES: it takes every mail and keeps it.
+async fn ses() -> (String, Arc<Mutex<Vec<Value>>>) {
+    let mails = Arc::<Mutex<Vec<Value>>>::default();
+    let kept = Arc::clone(&mails);
+    let take = move |Json(mail): Json<Value>| async move {
+        kept.lock().unwrap_or_else(PoisonError::into_inner).push(mail);
+        Json(json!({ "MessageId": "1" }))
+    };
+    let router = Router::new().route("/v2/email/outbound-emails", post(take));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (endpoint, mails)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rider_is_told_by_mail_and_what_happened_is_shown() {
+    let (endpoint, mails) = ses().await;
+    let settings = [("FITBRIDGE_MAIL_SENDER", "bridge@example.org"), ("AWS_ENDPOINT_URL_SESV2", &endpoint)];
+    let Some(service) = Service::start(&settings).await else { return };
+    let rider = service.add_by_hand("ada", 1).await;
+    service.run_until_quiet().await;
+    service.admin(&["notify", "bob", "show"], "").await.exits(1).says("no_such_rider");
+    let own = ["notify", "ada", "email", "ada@example.com", "--smtp", "smtps://mail.example.com"];
+    service.admin(&own, "").await.exits(1).says("MailSender");
+    let set = service.admin(&["notify", "ada", "email", "ada@example.com"], "").await.exits(0);
+    assert_eq!(
+        (&set.of_type("channel")[0]["via"], &set.of_type("channel")[0]["tested"]),
+        (&json!("email"), &json!(true))
+    );
+    assert!(service.world().revoke_athlete(&rider.athlete));
+    service.world().add_rides(Region::Global, rider.member, &RideBatch::small(1)).expect("a ride");
+    service.pass_minutes(1).await;
+    service.run_until_quiet().await;
+    let told: Vec<_> = {
+        let mails = mails.lock().unwrap_or_else(PoisonError::into_inner);
+        mails
+            .iter()
+            .map(|mail| (mail["FromEmailAddress"].clone(), mail["Destination"]["ToAddresses"].clone()))
+            .collect()
+    };
+    let one = (json!("bridge@example.org"), json!(["ada@example.com"]));
+    assert_eq!(told, [one.clone(), one], "the test, and that the sink needs its rider");
+    let shown = service.admin(&["notify", "ada", "show"], "").await.exits(0);
+    assert_eq!((&shown.summary()["channels"], shown.of_type("notice").len()), (&json!(1), 1), "{shown}");
+    let events = service.admin(&["audit", "ada"], "").await.exits(0).of_type("event");
+    let seen = |kind: &str| events.iter().filter(|event| event["event"] == kind).count();
+    assert!(seen("connected") == 3 && seen("paused") == 1 && seen("delivered") > 0, "{events:?}");
+    assert!(events.iter().any(|event| event["act"] == "notify" && event["detail"] == "email"), "{events:?}");
+    let later = service.admin(&["audit", "ada", "--since", "2999-01-01"], "").await.exits(0);
+    assert_eq!(later.summary()["events"], 0, "{later}");
+    service.admin(&["notify", "ada", "off"], "").await.exits(0);
+    assert_eq!(service.admin(&["notify", "ada", "show"], "").await.exits(0).summary()["channels"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_about_a_rider_is_exported_and_deleted() {
+    let Some(service) = Service::start(&[]).await else { return };
+    let rider = service.add_by_hand("ada", 2).await;
+    let other = service.add_rider("bob", 1).await;
+    service.run_until_quiet().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = Service::file(&folder, "ada.zip");
+    let exported = service.admin(&["users", "export", "ada", "-o", &file], "").await.exits(0).summary();
+    assert_eq!((&exported["files"], &exported["missing"]), (&json!(2), &json!(0)), "{exported}");
+    let zip = zip::ZipArchive::new(std::fs::File::open(&file).expect("it is there")).expect("a ZIP");
+    assert_eq!(zip.file_names().flatten().filter(|name| name.ends_with(".fit")).count(), 2);
+
+    service.admin(&["users", "delete", "ada"], "").await.exits(1).says("--yes");
+    let deleted = service.admin(&["users", "delete", "ada", "--yes"], "").await.exits(0).summary();
+    assert_eq!((&deleted["files"], &deleted["secrets"]), (&json!(2), &json!(3)), "{deleted}");
+    service.admin(&["users", "show", "ada"], "").await.exits(1).says("no_such_rider");
+    let key = SealedKey { user: rider.user.clone(), connection: rider.source.id.clone() };
+    let opened = service.engine.ports().vault.open(&key).await;
+    assert!(matches!(opened, Err(VaultError::Missing(_))), "its secrets are forgotten");
+    service.world().add_rides(Region::Global, other.member, &RideBatch::small(1)).expect("a ride");
+    service.pass_minutes(1).await;
+    service.run_until_quiet().await;
+    service.assert_exactly_once(&[other]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

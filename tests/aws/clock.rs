@@ -40,14 +40,22 @@ impl Service {
     /// Lets the night that may come within this hour be over for a source: its look at everything would write,
     /// and ask for more than a poll, in whichever test happens to run then.
     pub(crate) async fn skip_the_night(&self, source: &Connection) {
+        self.last_night(source, SystemClock.now() + SignedDuration::from_hours(1)).await;
+    }
+
+    async fn last_night(&self, source: &Connection, at: Timestamp) {
         let found = self.engine.store().connection(&source.user, &source.id).await.expect("a ledger");
         let stored = found.expect("it is connected");
         let mut changed = stored.doc.clone();
         let Role::Source(progress) = &mut changed.role else { panic!("a source") };
-        let at = SystemClock.now() + SignedDuration::from_hours(1);
         progress.report = Some(Box::new(Report { begun_at: at, at, asked: false, found: Found::default() }));
         let write = stored.replace(&changed, stored.due.clone()).expect("a write");
         assert!(self.engine.store().commit(vec![write]).await.expect("a ledger"));
+    }
+
+    /// Lets the last night of a source be longer ago than a day: the next poll begins another.
+    pub(crate) async fn let_the_night_come(&self, source: &Connection) {
+        self.last_night(source, SystemClock.now() - SignedDuration::from_hours(25)).await;
     }
 
     /// What is or will be due in any shard, but for the days on which riders are warned of their tokens' end.

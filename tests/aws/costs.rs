@@ -20,7 +20,7 @@ use fitbridge_core::{
 };
 use fitbridge_local::SystemClock;
 use fitbridge_simulator::{MemberId, NewAthlete, NewMember, Region, RideBatch};
-use fitbridge_tests::costs::{Counted, OfVault, Requests};
+use fitbridge_tests::costs::{Counted, OfVault, RIDES_OF_A_NIGHT, Requests};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
@@ -31,8 +31,20 @@ const OTHERS: usize = 3;
 /// Minutes in which a ride arrives, all stages.
 const MINUTES: usize = 4;
 
+/// Rides of the two riders whose nights are counted; a night of more is reckoned on from these.
+const HISTORIES: [usize; 2] = [20, 80];
+/// Minutes in which a night is over.
+const NIGHT: usize = 8;
+
 /// Minutes in which what waited for a token is woken.
 const SETTLING: usize = 2;
+
+/// What was counted of a night.
+struct Night {
+    requests: Requests,
+    invocations: f64,
+    pages: f64,
+}
 
 /// The functions' run code in this process, over counting adapters.
 struct Measured {
@@ -78,10 +90,10 @@ impl Measured {
     }
 
     /// A rider with so many rides upstream and one sink, to which everything has gone.
-    async fn add_rider(&self, name: &str) -> (UserId, MemberId) {
+    async fn add_rider(&self, name: &str, rides: usize) -> (UserId, MemberId) {
         let world = self.service.world();
         let member = world.add_member(NewMember::default()).expect("a member");
-        world.add_rides(Region::Global, member, &RideBatch::small(2)).expect("rides");
+        world.add_rides(Region::Global, member, &RideBatch::small(rides)).expect("rides");
         let (_, key) = world.add_athlete(NewAthlete::default());
         let user = UserId::new(name).expect("a name that does");
         self.connect(&user, member).await;
@@ -161,9 +173,70 @@ impl Measured {
         self.so_far().less(before, 1.0)
     }
 
-    /// What each of the steps costs, and how often the sink was invoked for a ride.
-    async fn count(&self) -> (OfVault, f64) {
-        let (user, member) = self.add_rider("one").await;
+    /// What a night costs at so many rides, besides what its minutes cost anyway.
+    async fn night(&self, rides: usize) -> Night {
+        let (user, _) = self.add_rider(&format!("rider-of-{rides}"), rides).await;
+        for _ in 0..rides {
+            self.minute().await;
+            self.pump().await;
+            let there = self.engine.store().all::<fitbridge_core::domain::Delivery>(&user, "delivery/").await;
+            let there = there.expect("deliveries");
+            if there.iter().filter(|one| matches!(one.doc.state, DeliveryState::Delivered { .. })).count() == rides {
+                break;
+            }
+        }
+        let idle = self.used(async || self.minute().await).await;
+        let (source, lists) = (self.source_of(&user).await, self.service.list_requests());
+        self.service.let_the_night_come(&source).await;
+        let (mut invocations, mut polls) = (0, 0);
+        let all = self
+            .used(async || {
+                for _ in 0..NIGHT {
+                    self.minute().await;
+                    polls += 1;
+                    invocations += self.pump().await;
+                    self.service.end_leases().await;
+                }
+            })
+            .await;
+        let report = self.source_of(&user).await.source().and_then(|source| source.report.clone()).expect("a report");
+        assert_eq!(report.found.seen, u64::try_from(rides).expect("a number"), "{report:?}");
+        assert!(self.source_of(&user).await.source().is_some_and(|source| source.reconcile.is_none()), "it is over");
+        let riders = self.engine.store().riders(None, 100).await.expect("riders").0.len();
+        let lists = self.service.list_requests() - lists;
+        let pages = lists - u64::try_from(polls * riders).expect("a number");
+        let night = Requests { s3_gets: 0.0, ..all.less(idle, float(NIGHT)) };
+        Night { requests: night, invocations: float(invocations), pages: float(usize::try_from(pages).expect("few")) }
+    }
+
+    async fn source_of(&self, user: &UserId) -> Connection {
+        self.engine.find_connection(user, "igpsport").await.expect("it is connected").doc
+    }
+
+    /// What a night costs at [`RIDES_OF_A_NIGHT`] rides.
+    async fn nights(&self) -> Night {
+        let [few, many] = HISTORIES;
+        let (short, long) = (self.night(few).await, self.night(many).await);
+        let steps = (RIDES_OF_A_NIGHT - float(few)) / (float(many) - float(few));
+        let on = |one: f64, other: f64| (one + (other - one) * steps).max(0.0).round();
+        let (one, other) = (short.requests, long.requests);
+        Night {
+            requests: Requests {
+                read_units: on(one.read_units, other.read_units),
+                write_units: on(one.write_units, other.write_units),
+                secrets: on(one.secrets, other.secrets),
+                sqs_sends: on(one.sqs_sends, other.sqs_sends),
+                s3_puts: on(one.s3_puts, other.s3_puts),
+                s3_gets: 0.0,
+            },
+            invocations: on(short.invocations, long.invocations),
+            pages: on(short.pages, long.pages),
+        }
+    }
+
+    /// What each of the steps costs, how often the sink was invoked for a ride, and what a night costs.
+    async fn count(&self) -> (OfVault, f64, Night) {
+        let (user, member) = self.add_rider("one", 2).await;
         self.tick().await;
         for _ in 0..3 {
             self.pump().await;
@@ -196,7 +269,7 @@ impl Measured {
         assert!(there.iter().all(|one| matches!(one.doc.state, DeliveryState::Delivered { .. })), "{there:?}");
 
         for number in 0..OTHERS {
-            self.add_rider(&format!("other-{number}")).await;
+            self.add_rider(&format!("other-{number}"), 2).await;
         }
         for _ in 0..4 {
             self.minute().await;
@@ -206,9 +279,15 @@ impl Measured {
         let polls = of_more.less(of_one, 1.0);
         let share = 1.0 / float(OTHERS);
         let poll = Requests::default().less(polls, -share);
-        let of =
-            OfVault { minute: of_one.less(poll, 1.0), poll, ride: with_ride.less(of_one, float(MINUTES)), renewal };
-        (of, float(invocations))
+        let night = self.nights().await;
+        let of = OfVault {
+            minute: of_one.less(poll, 1.0),
+            poll,
+            ride: with_ride.less(of_one, float(MINUTES)),
+            renewal,
+            night: night.requests,
+        };
+        (of, float(invocations), night)
     }
 
     /// The longest record that a ride leaves, all of them together, bytes.
@@ -216,7 +295,7 @@ impl Measured {
         let scope = Scope::User(UserId::new("one").expect("a name that does"));
         let ledger = &self.engine.ports().ledger;
         let mut bytes = 0;
-        for prefix in ["activity/", "content/", "delivery/"] {
+        for prefix in ["activity/", "content/", "delivery/", "event/"] {
             let page = ledger.range(&scope, prefix, None, 100).await.expect("records");
             // DynamoDB adds about 100 bytes to a record, its keys and other attributes are as long again.
             let of = |record: &fitbridge_core::ports::Record| record.body.len() + 2 * record.key.path.len() + 200;
@@ -275,10 +354,10 @@ fn up(bytes: f64) -> f64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_cost_table_is_computed_from_what_is_counted() {
     let Some(secrets) = Measured::start(&[]).await else { return };
-    let (per_user_secret, invocations) = secrets.count().await;
+    let (per_user_secret, invocations, night) = secrets.count().await;
     let settings = [("FITBRIDGE_VAULT", "keyring"), ("FITBRIDGE_KEYRING_SECRET", "costs/keyring")];
     let Some(ring) = Measured::start(&settings).await else { return };
-    let (keyring, of_keyring) = ring.count().await;
+    let (keyring, of_keyring, _) = ring.count().await;
     assert_eq!(invocations, of_keyring, "the vault changes nothing in what is handed over");
     let Some(service) = Service::start(&[]).await else { return };
     let (tick, sink, metrics) = logged(&service).await;
@@ -287,6 +366,8 @@ async fn the_cost_table_is_computed_from_what_is_counted() {
         per_user_secret,
         keyring,
         sink_invocations_of_a_ride: invocations,
+        sink_invocations_of_a_night: night.invocations,
+        list_pages_of_a_night: night.pages,
         metrics,
         log_bytes_of_a_tick: up(tick),
         log_bytes_of_a_sink: up(sink),

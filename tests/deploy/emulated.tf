@@ -9,6 +9,21 @@ variable "vault" {
   default = "per-user-secret"
 }
 
+variable "kms_key_arn" {
+  type    = string
+  default = ""
+}
+
+variable "mail_sender" {
+  type    = string
+  default = ""
+}
+
+variable "poller_reserved_concurrency" {
+  type    = number
+  default = 0
+}
+
 provider "aws" {
   region                      = "eu-central-1"
   access_key                  = "emulated"
@@ -36,12 +51,15 @@ provider "aws" {
 }
 
 module "fitbridge" {
-  source              = "../../infra"
-  alarm_email         = "rider@example.com"
-  deletion_protection = false
-  shards              = 2
-  vault               = var.vault
-  poller_zip          = "${path.module}/function.zip"
-  sink_zip            = "${path.module}/function.zip"
-  emulated            = true
+  source                      = "../../infra"
+  alarm_email                 = "rider@example.com"
+  deletion_protection         = false
+  shards                      = 2
+  vault                       = var.vault
+  kms_key_arn                 = var.kms_key_arn
+  mail_sender                 = var.mail_sender
+  poller_reserved_concurrency = var.poller_reserved_concurrency
+  poller_zip                  = "${path.module}/function.zip"
+  sink_zip                    = "${path.module}/function.zip"
+  emulated                    = true
 }

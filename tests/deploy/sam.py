@@ -23,7 +23,7 @@ REF = {
     "AWS::CloudWatch::Alarm": "name",
 }
 PSEUDO = {"AWS::AccountId": "${account}", "AWS::Region": "${region}", "AWS::Partition": "${partition}"}
-ATTRIBUTES = {"Arn": "arn", "QueueName": "name"}
+ATTRIBUTES = {"Arn": "arn", "QueueName": "name", "Version.Version": "version"}
 
 
 class Loader(yaml.SafeLoader):

@@ -39,6 +39,8 @@ EMULATED = {
     ("aws_lambda_event_source_mapping", "function_name"): is_an_alias_resolved,
     ("aws_sqs_queue", "redrive_policy"): is_the_same_json,
     ("aws_iam_role_policy", "policy"): follows,
+    # Those of a function's newest version.
+    ("aws_cloudwatch_metric_alarm", "dimensions"): follows,
 }
 
 

@@ -19,6 +19,7 @@ ALARM = {
     "ExtendedStatistic": "extended_statistic",
     "Period": "period",
     "EvaluationPeriods": "evaluation_periods",
+    "DatapointsToAlarm": "datapoints_to_alarm",
     "Threshold": "threshold",
     "ComparisonOperator": "comparison_operator",
     "TreatMissingData": "treat_missing_data",
@@ -146,10 +147,39 @@ class Alarms(unittest.TestCase):
         }
         named["QueueName"] |= {f"${{{its}.name}}" for its in template().of_type("AWS::SQS::Queue")}
         named["Resource"] = {f"{name}:live" for name in named["FunctionName"]}
+        named["ExecutedVersion"] = {f"${{{its}.version}}" for its in ["PollerFunction", "SinkFunction"]}
         for namespace, metric, its in watched():
             if namespace != "FitBridge":
                 for dimension, value in its.items():
                     self.assertIn(value, named[dimension], metric)
+
+    def test_a_service_of_one_rider_can_ring(self):
+        # Its polls and deliveries are hours apart: what asks for several periods in a row must be able to miss one, and
+        # look at periods in which something happens at all.
+        for name in ["LagTooLong", "NothingDelivered", "PollsFailing"]:
+            alarm = of_template(name)
+            of_formula = [only(query["metric"])["period"] for query in alarm.get("metric_query", []) if "metric" in query]
+            for period in of_formula or [alarm["period"]]:
+                self.assertGreaterEqual(period, 1800, name)
+            self.assertLess(alarm["datapoints_to_alarm"], alarm["evaluation_periods"], name)
+
+    def test_what_both_functions_count_is_watched_of_both(self):
+        for name, metric in [("ReconnectsNeeded", "ReauthRequired"), ("RidesDeadLettered", "DeadLetters")]:
+            parts = [only(query["metric"]) for query in of_template(name)["metric_query"] if "metric" in query]
+            self.assertEqual({its["dimensions"]["Function"] for its in parts},
+                             {"${param.ServiceName}-poller", "${param.ServiceName}-sink"})
+            self.assertEqual({its["metric_name"] for its in parts}, {metric})
+
+    def test_every_index_of_the_table_is_watched(self):
+        indexes = {its["IndexName"] for its in template().resource("Table")["GlobalSecondaryIndexes"]}
+        parts = [only(query["metric"]) for query in of_template("TableThrottled")["metric_query"] if "metric" in query]
+        self.assertEqual({its["dimensions"].get("GlobalSecondaryIndexName") for its in parts} - {None}, indexes)
+
+    def test_each_metric_is_charged_for_in_the_table_of_costs(self):
+        count = sum(len([query for query in of_template(name).get("metric_query", [None]) if not query or "metric" in query])
+                    for name in names())
+        model = (ROOT / "tests/src/costs/model.rs").read_text(encoding="utf-8")
+        self.assertIn(f"ALARM_METRICS: f64 = {count}.0;", model)
 
     def test_the_runbook_has_a_paragraph_for_each(self):
         runbook = (ROOT / "infra/RUNBOOK.md").read_text(encoding="utf-8")

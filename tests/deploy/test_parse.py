@@ -13,7 +13,7 @@ class Reading(unittest.TestCase):
         self.assertEqual(tf.plain('"${aws_dynamodb_table.Table.arn}/index/due"'), "${Table.arn}/index/due")
         self.assertEqual(template.plain({"Ref": "Jobs"}), tf.plain("${aws_sqs_queue.Jobs.url}"))
         self.assertEqual(template.plain({"Ref": "KmsKeyArn"}), tf.plain("${var.kms_key_arn}"))
-        self.assertEqual(tf.plain("${aws_secretsmanager_secret.KeyringSink[0].arn}"), "${KeyringSink.arn}")
+        self.assertEqual(tf.plain("${aws_sns_topic_subscription.AlarmMail[0].arn}"), "${AlarmMail.arn}")
 
     def test_choices(self):
         template = sam.Template()

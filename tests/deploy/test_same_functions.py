@@ -69,6 +69,10 @@ class Functions(unittest.TestCase):
                 self.assertEqual(f"CodeDeployDefault.Lambda{ours['Type']}", group["deployment_config_name"])
                 self.assertEqual(ours["Alarms"], alarms["alarms"])
                 self.assertTrue(ours["Alarms"] and alarms["enabled"])
+                # What the version before does wrong must not take back the one that mends it.
+                for alarm in ours["Alarms"]:
+                    watched = template().resource(alarm.removeprefix("${").removesuffix(".name}"))["Dimensions"]
+                    self.assertIn({"Name": "ExecutedVersion", "Value": f"${{{name}.version}}"}, watched)
                 self.assertIn("DEPLOYMENT_STOP_ON_ALARM", only(group["auto_rollback_configuration"])["events"])
                 self.assertEqual((alias["name"], alias["function_name"]), ("live", f"${{{name}.name}}"))
 

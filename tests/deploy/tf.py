@@ -48,7 +48,7 @@ def reference(path):
     if parts[0] == "data":
         return f"${{data.{parts[2]}}}"
     if len(parts) < 3:
-        # A whole resource (`depends_on`), the name of an argument (`ignore_changes`), `path.module`.
+        # A whole resource (`depends_on`), `path.module`.
         return f"${{{parts[-1]}}}"
     kind, name, attribute = parts
     return f"${{{name}.{ATTRIBUTES.get((kind, attribute), attribute)}}}"
@@ -124,8 +124,9 @@ def plain(value):
     if isinstance(value, list):
         return [plain(item) for item in value]
     if isinstance(value, dict):
-        plain_items = {(text(key) if key.startswith('"') else key): plain(item) for key, item in value.items()}
-        return {key: item for key, item in plain_items.items() if key not in ("__is_block__", "__comments__")}
+        # What Terraform does with a resource has no twin in the template.
+        items = {key: item for key, item in value.items() if key not in ("__is_block__", "__comments__", "lifecycle")}
+        return {(text(key) if key.startswith('"') else key): plain(item) for key, item in items.items()}
     if isinstance(value, str):
         if value.startswith('"'):
             return text(value)

@@ -97,3 +97,53 @@ fn a_redrive_is_shown_before_it_is_done() {
     bench.sync().exits(0);
     bench.assert_exactly_once();
 }
+
+#[test]
+fn how_riders_are_told_is_set_for_them_and_their_events_are_shown() {
+    let bench = Bench::new(1);
+    bench.connect_all();
+    bench.run(&["admin", "notify", "nobody", "show"]).exits(1).says("no_such_rider");
+    bench.run(&["admin", "notify", "me", "show"]).exits(0).says("fitbridge admin notify me webhook URL");
+    bench.run(&["admin", "notify", "me", "email", "me@example.org"]).exits(1).says("--smtp URL");
+    bench.run(&["admin", "notify", "me", "quiet", "22:00-07:00", "--zone", "Europe/Berlin"]).exits(0);
+    let shown = bench.run(&["--json", "admin", "notify", "me", "show"]).exits(0).summary();
+    assert_eq!(shown["quiet"], "from 22:00 to 07:00 (Europe/Berlin)", "{shown}");
+    let all = bench.run(&["--json", "admin", "audit", "me"]).exits(0);
+    assert_eq!(all.of_type("event"), bench.run(&["--json", "audit"]).exits(0).of_type("event"));
+    assert!(all.of_type("event").iter().any(|event| event["act"] == "notify"), "{all}");
+    let none = bench.run(&["--json", "admin", "audit", "me", "--since", "2999-01-01"]).exits(0);
+    assert_eq!(none.summary()["events"], 0, "{none}");
+}
+
+/// A person's own AWS configuration, with nothing of this machine's.
+fn signed_out(bench: &Bench, config: &str) {
+    std::fs::write(bench.path("aws-config"), config).expect("it is written");
+    for (name, value) in [
+        ("AWS_CONFIG_FILE", bench.path("aws-config").to_str().expect("a path")),
+        ("AWS_SHARED_CREDENTIALS_FILE", bench.path("none").to_str().expect("a path")),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+        ("AWS_REGION", "eu-central-1"),
+        ("HOME", bench.path("home").to_str().expect("a path")),
+        ("FITBRIDGE_TABLE", "fitbridge-ledger"),
+        ("FITBRIDGE_BUCKET", "fitbridge-fit"),
+        ("FITBRIDGE_QUEUE_URL", "https://sqs.eu-central-1.amazonaws.com/1/jobs"),
+    ] {
+        bench.set(name, value);
+    }
+}
+
+#[test]
+fn who_is_not_signed_in_at_aws_is_told_how() {
+    let bench = Bench::new(0);
+    signed_out(&bench, "");
+    let said = bench.run(&["admin", "--aws", "users", "list"]).exits(1);
+    said.says("aws sso login").says("aws configure export-credentials --format env");
+
+    signed_out(
+        &bench,
+        "[default]\nsso_session = s\nsso_account_id = 111122223333\nsso_role_name = Admin\n\
+         [sso-session s]\nsso_region = eu-central-1\nsso_start_url = https://example.awsapps.com/start\n",
+    );
+    let said = bench.run(&["admin", "--aws", "users", "list"]).exits(1).says("aws sso login");
+    assert!(!said.text().contains("feature"), "profiles of `aws configure sso` are understood: {said}");
+}

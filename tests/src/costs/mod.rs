@@ -56,7 +56,12 @@ pub struct OfVault {
     pub ride: Requests,
     /// A new token in place of one that ends.
     pub renewal: Requests,
+    /// A night's look at everything, at [`RIDES_OF_A_NIGHT`] rides and one sink, without its reads of files.
+    pub night: Requests,
 }
+
+/// The rides that a night is counted for: twelve months of one a day.
+pub const RIDES_OF_A_NIGHT: f64 = 365.0;
 
 /// Everything that was counted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -68,15 +73,19 @@ pub struct Counted {
     pub keyring: OfVault,
     /// Invocations of the sink function for a ride, when no other ride shares them.
     pub sink_invocations_of_a_ride: f64,
+    /// Invocations of the sink function for a night.
+    pub sink_invocations_of_a_night: f64,
+    /// Pages of the source's list that a night asks for.
+    pub list_pages_of_a_night: f64,
     /// Custom metrics that both functions have published when all goes well.
     pub metrics: f64,
     /// Bytes that a tick writes to the log, at most.
     pub log_bytes_of_a_tick: f64,
     /// Bytes that an invocation of the sink writes to the log, at most.
     pub log_bytes_of_a_sink: f64,
-    /// Bytes of the records of a ride at one sink, at most.
+    /// Bytes of the records of a ride at one sink, its events among them, at most.
     pub ledger_bytes_of_a_ride: f64,
-    /// Processor time of a poll, ms, as the bench `poller` told it.
+    /// Processor time of a poll, ms, as the bench `poller` told it at its most (ADR 0017).
     pub poll_cpu_ms: f64,
 }
 
@@ -116,6 +125,12 @@ mod tests {
         let counted = Counted::committed();
         let total = |vault| Situation { riders: 100_000.0, polls_a_day: 50.0, vault }.bill(&counted).total();
         assert!(total(Vault::PerUserSecret) > 50.0 * total(Vault::Keyring));
+    }
+
+    #[test]
+    fn the_polls_of_a_shard_fit_into_its_minute() {
+        let seconds = model::busiest_minute(&Counted::committed());
+        assert!((20.0..50.0).contains(&seconds), "{seconds} s of a function that ends after 55");
     }
 
     #[test]

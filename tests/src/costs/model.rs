@@ -1,6 +1,6 @@
 //! From counts and prices to a month's bill.
 
-use super::{Counted, Requests};
+use super::{Counted, RIDES_OF_A_NIGHT, Requests};
 
 /// Minutes of a month of 730 hours, as AWS reckons.
 pub(super) const MINUTES: f64 = 43_800.0;
@@ -26,21 +26,23 @@ pub(super) mod assumed {
     /// Until the source answers a poll, s.
     pub(crate) const POLL_S: f64 = 0.25;
     /// Polls that wait at a time.
-    pub(crate) const POLLS_AT_A_TIME: f64 = 128.0;
+    pub(crate) const POLLS_AT_A_TIME: f64 = 256.0;
     /// A tick's own time, s.
     pub(crate) const TICK_S: f64 = 0.5;
     /// An invocation of the sink, s: a download and an upload.
     pub(crate) const SINK_S: f64 = 1.5;
     /// Polls that a shard makes in a minute at most, before there is another one.
-    pub(crate) const POLLS_OF_A_SHARD: f64 = 15_000.0;
+    pub(crate) const POLLS_OF_A_SHARD: f64 = 14_000.0;
+    /// Nights in which each file of the archive is read once.
+    pub(crate) const FILES_CYCLE: f64 = 28.0;
     /// Bytes sent to ask for a list, with TLS and the token.
     pub(crate) const POLL_BYTES: f64 = 1_500.0;
     /// Receives that an event source makes in a minute on an empty queue: five at a time, 20 s each.
     pub(crate) const IDLE_RECEIVES: f64 = 15.0;
     /// A keyring is fetched so often in a month by each process.
     pub(crate) const KEYRING_FETCHES: f64 = super::MINUTES / 5.0;
-    /// Alarms of the template.
-    pub(crate) const ALARMS: f64 = 14.0;
+    /// Metrics that the template's alarms watch: an alarm is charged for each.
+    pub(crate) const ALARM_METRICS: f64 = 25.0;
 }
 
 /// A price in dollars, and what of it costs nothing each month for ever.
@@ -77,7 +79,7 @@ pub(super) mod list {
     pub(crate) const S3_GB: Price = price("S3 standard, GB-month", 0.023, 0.0);
     pub(crate) const LOG_GB: Price = price("CloudWatch Logs, GB taken in", 0.5, 5.0);
     pub(crate) const METRIC: Price = price("CloudWatch, custom metric", 0.3, 10.0);
-    pub(crate) const ALARM: Price = price("CloudWatch, alarm", 0.1, 10.0);
+    pub(crate) const ALARM: Price = price("CloudWatch, metric of an alarm", 0.1, 10.0);
     pub(crate) const DASHBOARD: Price = price("CloudWatch, dashboard", 3.0, 3.0);
     pub(crate) const OUT_GB: Price = price("data to the internet, GB", 0.09, 100.0);
 
@@ -171,6 +173,14 @@ impl Bill {
     }
 }
 
+/// How long a shard is busy in a minute with as many polls as it may have, s.
+pub(super) fn busiest_minute(counted: &Counted) -> f64 {
+    use assumed::{GB_PER_CPU, MEMORY_GB, POLL_S, POLLS_AT_A_TIME, POLLS_OF_A_SHARD, TICK_S};
+    let waits = POLL_S / POLLS_AT_A_TIME;
+    let computes = counted.poll_cpu_ms / 1e3 * GB_PER_CPU / MEMORY_GB;
+    TICK_S + POLLS_OF_A_SHARD * waits.max(computes)
+}
+
 impl Situation {
     /// How many shards that many polls need: 1, 2, 4 or 8.
     pub(super) fn shards(&self) -> f64 {
@@ -183,8 +193,8 @@ impl Situation {
     #[must_use]
     pub fn bill(&self, counted: &Counted) -> Bill {
         use assumed::{
-            ALARMS, FILE_BYTES, GB_PER_CPU, IDLE_RECEIVES, KEYRING_FETCHES, MEMORY_GB, MONTHS_KEPT, POLL_BYTES, POLL_S,
-            POLLS_AT_A_TIME, RENEWALS, RIDES_A_DAY, SINK_S, SINKS, TICK_S,
+            ALARM_METRICS, FILE_BYTES, FILES_CYCLE, GB_PER_CPU, IDLE_RECEIVES, KEYRING_FETCHES, MEMORY_GB, MONTHS_KEPT,
+            POLL_BYTES, POLL_S, POLLS_AT_A_TIME, RENEWALS, RIDES_A_DAY, SINK_S, SINKS, TICK_S,
         };
         let each = counted.of(self.vault);
         let shards = self.shards();
@@ -192,16 +202,25 @@ impl Situation {
         let polls = self.riders * self.polls_a_day * DAYS;
         let rides = self.riders * RIDES_A_DAY * SINKS * DAYS;
         let renewals = self.riders * RENEWALS;
+        let nights = self.riders * DAYS;
         let sum = |of: fn(&Requests) -> f64| {
-            ticks * of(&each.minute) + polls * of(&each.poll) + rides * of(&each.ride) + renewals * of(&each.renewal)
+            ticks * of(&each.minute)
+                + polls * of(&each.poll)
+                + rides * of(&each.ride)
+                + renewals * of(&each.renewal)
+                + nights * of(&each.night)
         };
-        let sinks = rides * counted.sink_invocations_of_a_ride;
+        let sinks = rides * counted.sink_invocations_of_a_ride + nights * counted.sink_invocations_of_a_night;
+        // A page of the list takes as long as a poll, which is one.
+        let pages = polls + nights * counted.list_pages_of_a_night;
+        let files_looked_at = nights * RIDES_OF_A_NIGHT / FILES_CYCLE;
         // A poll costs the longer of what it waits, shared with others, and what it computes.
         let poll_gb_s = (MEMORY_GB * POLL_S / POLLS_AT_A_TIME).max(GB_PER_CPU * counted.poll_cpu_ms / 1e3);
-        let gb_s = ticks * TICK_S * MEMORY_GB + polls * poll_gb_s + sinks * SINK_S * MEMORY_GB;
+        let gb_s = ticks * TICK_S * MEMORY_GB + pages * poll_gb_s + sinks * SINK_S * MEMORY_GB;
         let sends = sum(|of| of.sqs_sends);
         let (secrets, fetches) = match self.vault {
-            Vault::PerUserSecret => (self.riders * (1.0 + SINKS), 0.0),
+            // The two secrets of the keyrings are there, and empty.
+            Vault::PerUserSecret => (self.riders * (1.0 + SINKS) + 2.0, 0.0),
             Vault::Keyring => (2.0, KEYRING_FETCHES * (shards + 1.0)),
         };
         let kept = rides * MONTHS_KEPT;
@@ -220,13 +239,14 @@ impl Situation {
             (Group::Secrets, list::SECRET, secrets),
             (Group::Secrets, list::SECRET_CALL, sum(|of| of.secrets) + fetches),
             (Group::S3, list::S3_PUT, sum(|of| of.s3_puts)),
-            (Group::S3, list::S3_GET, sum(|of| of.s3_gets)),
+            (Group::S3, list::S3_GET, sum(|of| of.s3_gets) + files_looked_at),
             (Group::S3, list::S3_GB, self.riders * RIDES_A_DAY * DAYS * MONTHS_KEPT * FILE_BYTES / 1e9),
             (Group::CloudWatch, list::LOG_GB, logged / 1e9),
-            (Group::CloudWatch, list::METRIC, counted.metrics),
-            (Group::CloudWatch, list::ALARM, ALARMS),
+            // One of them is told for each shard.
+            (Group::CloudWatch, list::METRIC, counted.metrics + shards - 1.0),
+            (Group::CloudWatch, list::ALARM, ALARM_METRICS),
             (Group::CloudWatch, list::DASHBOARD, 1.0),
-            (Group::Out, list::OUT_GB, (polls * POLL_BYTES + rides * FILE_BYTES) / 1e9),
+            (Group::Out, list::OUT_GB, (pages * POLL_BYTES + rides * FILE_BYTES) / 1e9),
         ];
         Bill { lines }
     }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::{
     Counted, Requests, Situation, VAULTS, Vault,
-    model::{Group, assumed, list},
+    model::{Group, assumed, busiest_minute, list},
 };
 
 const RIDERS: [f64; 4] = [1.0, 1e3, 1e5, 1e6];
@@ -96,6 +96,7 @@ fn measured(page: &mut String, counted: &Counted) -> std::fmt::Result {
             ("a poll that finds nothing", of.poll),
             ("a ride to one sink, all stages", of.ride),
             ("a token renewed", of.renewal),
+            ("a night at 365 rides", of.night),
         ];
         for (what, Requests { read_units, write_units, secrets, sqs_sends, s3_puts, s3_gets }) in rows {
             writeln!(
@@ -107,6 +108,8 @@ fn measured(page: &mut String, counted: &Counted) -> std::fmt::Result {
     }
     let Counted {
         sink_invocations_of_a_ride,
+        sink_invocations_of_a_night,
+        list_pages_of_a_night,
         metrics,
         log_bytes_of_a_tick,
         log_bytes_of_a_sink,
@@ -116,18 +119,19 @@ fn measured(page: &mut String, counted: &Counted) -> std::fmt::Result {
     } = counted;
     writeln!(
         page,
-        "\nBesides: {sink_invocations_of_a_ride} invocations of the sink for a ride; {metrics} custom metrics; at most\n\
+        "\nBesides: {sink_invocations_of_a_ride} invocations of the sink for a ride, {sink_invocations_of_a_night} for a night, which asks for\n\
+         {list_pages_of_a_night} pages of the list; {metrics} custom metrics, and one more for each further shard; at most\n\
          {log_bytes_of_a_tick} bytes of log for a tick, {log_bytes_of_a_sink} for an invocation of the sink; at most\n\
-         {ledger_bytes_of_a_ride} bytes in the ledger for a ride. A poll computes for {poll_cpu_ms} ms (`make bench`, on the\n\
-         machine it was written on). A minute also reads half a unit for each 40 riders or so that are planned for it, which\n\
+         {ledger_bytes_of_a_ride} bytes in the ledger for a ride, its events among them. A poll computes for {poll_cpu_ms} ms at most\n\
+         (ADR 0017, `make bench`). A night was counted at fewer rides, of two numbers, and reckoned on. A minute also reads half a unit for each 40 riders or so that are planned for it, which\n\
          is not in the table.\n"
     )
 }
 
 fn assumptions(page: &mut String, counted: &Counted) -> std::fmt::Result {
     use assumed::{
-        ALARMS, FILE_BYTES, IDLE_RECEIVES, MEMORY_GB, MONTHS_KEPT, POLL_BYTES, POLL_S, POLLS_AT_A_TIME,
-        POLLS_OF_A_SHARD, RIDES_A_DAY, SINK_S, SINKS, TICK_S,
+        ALARM_METRICS, FILE_BYTES, FILES_CYCLE, IDLE_RECEIVES, MEMORY_GB, MONTHS_KEPT, POLL_BYTES, POLL_S,
+        POLLS_AT_A_TIME, POLLS_OF_A_SHARD, RIDES_A_DAY, SINK_S, SINKS, TICK_S,
     };
     writeln!(
         page,
@@ -135,23 +139,25 @@ fn assumptions(page: &mut String, counted: &Counted) -> std::fmt::Result {
          A rider has {RIDES_A_DAY} ride a day of {} kB, {SINKS} sink, and a token that is renewed every 7 days. Archive and\n\
          ledger hold {MONTHS_KEPT} months of rides. Functions have {} MB. A poll waits {POLL_S} s for iGPSport, {POLLS_AT_A_TIME} at a\n\
          time; a tick takes {TICK_S} s of its own, an invocation of the sink {SINK_S} s, and rides share none. There is one shard\n\
-         for each {} polls a minute (1, 2, 4 or 8). A poll sends {POLL_BYTES} bytes, a ride its file once per sink. The\n\
-         queue's event source asks {IDLE_RECEIVES} times a minute when nothing is there. {ALARMS} alarms, one dashboard, no KMS key of\n\
+         for each {} polls a minute (1, 2, 4 or 8), which then is busy for {:.0} s of it. A night reads each file of the\n\
+         archive once in {FILES_CYCLE}. A page of the list sends {POLL_BYTES} bytes, a ride its file once per sink. The\n\
+         queue's event source asks {IDLE_RECEIVES} times a minute when nothing is there. Alarms watch {ALARM_METRICS} metrics; one dashboard, no KMS key of\n\
          your own, nothing in a VPC.\n",
         FILE_BYTES / 1e3,
         MEMORY_GB * 1024.0,
         whole(POLLS_OF_A_SHARD),
+        busiest_minute(counted),
     )?;
     let of = |vault| counted.of(vault).poll;
     writeln!(
         page,
         "## Formula\n\n\
          With R riders, p polls a day, d = 30.4 days, t = 43,800 ticks per shard:\n\n\
-         - DynamoDB: t × shards × minute + R × p × d × poll + R × d × ride + R × (d / 7) × renewal, each in units as counted;\n\
-           and the ledger's GB twice, for storage and for point-in-time recovery.\n\
-         - Lambda: t × shards × {TICK_S} s × {MEMORY_GB} GB + R × p × d × (the larger of {POLL_S} s / {POLLS_AT_A_TIME} × {MEMORY_GB} GB, and {} ms × the\n\
+         - DynamoDB: t × shards × minute + R × p × d × poll + R × d × ride + R × (d / 7) × renewal + R × d × night, each in units as\n\
+           counted; and the ledger's GB twice, for storage and for point-in-time recovery.\n\
+         - Lambda: t × shards × {TICK_S} s × {MEMORY_GB} GB + R × d × (p + pages of a night) × (the larger of {POLL_S} s / {POLLS_AT_A_TIME} × {MEMORY_GB} GB, and {} ms × the\n\
            1.73 GB that come with a whole processor) + invocations of the sink × {SINK_S} s × {MEMORY_GB} GB.\n\
-         - Secrets: {}: R × (1 + sinks) secrets, {} request a poll. {}: two secrets, fetched every 5 minutes by each\n\
+         - Secrets: {}: R × (1 + sinks) + 2 secrets, {} request a poll. {}: two secrets, fetched every 5 minutes by each\n\
            process, {} requests a poll.\n\
          - SQS: 3 requests a message (send, receive, delete), and the idle receives. Data out, S3, logs: as assumed and counted.\n",
         counted.poll_cpu_ms,

@@ -6,7 +6,10 @@ use aws_config::{
     BehaviorVersion, Region, SdkConfig, environment::EnvironmentVariableCredentialsProvider, retry::RetryConfig,
     timeout::TimeoutConfig,
 };
-use aws_sdk_sqs::config::SharedCredentialsProvider;
+use aws_sdk_sqs::{
+    config::{ProvideCredentials, SharedCredentialsProvider},
+    error::DisplayErrorContext,
+};
 use fitbridge_core::{
     domain::Shard,
     ports::{ArchiveError, Clock, Key, Ledger},
@@ -29,6 +32,12 @@ pub enum ConnectError {
     /// No region is configured.
     #[error("no AWS region is configured: set AWS_REGION, or a region in the profile")]
     NoRegion,
+    /// Nobody is signed in, or what signed in does not do any more.
+    #[error(
+        "no AWS credentials are to be had: run `aws sso login` (for a profile with a name, `export AWS_PROFILE=NAME` \
+         first), or, however you sign in, eval \"$(aws configure export-credentials --format env)\" ({0})"
+    )]
+    NoCredentials(String),
     /// TLS cannot be set up.
     #[error("a client cannot be made: {0}")]
     Tls(#[from] BuildError),
@@ -49,8 +58,12 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// For programs of people: reads the SDKs' configuration (environment, profile, metadata service) and makes
-    /// the clients. No call is made.
+    /// For programs of people: reads the SDKs' configuration (environment, profile, metadata service), makes the
+    /// clients, and looks whether anybody is signed in: said here it names the way out, and not at the first call
+    /// of whatever service that happens to be. Profiles of `aws configure sso` need the feature `profiles`.
+    ///
+    /// # Errors
+    /// [`ConnectError`], with what is missing.
     pub async fn connect() -> Result<Self, ConnectError> {
         let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .http_client(SdkHttp::new()?)
@@ -61,6 +74,10 @@ impl Clients {
         if config.region().is_none() {
             return Err(ConnectError::NoRegion);
         }
+        let nobody = || ConnectError::NoCredentials("no provider of credentials is configured".to_owned());
+        let provider = config.credentials_provider().ok_or_else(nobody)?;
+        let given = provider.provide_credentials().await;
+        given.map_err(|error| ConnectError::NoCredentials(DisplayErrorContext(error).to_string()))?;
         Ok(Self::new(config))
     }
 
@@ -116,14 +133,17 @@ impl Clients {
                 let prefix = environment.secret_prefix.as_str();
                 ServiceVault::PerUserSecret(PerUserSecretVault::new(self.secrets.clone(), prefix, recovery))
             }
-            VaultChoice::Keyring { secret } => {
-                let rings = self.keyrings(secret).into_iter().map(|(role, keys)| {
-                    let source: Arc<dyn KeySource> = Arc::new(keys);
-                    (role, source)
-                });
-                ServiceVault::Keyring(KeyringVault::new(ledger, clock, rings))
-            }
+            VaultChoice::Keyring { secret } => ServiceVault::Keyring(self.keyring_vault(secret, ledger, clock)),
         }
+    }
+
+    /// The vault over the keyrings of both roles.
+    pub fn keyring_vault(&self, secret: &str, ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>) -> KeyringVault {
+        let rings = self.keyrings(secret).into_iter().map(|(role, keys)| {
+            let source: Arc<dyn KeySource> = Arc::new(keys);
+            (role, source)
+        });
+        KeyringVault::new(ledger, clock, rings)
     }
 
     /// The keyrings of both roles, in the secrets `{secret}/source` and `{secret}/sink`. Which of them a

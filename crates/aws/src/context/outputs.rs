@@ -17,6 +17,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("ShardCount", "FITBRIDGE_SHARDS"),
     ("PollInterval", "FITBRIDGE_POLL_MINUTES"),
     ("PollPlanKind", "FITBRIDGE_POLL_PLAN"),
+    ("NoticeSender", "FITBRIDGE_MAIL_SENDER"),
 ];
 /// An output that no function is told of.
 const DEAD_LETTERS: &str = "DeadLetterQueueUrl";

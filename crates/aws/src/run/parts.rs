@@ -28,7 +28,7 @@ use crate::{
     metrics::{Metric, Metrics, MetricsObserver},
     notify::{self, Ses},
     queue::{InProcessQueue, RoutedQueue, SinkQueue},
-    vault::{OpenOnly, Role, ServiceVault},
+    vault::{KeyringVault, OpenOnly, Role, ServiceVault},
 };
 
 /// Longest time of a call to a sink; uploads of large files get more, in proportion.
@@ -152,6 +152,7 @@ impl Parts {
             source: Arc::new(self.source()?),
             archive: self.archive()?,
             sinks: self.sinks()?,
+            notifiers: self.notifiers()?,
             ..self.ports(Arc::new(queue))
         };
         Ok(self.engine(ports, Policy { calls_source: false, ..self.policy() }))
@@ -161,6 +162,11 @@ impl Parts {
     pub fn vault_of(&self, choice: VaultChoice) -> ServiceVault {
         let environment = Environment { vault: choice, ..self.environment.clone() };
         self.clients.vault(&environment, Arc::new(self.ledger.clone()), Arc::new(SystemClock))
+    }
+
+    /// The vault over the keyrings of this name, with no ring fetched yet: for turning their keys.
+    pub fn keyring(&self, secret: &str) -> KeyringVault {
+        self.clients.keyring_vault(secret, Arc::new(self.ledger.clone()), Arc::new(SystemClock))
     }
 
     /// The first calls, made while the function starts.

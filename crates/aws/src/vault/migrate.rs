@@ -1,9 +1,9 @@
 //! Moving riders' secrets from one vault to another.
 
 use fitbridge_core::{
-    domain::UserId,
-    ports::{SealedKey, Vault, VaultError},
-    store::{Store, StoreError},
+    domain::{Contact, UserId, notice::secret_id},
+    ports::{Key, SealedKey, Vault, VaultError},
+    store::{Store, StoreError, Stored},
 };
 use secrecy::ExposeSecret;
 
@@ -30,6 +30,14 @@ pub struct Migrated {
     pub missing: usize,
 }
 
+impl Migrated {
+    fn add(&mut self, other: Self, count_missing: bool) {
+        self.moved += other.moved;
+        self.already_there += other.already_there;
+        self.missing += if count_missing { other.missing } else { 0 };
+    }
+}
+
 /// Why moving stopped. Nothing is lost: run it again.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum MigrateError {
@@ -47,7 +55,7 @@ pub enum MigrateError {
     Changing(fitbridge_core::domain::ConnectionId),
 }
 
-/// Moves the secrets of all of a user's connections. It can be run any number of times, and again after it
+/// Moves the secrets of all of a user's connections, and of the ways in which the user is told. It can be run any number of times, and again after it
 /// was interrupted. With the service running, a secret that was renewed between the two vaults is moved
 /// again; one that is renewed in the old vault afterwards is not seen, so stop the service, move once more,
 /// and start it with the new vault.
@@ -58,31 +66,47 @@ pub async fn migrate(
     to: &dyn Vault,
     originals: Originals,
 ) -> Result<Migrated, MigrateError> {
-    let stored = store.user(user).await?.ok_or_else(|| MigrateError::NoUser(user.clone()))?;
     let mut migrated = Migrated::default();
-    for connection in &stored.doc.connections {
-        let key = SealedKey { user: user.clone(), connection: connection.clone() };
-        migrate_one(&key, from, to, originals, &mut migrated).await?;
+    for Place { key, always } in places(store, user).await? {
+        let mut one = Migrated::default();
+        migrate_one(&key, from, to, originals, &mut one).await?;
+        migrated.add(one, always);
     }
     Ok(migrated)
 }
 
 /// What [`migrate`] would do; nothing is written.
 pub async fn survey(store: &Store, user: &UserId, from: &dyn Vault, to: &dyn Vault) -> Result<Migrated, MigrateError> {
-    let stored = store.user(user).await?.ok_or_else(|| MigrateError::NoUser(user.clone()))?;
     let mut migrated = Migrated::default();
-    for connection in &stored.doc.connections {
-        let key = SealedKey { user: user.clone(), connection: connection.clone() };
+    for Place { key, always } in places(store, user).await? {
+        let mut one = Migrated::default();
         match (opened(from, &key).await?, opened(to, &key).await?) {
-            (None, None) => migrated.missing += 1,
-            (None, Some(_)) => migrated.already_there += 1,
+            (None, None) => one.missing += 1,
+            (None, Some(_)) => one.already_there += 1,
             (Some(original), Some(copy)) if copy.expose_secret() == original.expose_secret() => {
-                migrated.already_there += 1;
+                one.already_there += 1;
             }
-            (Some(_), _) => migrated.moved += 1,
+            (Some(_), _) => one.moved += 1,
         }
+        migrated.add(one, always);
     }
     Ok(migrated)
+}
+
+/// Where a secret of a user may lie.
+struct Place {
+    key: SealedKey,
+    /// There has to be one. A way to be told may need none: mail of the service has no password.
+    always: bool,
+}
+
+async fn places(store: &Store, user: &UserId) -> Result<Vec<Place>, MigrateError> {
+    let stored = store.user(user).await?.ok_or_else(|| MigrateError::NoUser(user.clone()))?;
+    let contact: Option<Stored<Contact>> = store.read(&Key::contact(user)).await?;
+    let channels = contact.map(|contact| contact.doc.channels).unwrap_or_default();
+    let connections = stored.doc.connections.iter().cloned().map(|id| (id, true));
+    let all = connections.chain(channels.iter().map(|channel| (secret_id(&channel.via), false)));
+    Ok(all.map(|(connection, always)| Place { key: SealedKey { user: user.clone(), connection }, always }).collect())
 }
 
 async fn migrate_one(
@@ -134,7 +158,7 @@ mod tests {
     use std::sync::Arc;
 
     use fitbridge_core::{
-        domain::{ConnectionId, User},
+        domain::{Channel, ConnectionId, Service, User},
         testkit::{MemoryLedger, MemoryVault},
     };
     use secrecy::SecretString;
@@ -180,6 +204,32 @@ mod tests {
         assert!(matches!(from.open(&source).await, Err(VaultError::Missing(_))));
         let moved = migrate(&store, &user, &from, &to, Originals::Forget).await.unwrap();
         assert_eq!(moved, Migrated { moved: 0, already_there: 2, missing: 1 }, "what was moved is counted as there");
+    }
+
+    #[tokio::test]
+    async fn secrets_of_the_ways_to_be_told_move_too() {
+        let user = UserId::new("rider").unwrap();
+        let store = store_with(&user, &["igpsport-global-1"]).await;
+        let via = |name: &str| Channel {
+            via: Service::new(name).unwrap(),
+            label: name.into(),
+            settings: serde_json::Value::Null,
+        };
+        let contact = Contact { user: user.clone(), channels: vec![via("webhook"), via("email")], quiet: None };
+        assert!(store.commit(vec![store.create(&contact, None, None).unwrap()]).await.unwrap());
+        let (from, to) = (MemoryVault::default(), MemoryVault::default());
+        let keys = [key(&user, "igpsport-global-1"), key(&user, "notify-webhook")];
+        for key in &keys {
+            from.seal(key, &SecretString::from(key.connection.as_str())).await.unwrap();
+        }
+        let planned = survey(&store, &user, &from, &to).await.unwrap();
+        let moved = migrate(&store, &user, &from, &to, Originals::Forget).await.unwrap();
+        assert_eq!(moved, Migrated { moved: 2, already_there: 0, missing: 0 }, "mail may have no secret");
+        assert_eq!(planned, moved);
+        for key in &keys {
+            assert_eq!(to.open(key).await.unwrap().expose_secret(), key.connection.as_str());
+            assert!(matches!(from.open(key).await, Err(VaultError::Missing(_))), "it is forgotten in the old vault");
+        }
     }
 
     #[tokio::test]

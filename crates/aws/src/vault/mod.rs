@@ -12,7 +12,9 @@ mod per_user;
 mod role;
 mod service;
 
-pub use keyring::{KeySource, Keyring, KeyringError, KeyringVault, Rotated, SecretsManagerKeys};
+pub use keyring::{
+    Dropped, KeySource, Keyring, KeyringError, KeyringVault, Rotated, SETTLED_AFTER, SecretsManagerKeys,
+};
 pub use migrate::{MigrateError, Migrated, Originals, migrate, survey};
 pub use open_only::OpenOnly;
 pub use per_user::{PerUserSecretVault, Recovery};

@@ -7,7 +7,7 @@ use aws_sdk_secretsmanager::types::Filter;
 use fitbridge_aws::{
     context::{Environment, warm},
     testkit::moto,
-    vault::{KeySource, Originals, PerUserSecretVault, Recovery, Role, ServiceVault, migrate},
+    vault::{Dropped, KeySource, Originals, PerUserSecretVault, Recovery, Role, SETTLED_AFTER, ServiceVault, migrate},
 };
 use fitbridge_core::{
     domain::{ConnectionId, User, UserId},
@@ -15,6 +15,7 @@ use fitbridge_core::{
     store::Store,
     testkit::{ManualClock, MemoryLedger, conformance::vault as conformance, model},
 };
+use jiff::Timestamp;
 use proptest::{
     strategy::{Strategy, ValueTree},
     test_runner::TestRunner,
@@ -125,7 +126,14 @@ async fn a_keyring_conforms_and_is_turned() {
     let ServiceVault::Keyring(keyring) = &vault else { panic!("{vault:?}") };
     let resealed = keyring.rotate_user(&key.user).await.unwrap();
     assert!(resealed >= 1, "{resealed}");
-    assert_eq!(keyrings[&Role::Sink].drop_key("k1").await.unwrap().kids(), ["k2"].into());
+    let now = Timestamp::now();
+    let early = keyrings[&Role::Sink].drop_old_keys(now).await.unwrap();
+    assert!(matches!(early, Dropped::NotBefore(_)), "a function may still seal with it: {early:?}");
+    let later = now + SETTLED_AFTER + jiff::SignedDuration::from_secs(60);
+    let dropped = keyrings[&Role::Sink].drop_old_keys(later).await.unwrap();
+    assert_eq!(dropped, Dropped::Keys(vec!["k1".into()]));
+    assert_eq!(keyrings[&Role::Sink].drop_old_keys(later).await, Ok(Dropped::Keys(vec![])), "there is no other");
+    assert_eq!(keyrings[&Role::Sink].fetch().await.unwrap().kids(), ["k2"].into());
     clock.advance(jiff::SignedDuration::from_mins(6));
     assert_eq!(open(&vault, &key).await.unwrap(), "{\"token\":\"t\"}");
     assert_eq!(keyrings[&Role::Source].fetch().await.unwrap().current(), "k1", "each role has its own");
@@ -138,6 +146,19 @@ async fn two_that_make_a_keyring_at_once_get_the_same() {
     let made = futures::future::join_all((0..4).map(|_| keys.init())).await;
     assert_eq!(made.iter().filter(|made| **made == Ok(true)).count(), 1, "{made:?}");
     assert!(made.iter().all(Result::is_ok), "{made:?}");
+}
+
+#[tokio::test]
+async fn two_that_add_a_key_at_once_lose_none() {
+    let Some(clients) = moto::clients() else { return };
+    let keys = clients.keyrings("added")[&Role::Source].clone();
+    keys.init().await.unwrap();
+    let added = futures::future::join_all((0..4).map(|_| keys.add_key())).await;
+    let kept = keys.fetch().await.unwrap();
+    for ring in added.into_iter().flatten() {
+        assert!(kept.kids().is_superset(&ring.kids()), "{kept:?} has lost a key of {ring:?}");
+    }
+    assert!(kept.kids().len() > 1, "{kept:?}");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use jiff::{
     tz::Offset,
 };
 
-use super::Connect;
+use super::{Connect, Notify};
 
 /// `fitbridge admin`.
 #[derive(Debug, Args)]
@@ -92,6 +92,26 @@ pub(crate) enum Verb {
     /// Jobs that were never finished, and rides and deliveries that were given up
     #[command(subcommand)]
     DeadLetters(DeadLetters),
+    /// How a rider is told of failures and recoveries
+    #[command(
+        after_help = "Examples:\n  fitbridge admin --aws notify ada email ada@example.com\n  fitbridge admin --aws notify ada show"
+    )]
+    Notify {
+        /// Whose
+        rider: UserId,
+        /// What
+        #[command(subcommand)]
+        what: Notify,
+    },
+    /// What happened to a rider and when: connections, deliveries, failures, acts
+    #[command(after_help = "Example:\n  fitbridge admin --aws audit ada --since 3d")]
+    Audit {
+        /// Whose
+        rider: UserId,
+        /// From then on: a time, a date, or so long ago (90m, 3h, 2d)
+        #[arg(long, value_name = "TIME")]
+        since: Option<Moment>,
+    },
     /// Where secrets lie (with --aws only)
     #[command(subcommand)]
     Vault(Vault),
@@ -236,6 +256,18 @@ pub(crate) enum Vault {
         /// What the names of both start with [default: of the outputs, else the service's name and /keyring]
         #[arg(long, value_name = "NAME")]
         keyring_secret: Option<String>,
+    },
+    /// Turn the keys of the keyrings: add a new one to each, and seal every rider's secrets with it
+    #[command(
+        after_help = "Nothing has to be stopped. Ten minutes later drop the old keys: `fitbridge admin --aws vault rotate --drop`."
+    )]
+    Rotate {
+        /// What the names of both keyrings start with [default: of the outputs, else the service's name and /keyring]
+        #[arg(long, value_name = "NAME")]
+        keyring_secret: Option<String>,
+        /// Add none: seal what is left with the newest, then drop the older keys
+        #[arg(long)]
+        drop: bool,
     },
     /// Copy every rider's secrets into the other vault
     #[command(

@@ -8,7 +8,7 @@ pub(crate) enum Notify {
     /// By a signed webhook (Standard Webhooks)
     #[command(after_help = "Example:\n  fitbridge notify webhook https://example.com/notices")]
     Webhook(NotifyWebhook),
-    /// By mail, through your own mail server
+    /// By mail, through your own mail server; for a service on AWS, from its `MailSender`
     #[command(
         after_help = "Example:\n  fitbridge notify email me@example.com --smtp smtps://me%40example.com@mail.example.com < password.txt"
     )]
@@ -59,9 +59,9 @@ pub(crate) struct NotifyEmail {
     #[arg(
         long,
         value_name = "URL",
-        help = "The mail server: smtps://USER@HOST (port 465), or smtp://USER@HOST (port 587, STARTTLS)"
+        help = "The mail server: smtps://USER@HOST (port 465), or smtp://USER@HOST (port 587, STARTTLS); not for AWS"
     )]
-    pub smtp: String,
+    pub smtp: Option<String>,
     /// The sender [default: the recipient]
     #[arg(long, value_name = "ADDRESS")]
     pub from: Option<String>,

@@ -1,44 +1,57 @@
 //! `fitbridge audit`: what happened, and when.
 
-use fitbridge_core::domain::{ActivityId, EventKind};
+use fitbridge_core::{
+    Engine,
+    domain::{ActivityId, Connection, EventKind, UserId},
+};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Context, common::connections};
 use crate::{
     exit::{Exit, Stop},
-    out::plain,
+    out::{Out, plain},
 };
 
 /// Events in one read.
 const PAGE: usize = 500;
 
-/// Prints the events, oldest first.
+/// Prints the events of this machine's rider.
 pub(crate) async fn run(context: &Context, since: Option<Timestamp>) -> Result<Exit, Stop> {
     let app = context.look()?;
-    let names = connections(&app).await?;
+    print(context.out, &app.engine, &app.user, &connections(&app).await?, since).await
+}
+
+/// Prints a rider's events, oldest first.
+pub(crate) async fn print(
+    out: Out,
+    engine: &Engine,
+    user: &UserId,
+    names: &[Connection],
+    since: Option<Timestamp>,
+) -> Result<Exit, Stop> {
     let name = |id: &str| {
         let known = names.iter().find(|connection| connection.id.as_str() == id);
         known.map_or_else(|| id.to_owned(), |connection| connection.name.clone())
     };
     let (mut after, mut count) = (None, 0_usize);
     loop {
-        let (events, next) = app.engine.events(&app.user, since, after, PAGE).await?;
+        let (events, next) = engine.events(user, since, after, PAGE).await?;
         for event in &events {
             count += 1;
-            context.out.line(format!("{:.0}  {}", event.at, plain(&sentence(&event.kind, name))));
+            out.line(format!("{:.0}  {}", event.at, plain(&sentence(&event.kind, name))));
             let mut record = json!({ "type": "event", "at": event.at.to_string() });
             if let (Value::Object(record), Ok(Value::Object(kind))) = (&mut record, serde_json::to_value(&event.kind)) {
                 record.extend(kind);
             }
-            context.out.record(&record);
+            out.record(&record);
         }
         match next {
             Some(path) => after = Some(path),
             None => break,
         }
     }
-    context.out.record(&json!({ "type": "summary", "events": count }));
+    out.record(&json!({ "type": "summary", "events": count }));
     Ok(Exit::Done)
 }
 

@@ -1,10 +1,10 @@
 //! `fitbridge notify`: how the rider is told of failures and recoveries.
 
-use std::io::IsTerminal;
+use std::{fmt, io::IsTerminal};
 
 use fitbridge_core::{
-    Code, Failure,
-    domain::{Contact, NoticeState, Quiet, Service},
+    Code, Engine, Failure,
+    domain::{Contact, NoticeState, Quiet, Service, UserId},
 };
 use fitbridge_local::smtp;
 use secrecy::{ExposeSecret, SecretString};
@@ -15,29 +15,75 @@ use super::{
     connect::{asked_for, from_stdin},
 };
 use crate::{
-    app::App,
     args::{Notify, NotifyEmail, NotifyWebhook},
     exit::{Exit, Stop},
-    out::plain,
+    out::{Out, plain},
 };
 
 /// The channel of signed webhooks.
 const WEBHOOK: &str = "webhook";
 
-/// Sets or shows how the rider is told.
-pub(crate) async fn run(context: &Context, what: Notify) -> Result<Exit, Stop> {
-    match what {
-        Notify::Webhook(args) => webhook(context, args).await,
-        Notify::Email(args) => email(context, args).await,
-        Notify::Off { via } => off(context, via.as_deref()).await,
-        Notify::Test => test(context).await,
-        Notify::Quiet { hours, zone } => quiet(context, &hours, zone.as_deref()).await,
-        Notify::Show => show(context).await,
+/// Whom it is about, and over which adapters.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Addressee<'a> {
+    /// Where it is told.
+    pub out: Out,
+    /// The engine.
+    pub engine: &'a Engine,
+    /// Who is told.
+    pub user: &'a UserId,
+    /// Whether an operator does it for a rider, and then where mail comes from.
+    pub by: By,
+}
+
+/// Who sets it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    /// The rider, on this machine.
+    Rider,
+    /// The operator of this machine.
+    Operator,
+    /// The operator of a service on AWS, which mails under its own address.
+    Cloud,
+}
+
+impl Addressee<'_> {
+    /// The command as it is typed.
+    fn command(&self) -> impl fmt::Display {
+        match self.by {
+            By::Rider => "fitbridge notify".to_owned(),
+            By::Operator => format!("fitbridge admin notify {}", self.user),
+            By::Cloud => format!("fitbridge admin --aws notify {}", self.user),
+        }
     }
 }
 
-async fn webhook(context: &Context, args: NotifyWebhook) -> Result<Exit, Stop> {
-    let app = context.open()?;
+impl Notify {
+    /// Whether it only looks.
+    pub(crate) fn only_looks(&self) -> bool {
+        matches!(self, Self::Show)
+    }
+}
+
+/// Sets or shows how the rider of this machine is told.
+pub(crate) async fn run(context: &Context, what: Notify) -> Result<Exit, Stop> {
+    let app = if what.only_looks() { context.look()? } else { context.open()? };
+    set_or_show(&Addressee { out: context.out, engine: &app.engine, user: &app.user, by: By::Rider }, what).await
+}
+
+/// Sets or shows how a rider is told.
+pub(crate) async fn set_or_show(of: &Addressee<'_>, what: Notify) -> Result<Exit, Stop> {
+    match what {
+        Notify::Webhook(args) => webhook(of, args).await,
+        Notify::Email(args) => email(of, args).await,
+        Notify::Off { via } => off(of, via.as_deref()).await,
+        Notify::Test => test(of).await,
+        Notify::Quiet { hours, zone } => quiet(of, &hours, zone.as_deref()).await,
+        Notify::Show => show(of).await,
+    }
+}
+
+async fn webhook(of: &Addressee<'_>, args: NotifyWebhook) -> Result<Exit, Stop> {
     let made = !args.secret_stdin;
     let text = match args.secret_stdin {
         true => from_stdin("signing secret")?,
@@ -49,25 +95,33 @@ async fn webhook(context: &Context, args: NotifyWebhook) -> Result<Exit, Stop> {
     let sealed = fitbridge_sinks::webhook::sealed_secret(&text);
     let secret = sealed.map_err(|error| Stop::failed(Failure::from(error)))?;
     let settings = json!({ "url": args.url });
-    let set = set(context, &app, WEBHOOK, &settings, Some(&secret), !args.no_test).await;
+    let set = set(of, WEBHOOK, &settings, Some(&secret), !args.no_test).await;
     if made && set.as_ref().is_err_and(|stop| stop.failure.code == Code::WebhookStatus) {
         // A receiver that checks signatures cannot know a secret that was made a moment ago.
-        context.out.note("If the receiver checks signatures, set it with --no-test, give it the secret that is");
-        context.out.note("shown then, and try `fitbridge notify test`.");
+        of.out.note("If the receiver checks signatures, set it with --no-test, give it the secret that is");
+        of.out.note(format!("shown then, and try `{} test`.", of.command()));
     }
     set?;
     if made {
         // The receiver needs it, and this is the only time it is shown.
         let shown = text.expose_secret();
-        context.out.line(format!("  signing secret for the receiver, shown once: {shown}"));
-        context.out.record(&json!({ "type": "webhook_secret", "name": "notify", "secret": shown }));
+        of.out.line(format!("  signing secret for the receiver, shown once: {shown}"));
+        of.out.record(&json!({ "type": "webhook_secret", "name": "notify", "secret": shown }));
     }
-    Ok(done(context))
+    Ok(done(of))
 }
 
-async fn email(context: &Context, args: NotifyEmail) -> Result<Exit, Stop> {
-    let app = context.open()?;
-    let named = url::Url::parse(&args.smtp).is_ok_and(|url| !url.username().is_empty() && url.password().is_none());
+async fn email(of: &Addressee<'_>, args: NotifyEmail) -> Result<Exit, Stop> {
+    let wrong = |why: &str| Stop::failed(Failure::new(Code::Settings, why));
+    if of.by == By::Cloud {
+        if args.smtp.is_some() || args.from.is_some() || args.password_stdin {
+            return Err(wrong("the service mails through SES, from its MailSender: give the address only"));
+        }
+        set(of, smtp::CHANNEL, &json!({ "to": args.address }), None, !args.no_test).await?;
+        return Ok(done(of));
+    }
+    let url = args.smtp.ok_or_else(|| wrong("mail goes through your own mail server: add --smtp URL"))?;
+    let named = url::Url::parse(&url).is_ok_and(|url| !url.username().is_empty() && url.password().is_none());
     let password = match named {
         _ if args.password_stdin => Some(from_stdin("password")?),
         true if std::io::stdin().is_terminal() => Some(asked_for("Password of the mail account: ")?),
@@ -76,85 +130,76 @@ async fn email(context: &Context, args: NotifyEmail) -> Result<Exit, Stop> {
     };
     let secret = password.as_ref().map(smtp::password_secret);
     let from = args.from.unwrap_or_else(|| args.address.clone());
-    let settings = json!({ "url": args.smtp, "from": from, "to": args.address });
-    set(context, &app, smtp::CHANNEL, &settings, secret.as_ref(), !args.no_test).await?;
-    Ok(done(context))
+    let settings = json!({ "url": url, "from": from, "to": args.address });
+    set(of, smtp::CHANNEL, &settings, secret.as_ref(), !args.no_test).await?;
+    Ok(done(of))
 }
 
 /// Checks a channel, sends a test unless that is not wanted, and sets it. Nothing is kept of one that fails.
 async fn set(
-    context: &Context,
-    app: &App,
+    of: &Addressee<'_>,
     via: &str,
     settings: &Value,
     secret: Option<&SecretString>,
     send_test: bool,
 ) -> Result<(), Stop> {
     let via = Service::from_any(via);
-    let channel = app.engine.check_channel(&via, settings, secret, send_test).await?;
+    let channel = of.engine.check_channel(&via, settings, secret, send_test).await?;
     let label = channel.label.clone();
-    app.engine.set_channel(&app.user, channel, secret).await?;
+    of.engine.set_channel(of.user, channel, secret).await?;
     let tested = if send_test { "a test was sent" } else { "not tested" };
-    context.out.line(format!("notices go to {} by {via}; {tested}", plain(&label)));
-    context.out.record(&json!({ "type": "channel", "via": via, "label": label, "tested": send_test }));
+    of.out.line(format!("notices go to {} by {via}; {tested}", plain(&label)));
+    of.out.record(&json!({ "type": "channel", "via": via, "label": label, "tested": send_test }));
     Ok(())
 }
 
-async fn off(context: &Context, via: Option<&str>) -> Result<Exit, Stop> {
-    let app = context.open()?;
+async fn off(of: &Addressee<'_>, via: Option<&str>) -> Result<Exit, Stop> {
     let via = via.map(Service::from_any);
-    let dropped = app.engine.drop_channels(&app.user, via.as_ref()).await?;
-    context.out.line(match dropped {
+    let dropped = of.engine.drop_channels(of.user, via.as_ref()).await?;
+    of.out.line(match dropped {
         0 => "nothing was set".to_owned(),
         _ => format!("{dropped} taken away; its secret is forgotten"),
     });
-    Ok(done(context))
+    Ok(done(of))
 }
 
-async fn test(context: &Context) -> Result<Exit, Stop> {
-    let app = context.open()?;
-    let tested = app.engine.test_channels(&app.user).await?;
+async fn test(of: &Addressee<'_>) -> Result<Exit, Stop> {
+    let tested = of.engine.test_channels(of.user).await?;
     if tested.is_empty() {
-        context.out.note("nothing is set: see `fitbridge notify --help`");
+        of.out.note(format!("nothing is set: see `{} --help`", of.command()));
     }
     let mut exit = Exit::Done;
     for (channel, result) in &tested {
         let code = result.as_ref().err().map(|failure| failure.code);
         match result {
-            Ok(()) => context.out.line(format!("{} ({}): sent", channel.via, plain(&channel.label))),
+            Ok(()) => of.out.line(format!("{} ({}): sent", channel.via, plain(&channel.label))),
             Err(failure) => {
                 exit = Exit::Unfinished;
-                context.out.line(format!(
-                    "{} ({}): {}",
-                    channel.via,
-                    plain(&channel.label),
-                    plain(&failure.to_string())
-                ));
-                context.out.line(format!("  next: {}", failure.code.next_step()));
+                of.out.line(format!("{} ({}): {}", channel.via, plain(&channel.label), plain(&failure.to_string())));
+                of.out.line(format!("  next: {}", failure.code.next_step()));
             }
         }
         let record =
             json!({ "type": "channel", "via": channel.via, "label": channel.label, "tested": true, "code": code });
-        context.out.record(&record);
+        of.out.record(&record);
     }
-    context.out.record(&json!({ "type": "summary", "channels": tested.len() }));
+    of.out.record(&json!({ "type": "summary", "channels": tested.len() }));
     Ok(exit)
 }
 
-async fn quiet(context: &Context, hours: &str, zone: Option<&str>) -> Result<Exit, Stop> {
-    let app = context.open()?;
+async fn quiet(of: &Addressee<'_>, hours: &str, zone: Option<&str>) -> Result<Exit, Stop> {
     let wrong = |reason: String| Stop::failed(Failure::new(Code::Usage, reason));
     let quiet = match (hours, zone) {
         ("off", _) => None,
         (hours, Some(zone)) => Some(Quiet::parse(hours, zone).map_err(wrong)?),
         (_, None) => return Err(wrong("quiet hours need a time zone: --zone Europe/Berlin".into())),
     };
-    app.engine.set_quiet(&app.user, quiet.clone()).await?;
-    context.out.line(match &quiet {
+    of.engine.set_quiet(of.user, quiet.clone()).await?;
+    of.out.line(match &quiet {
         None => "no quiet hours".to_owned(),
         Some(quiet) => format!("nothing is sent {}", hours_of(quiet)),
     });
-    Ok(done(context))
+    Ok(done(of))
 }
 
 fn hours_of(quiet: &Quiet) -> String {
@@ -162,24 +207,22 @@ fn hours_of(quiet: &Quiet) -> String {
     format!("from {} to {} ({})", time(quiet.from), time(quiet.to), quiet.zone)
 }
 
-async fn show(context: &Context) -> Result<Exit, Stop> {
-    let app = context.look()?;
-    let contact = app.engine.contact(&app.user).await?;
-    let contact = contact.unwrap_or_else(|| Contact { user: app.user.clone(), channels: Vec::new(), quiet: None });
+async fn show(of: &Addressee<'_>) -> Result<Exit, Stop> {
+    let contact = of.engine.contact(of.user).await?;
+    let contact = contact.unwrap_or_else(|| Contact { user: of.user.clone(), channels: Vec::new(), quiet: None });
     if contact.channels.is_empty() {
-        context.out.line(
-            "notices go nowhere: set `fitbridge notify webhook URL` or `fitbridge notify email ADDRESS --smtp URL`",
-        );
+        let (command, server) = (of.command(), if of.by == By::Cloud { "" } else { " --smtp URL" });
+        of.out.line(format!("notices go nowhere: set `{command} webhook URL` or `{command} email ADDRESS{server}`"));
     }
     for channel in &contact.channels {
-        context.out.line(format!("notices go to {} by {}", plain(&channel.label), channel.via));
-        context.out.record(&json!({ "type": "channel", "via": channel.via, "label": channel.label }));
+        of.out.line(format!("notices go to {} by {}", plain(&channel.label), channel.via));
+        of.out.record(&json!({ "type": "channel", "via": channel.via, "label": channel.label }));
     }
     if let Some(quiet) = &contact.quiet {
-        context.out.line(format!("nothing is sent {}", hours_of(quiet)));
+        of.out.line(format!("nothing is sent {}", hours_of(quiet)));
     }
-    let shown = notices(context, &app).await?;
-    context.out.record(&json!({
+    let shown = notices(of.out, of.engine, of.user).await?;
+    of.out.record(&json!({
         "type": "summary",
         "channels": contact.channels.len(),
         "quiet": contact.quiet.as_ref().map(hours_of),
@@ -189,9 +232,9 @@ async fn show(context: &Context) -> Result<Exit, Stop> {
 }
 
 /// Shows the notices that are not closed, and says how many there are; also for `status`.
-pub(crate) async fn notices(context: &Context, app: &App) -> Result<usize, Stop> {
+pub(crate) async fn notices(out: Out, engine: &Engine, user: &UserId) -> Result<usize, Stop> {
     let mut shown = 0;
-    for stored in app.engine.notices(&app.user).await? {
+    for stored in engine.notices(user).await? {
         let notice = &stored.doc;
         let (word, why) = match &notice.state {
             NoticeState::Closed => continue,
@@ -202,12 +245,12 @@ pub(crate) async fn notices(context: &Context, app: &App) -> Result<usize, Stop>
             NoticeState::Undelivered { why, .. } => ("could not be told", Some(why)),
         };
         shown += 1;
-        context.out.line(format!("notice: {} ({word}, since {:.0})", plain(&notice.failure.to_string()), notice.since));
+        out.line(format!("notice: {} ({word}, since {:.0})", plain(&notice.failure.to_string()), notice.since));
         if let Some(why) = why {
-            context.out.line(format!("  {}", plain(&why.to_string())));
-            context.out.line(format!("  next: {}", why.code.next_step()));
+            out.line(format!("  {}", plain(&why.to_string())));
+            out.line(format!("  next: {}", why.code.next_step()));
         }
-        context.out.record(&json!({
+        out.record(&json!({
             "type": "notice",
             "code": notice.cause.code,
             "connection": notice.cause.connection,
@@ -220,7 +263,7 @@ pub(crate) async fn notices(context: &Context, app: &App) -> Result<usize, Stop>
     Ok(shown)
 }
 
-fn done(context: &Context) -> Exit {
-    context.out.record(&json!({ "type": "summary" }));
+fn done(of: &Addressee<'_>) -> Exit {
+    of.out.record(&json!({ "type": "summary" }));
     Exit::Done
 }

@@ -53,7 +53,7 @@ pub(crate) async fn run(context: &Context) -> Result<Exit, Stop> {
     if linked > 0 {
         out.line(format!("linked: {linked} of them are another file or recording of a ride (fitbridge duplicates)"));
     }
-    super::notify::notices(context, &app).await?;
+    super::notify::notices(out, &app.engine, &app.user).await?;
     let cursor = store.read::<Cursor>(&Key::cursor(Shard(0))).await?;
     let last_tick = cursor.and_then(|cursor| Timestamp::from_second(cursor.doc.done_minute * 60).ok());
     if let Some(last_tick) = last_tick {

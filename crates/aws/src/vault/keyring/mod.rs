@@ -7,7 +7,7 @@
 //!
 //! A key is retired in three steps: add a new one ([`SecretsManagerKeys::add_key`]), let what is sealed
 //! move on (each seal uses the new one; [`KeyringVault::rotate_user`] moves the rest), drop the old one
-//! ([`SecretsManagerKeys::drop_key`]).
+//! ([`SecretsManagerKeys::drop_old_keys`]). `fitbridge admin vault rotate` does it.
 
 mod fetched;
 mod ring;
@@ -18,5 +18,5 @@ mod tests;
 mod vault;
 
 pub use ring::{Keyring, KeyringError};
-pub use source::{KeySource, SecretsManagerKeys};
+pub use source::{Dropped, KeySource, SETTLED_AFTER, SecretsManagerKeys};
 pub use vault::{KeyringVault, Rotated};

@@ -31,9 +31,6 @@ pub enum KeyringError {
     /// The key to seal with is not there.
     #[error("the keyring's current key {0} is not among its keys")]
     NoCurrent(String),
-    /// The key in use cannot be dropped.
-    #[error("key {0} is the current one: add another first")]
-    InUse(String),
     /// The operating system gives no random bytes.
     #[error("the operating system gives no random bytes")]
     NoRandomness,
@@ -108,14 +105,10 @@ impl Keyring {
         Ok(Self { current: kid, keys })
     }
 
-    /// The same ring without a key; what is still sealed with it never opens again.
-    pub fn without(&self, kid: &str) -> Result<Self, KeyringError> {
-        if kid == self.current {
-            return Err(KeyringError::InUse(kid.to_owned()));
-        }
-        let mut keys = self.keys.clone();
-        keys.remove(kid);
-        Ok(Self { current: self.current.clone(), keys })
+    /// The same ring with the current key only; what is still sealed with another never opens again.
+    pub fn only_current(&self) -> Self {
+        let keys = self.keys.iter().filter(|(kid, _)| **kid == self.current);
+        Self { current: self.current.clone(), keys: keys.map(|(kid, key)| (kid.clone(), key.clone())).collect() }
     }
 
     /// The name of the key that seals.
@@ -161,11 +154,10 @@ mod tests {
         assert_eq!(read.current(), "k2");
         assert_eq!((read.key("k1"), read.key("k2")), (ring.key("k1"), ring.key("k2")));
         assert_ne!(ring.key("k1"), ring.key("k2"));
-        let later = read.without("k1").unwrap().with_new_key().unwrap();
+        let later = read.only_current().with_new_key().unwrap();
         assert_eq!(later.kids(), BTreeSet::from(["k2", "k3"]));
-        let latest = later.without("k2").unwrap().with_new_key().unwrap();
+        let latest = later.only_current().with_new_key().unwrap();
         assert_eq!(latest.kids(), BTreeSet::from(["k3", "k4"]), "a name is not used for another key");
-        assert_eq!(later.without("k3").unwrap_err(), KeyringError::InUse("k3".into()));
     }
 
     #[test]

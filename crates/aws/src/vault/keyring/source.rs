@@ -1,17 +1,47 @@
 //! Where a keyring comes from.
 
 use async_trait::async_trait;
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_sdk_secretsmanager::{
     Client,
     operation::{
-        create_secret::CreateSecretError, get_secret_value::GetSecretValueError, put_secret_value::PutSecretValueError,
+        create_secret::CreateSecretError,
+        get_secret_value::{GetSecretValueError, GetSecretValueOutput},
+        put_secret_value::PutSecretValueError,
     },
 };
 use fitbridge_core::ports::VaultError;
+use jiff::{SignedDuration, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::ring::{Keyring, KeyringError};
 use crate::failure::describe;
+
+/// The stages of a secret's versions.
+const CURRENT: &str = "AWSCURRENT";
+const PREVIOUS: &str = "AWSPREVIOUS";
+
+/// So long after a change of the ring no function seals with a key that is not its current one: each fetches its
+/// ring again within five minutes, and then finishes what it has in hand.
+pub const SETTLED_AFTER: SignedDuration = SignedDuration::from_mins(10);
+
+/// What became of a ring's old keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Dropped {
+    /// These are dropped; there may have been none.
+    Keys(Vec<String>),
+    /// None is dropped yet: before this time a function may still seal with one of them.
+    NotBefore(Timestamp),
+}
+
+/// A ring as it was read.
+struct Read {
+    ring: Keyring,
+    /// The id of the version that follows it.
+    next: String,
+    /// When this version was written.
+    since: Timestamp,
+}
 
 /// Gives a keyring as it is now.
 #[async_trait]
@@ -63,38 +93,79 @@ impl SecretsManagerKeys {
         }
     }
 
-    /// Adds a key, which seals from now on. Running functions learn of it when they meet it or within five
-    /// minutes; until then they seal with the one before, so rotate riders' secrets after that.
+    /// Adds a key, which seals from now on. Running functions learn of it when they meet it, or within five
+    /// minutes; until then they seal with the one before.
     pub async fn add_key(&self) -> Result<Keyring, VaultError> {
-        let ring = self.fetch().await?.with_new_key().map_err(|error| self.broken(&error))?;
-        self.replace(&ring).await?;
+        let read = self.read().await?;
+        let ring = read.ring.with_new_key().map_err(|error| self.broken(&error))?;
+        self.replace(&read, &ring).await?;
         Ok(ring)
     }
 
-    /// Drops a key that nothing is sealed with any longer (first rotate every user, see [`Self::add_key`]).
-    /// What is still sealed with it never opens again, and its rider has to connect again.
-    pub async fn drop_key(&self, kid: &str) -> Result<Keyring, VaultError> {
-        let ring = self.fetch().await?.without(kid).map_err(|error| self.broken(&error))?;
-        self.replace(&ring).await?;
-        Ok(ring)
+    /// Drops all keys but the current one. First rotate every user ([`super::KeyringVault::rotate_user`]): what
+    /// is still sealed with another key never opens again, and its rider has to connect again. Nothing is done
+    /// sooner than [`SETTLED_AFTER`] the ring was changed, because a function may still seal with an older key.
+    pub async fn drop_old_keys(&self, now: Timestamp) -> Result<Dropped, VaultError> {
+        let read = self.read().await?;
+        let ring = read.ring.only_current();
+        if ring.kids() == read.ring.kids() {
+            return Ok(Dropped::Keys(Vec::new()));
+        }
+        let settled = read.since.checked_add(SETTLED_AFTER).unwrap_or(Timestamp::MAX);
+        if now < settled {
+            return Ok(Dropped::NotBefore(settled));
+        }
+        self.replace(&read, &ring).await?;
+        Ok(Dropped::Keys(read.ring.kids().difference(&ring.kids()).map(|kid| (*kid).to_owned()).collect()))
     }
 
-    async fn replace(&self, ring: &Keyring) -> Result<(), VaultError> {
-        let put = self.client.put_secret_value().secret_id(&self.secret);
-        let put = put.secret_string(ring.to_secret().expose_secret()).send().await;
-        put.map(drop).map_err(|error| self.unavailable(&describe(&error)))
+    /// The ring as it is now, and what the next version of it needs.
+    async fn read(&self) -> Result<Read, VaultError> {
+        let (current, before) = (self.version(CURRENT).await?, self.version(PREVIOUS).await?);
+        let current = current.ok_or_else(|| self.missing())?;
+        let text = current.secret_string().map(SecretString::from).ok_or_else(|| self.missing())?;
+        let ring = Keyring::parse(&text).map_err(|error| self.broken(&error))?;
+        let id = |of: &GetSecretValueOutput| of.version_id().unwrap_or_default().to_owned();
+        // Both ids, so that a ring that was put back to the one before has other successors than it had.
+        let ids = format!("{}|{}", id(&current), before.as_ref().map(id).unwrap_or_default());
+        let next = hex::encode(digest(&SHA256, ids.as_bytes()));
+        let since = current.created_date().and_then(|date| Timestamp::from_second(date.secs()).ok());
+        Ok(Read { ring, next, since: since.unwrap_or(Timestamp::MAX) })
+    }
+
+    /// Writes the ring that follows another. Two that do so at once would lose the key of one, and with it what
+    /// was sealed meanwhile: both ask for the same version, and Secrets Manager refuses the second.
+    async fn replace(&self, before: &Read, ring: &Keyring) -> Result<(), VaultError> {
+        let put = self.client.put_secret_value().secret_id(&self.secret).client_request_token(&before.next);
+        match put.secret_string(ring.to_secret().expose_secret()).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(match error.as_service_error() {
+                Some(PutSecretValueError::ResourceExistsException(_)) => {
+                    self.unavailable("somebody else changes it at this moment; look, and try again")
+                }
+                _ => self.unavailable(&describe(&error)),
+            }),
+        }
     }
 
     /// The secret's text; `None` where there is no secret, or one without a value.
     async fn text(&self) -> Result<Option<SecretString>, VaultError> {
-        let answer = self.client.get_secret_value().secret_id(&self.secret).version_stage("AWSCURRENT").send().await;
-        match answer {
-            Ok(answer) => Ok(answer.secret_string().map(SecretString::from)),
+        Ok(self.version(CURRENT).await?.and_then(|version| version.secret_string().map(SecretString::from)))
+    }
+
+    /// A version of the secret; `None` where there is no secret, or none of this stage.
+    async fn version(&self, stage: &str) -> Result<Option<GetSecretValueOutput>, VaultError> {
+        match self.client.get_secret_value().secret_id(&self.secret).version_stage(stage).send().await {
+            Ok(answer) => Ok(Some(answer)),
             Err(error) => match error.as_service_error() {
                 Some(GetSecretValueError::ResourceNotFoundException(_)) => Ok(None),
                 _ => Err(self.unavailable(&describe(&error))),
             },
         }
+    }
+
+    fn missing(&self) -> VaultError {
+        self.unavailable("there is none: make it with `fitbridge admin vault init`")
     }
 
     fn broken(&self, error: &KeyringError) -> VaultError {
@@ -112,8 +183,7 @@ const FIRST_RING: &str = "fitbridge-first-ring-of-this-secret";
 #[async_trait]
 impl KeySource for SecretsManagerKeys {
     async fn fetch(&self) -> Result<Keyring, VaultError> {
-        let missing = || self.unavailable("there is none: make it with `fitbridge admin vault init`");
-        let text = self.text().await?.ok_or_else(missing)?;
+        let text = self.text().await?.ok_or_else(|| self.missing())?;
         Keyring::parse(&text).map_err(|error| self.broken(&error))
     }
 }

@@ -5,7 +5,7 @@ use fitbridge_core::{
     Code, Failure,
     domain::{Notice, NoticeState, UserId},
     engine::redrive::{GivenUp, Which},
-    ports::{Job, Key, QueueError, Task},
+    ports::{Job, Key, Task},
 };
 use serde_json::json;
 
@@ -267,6 +267,6 @@ fn queue(desk: &Desk) -> Result<&DeadLetterQueue, Stop> {
     desk.cloud("the queue of dead letters")?.dead_letters.as_ref().ok_or_else(unknown)
 }
 
-fn unavailable(error: QueueError) -> Stop {
-    Stop::failed(Failure::new(Code::QueueUnavailable, error.0))
+fn unavailable(error: impl std::fmt::Display) -> Stop {
+    Stop::failed(Failure::new(Code::QueueUnavailable, error.to_string()))
 }

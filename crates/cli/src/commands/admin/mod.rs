@@ -6,6 +6,7 @@ mod connections;
 mod dead_letters;
 mod desk;
 mod redrive;
+mod riders;
 mod switch;
 mod users;
 mod vault;
@@ -39,9 +40,11 @@ fn need(verb: &Verb) -> Need {
     match verb {
         Verb::Users(Users::List { .. } | Users::Show { .. })
         | Verb::Connections { .. }
+        | Verb::Audit { .. }
         | Verb::DeadLetters(DeadLetters::List(_) | DeadLetters::Replay { dry_run: true, .. })
         | Verb::Status => Need::Look,
         Verb::Redrive(args) if args.dry_run => Need::Look,
+        Verb::Notify { what, .. } if what.only_looks() => Need::Look,
         _ => Need::Change,
     }
 }
@@ -55,6 +58,8 @@ async fn verb(desk: &Desk, verb: Verb) -> Result<Exit, Stop> {
         Verb::Reconcile { rider, name } => account::reconcile(desk, &rider, name.as_deref()).await,
         Verb::Redrive(args) => redrive::run(desk, &args, SystemClock.now()).await,
         Verb::DeadLetters(what) => dead_letters::run(desk, what).await,
+        Verb::Notify { rider, what } => riders::notify(desk, &rider, what).await,
+        Verb::Audit { rider, since } => riders::audit(desk, &rider, since, SystemClock.now()).await,
         Verb::Vault(what) => vault::run(desk, what).await,
         Verb::Stop { note } => switch::stop(desk, &note).await,
         Verb::Go => switch::go(desk).await,

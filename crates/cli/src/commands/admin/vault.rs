@@ -1,10 +1,12 @@
-//! `admin vault`: filling the keyrings, and moving riders' secrets from one vault to the other.
+//! `admin vault`: filling the keyrings and turning their keys, and moving riders' secrets from one vault to the
+//! other.
 
 use fitbridge_aws::{
     context::VaultChoice,
-    vault::{MigrateError, Migrated, Originals, migrate, survey},
+    vault::{Dropped, MigrateError, Migrated, Originals, migrate, survey},
 };
-use fitbridge_core::{Code, Failure, domain::UserId, engine::EngineError};
+use fitbridge_core::{Code, Failure, domain::UserId, engine::EngineError, ports::Clock};
+use fitbridge_local::SystemClock;
 use serde_json::json;
 
 use super::{
@@ -21,6 +23,7 @@ pub(super) async fn run(desk: &Desk, what: Vault) -> Result<Exit, Stop> {
     let cloud = desk.cloud("the vault")?;
     match what {
         Vault::Init { keyring_secret } => init(desk, cloud, &keyrings(cloud, keyring_secret)).await,
+        Vault::Rotate { keyring_secret, drop } => rotate(desk, cloud, &keyrings(cloud, keyring_secret), drop).await,
         Vault::Migrate { to, user, keyring_secret, forget, dry_run } => {
             let keyring = VaultChoice::Keyring { secret: keyrings(cloud, keyring_secret) };
             let (from, to, word) = match to {
@@ -55,6 +58,59 @@ async fn init(desk: &Desk, cloud: &Cloud, secret: &str) -> Result<Exit, Stop> {
             .line(format!("{name}: {}", if made { "a keyring with one key is made" } else { "there is one already" }));
     }
     Ok(changed(desk, count))
+}
+
+/// Turns the keys. Every step can be done again: what is sealed with any key of a ring opens.
+async fn rotate(desk: &Desk, cloud: &Cloud, secret: &str, drop: bool) -> Result<Exit, Stop> {
+    if !drop {
+        for (role, keys) in cloud.parts.clients.keyrings(secret) {
+            let name = format!("{secret}/{role}");
+            let act = Act { verb: "vault rotate", user: None, detail: &name };
+            let ring = desk.act(act, async { Ok(keys.add_key().await.map_err(EngineError::from)?) }).await?;
+            desk.out.record(&json!({ "type": "key", "secret": name, "added": ring.current() }));
+            desk.out.line(format!("{name}: key {} is added and seals from now on", ring.current()));
+        }
+    }
+    let resealed = reseal(desk, cloud, secret).await?;
+    let (mut dropped, mut exit) = (0, Exit::Done);
+    if drop {
+        for (role, keys) in cloud.parts.clients.keyrings(secret) {
+            let name = format!("{secret}/{role}");
+            let act = Act { verb: "vault rotate --drop", user: None, detail: &name };
+            let now = SystemClock.now();
+            let kids = desk.act(act, async { Ok(keys.drop_old_keys(now).await.map_err(EngineError::from)?) }).await?;
+            match kids {
+                Dropped::Keys(kids) => {
+                    dropped += kids.len();
+                    desk.out.record(&json!({ "type": "key", "secret": name, "dropped": kids }));
+                    let said = if kids.is_empty() { "there is one key only".to_owned() } else { kids.join(", ") };
+                    desk.out.line(format!("{name}: dropped: {said}"));
+                }
+                Dropped::NotBefore(at) => {
+                    exit = Exit::Unfinished;
+                    desk.out.record(&json!({ "type": "key", "secret": name, "not_before": at.to_string() }));
+                    desk.out.line(format!(
+                        "{name}: nothing is dropped before {at:.0}, because a function may still seal with an older key; run this again then"
+                    ));
+                }
+            }
+        }
+    }
+    desk.out.line(format!("{resealed} secrets are sealed anew"));
+    desk.out.record(&json!({ "type": "summary", "resealed": resealed, "dropped": dropped }));
+    Ok(exit)
+}
+
+/// Seals every rider's secrets with the newest keys; says how many were not.
+async fn reseal(desk: &Desk, cloud: &Cloud, secret: &str) -> Result<usize, Stop> {
+    let vault = cloud.parts.keyring(secret);
+    let mut resealed = 0;
+    desk.each_rider(None, async |user| {
+        resealed += vault.rotate_user(user).await.map_err(EngineError::from)?;
+        Ok(Going::On)
+    })
+    .await?;
+    Ok(resealed)
 }
 
 /// How secrets are moved.
