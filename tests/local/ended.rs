@@ -14,7 +14,7 @@ use secrecy::SecretString;
 /// Lets the connected source's token be one that has ended, as if its week had passed: the binary has no switch that
 /// moves its clock, and a token that ends in a moment may do so while it is being connected. The token that has ended
 /// now.
-pub fn let_the_token_end(bench: &Bench) -> String {
+pub(crate) fn let_the_token_end(bench: &Bench) -> String {
     let ended = bench.world().token_for(Region::Global, bench.member, SignedDuration::from_mins(-1)).expect("a token");
     bench.keep_secret(&ended);
     let secret = SourceSecret { token: SecretString::from(ended.clone()), login: None };

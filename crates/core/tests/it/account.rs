@@ -184,7 +184,7 @@ async fn what_a_connecting_that_died_had_sealed_goes_with_the_account() {
         let engine = world.engine("a");
         match engine.delete_account(&world.user).await {
             Ok(_) => {}
-            Err(error) => assert_eq!(error.failure().code, Code::NoSuchUser),
+            Err(error) => assert_eq!(error.failure().code, Code::NoSuchRider),
         }
         assert_eq!(world.vault.sealed(), 0, "it died at call {call}: {died}");
     }
