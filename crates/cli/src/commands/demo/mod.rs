@@ -32,7 +32,7 @@ fn failed(error: impl std::fmt::Display) -> Stop {
 }
 
 /// The folder in which the demo's data lie.
-fn unwritable(error: std::io::Error) -> Stop {
+fn unwritable(error: impl std::fmt::Display) -> Stop {
     Stop::failed(Failure::new(Code::OutputUnwritable, format!("the demo's folder: {error}")))
 }
 
