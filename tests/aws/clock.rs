@@ -37,14 +37,15 @@ impl Service {
         sources
     }
 
-    /// Lets the night that may come within this hour be over for a source: its look at everything would write,
-    /// and ask for more than a poll, in whichever test happens to run then.
+    /// Lets the night that may come while a test runs be over for a source: its look at everything would write, and ask
+    /// for more than a poll, in whichever test happens to run then. What lies further ahead than clocks may be apart
+    /// would not be heeded.
     pub(crate) async fn skip_the_night(&self, source: &Connection) {
         let found = self.engine.store().connection(&source.user, &source.id).await.expect("a ledger");
         let stored = found.expect("it is connected");
         let mut changed = stored.doc.clone();
         let Role::Source(progress) = &mut changed.role else { panic!("a source") };
-        let at = SystemClock.now() + SignedDuration::from_hours(1);
+        let at = SystemClock.now() + SignedDuration::from_mins(9);
         progress.report = Some(Box::new(Report { begun_at: at, at, asked: false, found: Found::default() }));
         let write = stored.replace(&changed, stored.due.clone()).expect("a write");
         assert!(self.engine.store().commit(vec![write]).await.expect("a ledger"));
