@@ -217,7 +217,7 @@ async fn hand_over_again(desk: &Desk, queue: &DeadLetterQueue, messages: &[DeadM
     let detail = format!("{} messages", jobs.len());
     let act = Act { verb: "dead-letters replay", user: None, detail: &detail };
     desk.act(act, async {
-        desk.engine.ports().queue.hand_over(jobs).await.map_err(unavailable)?;
+        desk.engine.ports().queue.hand_over(jobs).await.map_err(|left| unavailable(left.error))?;
         queue.delete(messages).await.map_err(unavailable)
     })
     .await
