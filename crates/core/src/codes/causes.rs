@@ -29,6 +29,10 @@ const CAUSES: &[(Code, &str)] = &[
         "a typing mistake, the other region, or an account that signs in by phone or another service only",
     ),
     (Code::LoginUsed, "a login is made at most once per token, so that a wrong password cannot lock the account"),
+    (
+        Code::LoginUnderWay,
+        "another worker is at it, or it died or had no answer; a login is made once per token, so nobody makes a second",
+    ),
     (Code::SignatureRequired, "iGPSport has begun to ask for signatures that only its own apps can make"),
     (Code::ProviderAway, "an outage or maintenance at iGPSport, or it refuses this whole installation"),
     (
