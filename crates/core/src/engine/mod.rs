@@ -53,6 +53,7 @@ mod shards;
 mod tick;
 mod told;
 mod unbegun;
+mod unwanted;
 mod upstream;
 mod walk;
 

@@ -190,10 +190,10 @@ pub trait Sink: Send + Sync + std::fmt::Debug {
         Outcome::Rejected(Failure::new(Code::Bug, "this sink never accepts for later"))
     }
 
-    /// Asks whether a file is there, after an attempt whose answer was lost. An error leaves that open: nothing
-    /// is sent, and it is asked again.
+    /// Asks whether a file is there, after an attempt whose answer was lost. `Unsupported` where the sink cannot be
+    /// asked; any other error leaves it open: nothing is sent, and it is asked again.
     async fn probe(&self, _target: &SinkTarget, _about: &About) -> Result<Found, SinkError> {
-        Ok(Found::NotThere)
+        Err(SinkError::unsupported("it cannot be asked what it has"))
     }
 
     /// Lists what is there between two local dates, both included.
