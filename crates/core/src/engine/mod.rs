@@ -33,6 +33,7 @@ mod halt;
 mod health;
 pub mod held;
 pub mod import;
+mod mend_times;
 mod notify;
 mod observer;
 mod outcome;
