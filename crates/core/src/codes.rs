@@ -140,6 +140,7 @@ catalogue! {
     ArchiveUnavailable "archive_unavailable" "the archive cannot be read or written" "check the disk and its rights";
     DiskFull "disk_full" "the disk is full" "make room and run it again; nothing is lost";
     LedgerLocked "ledger_locked" "another process keeps the database locked" "wait for it or stop it, then run this again";
+    Contended "contended" "somebody else keeps changing the same record" "run it again";
     LedgerCorrupt "ledger_corrupt" "the database cannot be read" "keep the file, restore a backup, or start anew with another --home: nothing is sent twice to places that recognise a file";
     LedgerReadOnly "ledger_read_only" "the database cannot be written" "check the rights of the data folder and the disk";
     LedgerUnavailable "ledger_unavailable" "the database does not answer" "run this again";

@@ -118,6 +118,7 @@ const CAUSES: &[(Code, &str)] = &[
     (Code::ArchiveUnavailable, "the disk is not mounted, or the storage is down"),
     (Code::DiskFull, "other files use the disk up"),
     (Code::LedgerLocked, "a backup, a virus scanner or another FitBridge holds it for long"),
+    (Code::Contended, "another command, or the service, is at work on the same rider, ride or connection"),
     (Code::LedgerCorrupt, "the disk changed bytes, or the file was copied while it was written"),
     (Code::LedgerReadOnly, "the data folder or its disk may only be read"),
     (Code::LedgerUnavailable, "the disk or the database service does not answer"),

@@ -13,7 +13,8 @@ use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp, civil::Date};
 
 use super::{
-    Engine, EngineError, Resolved, claim::is_under_way, policy::later, settle::left_out, walk::activity_prefix,
+    Engine, EngineError, Resolved, claim::is_under_way, contended, policy::later, settle::left_out,
+    walk::activity_prefix,
 };
 use crate::{
     Code, Failure,
@@ -254,7 +255,7 @@ impl Engine {
             }
         }
         // The step is made again from where it began.
-        Err(Failure::new(Code::LedgerLocked, "a ride of the backlog keeps changing").into())
+        Err(contended("a ride of the backlog"))
     }
 
     /// Records a step. What others changed meanwhile stands: a walk that put more on the backlog, the rider's
@@ -355,7 +356,7 @@ impl Engine {
                 return Ok((changed, true));
             }
         }
-        Err(Failure::new(Code::LedgerLocked, "the connection keeps changing").into())
+        Err(contended("the connection"))
     }
 }
 

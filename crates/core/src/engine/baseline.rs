@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, civil::Date, civil::DateTime, tz::Offset};
 
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, contended};
 use crate::{
     Failure,
     domain::{About, Baseline, Connection, Role},
@@ -61,7 +61,7 @@ impl Engine {
             }
         }
         if baseline_of(&sink.doc) == &Baseline::Unknown {
-            return Err(Failure::new(crate::Code::LedgerLocked, "the connection keeps changing").into());
+            return Err(contended("the connection"));
         }
         Ok(Ok(()))
     }
@@ -116,7 +116,7 @@ impl Engine {
                 return Ok(());
             }
         }
-        Err(Failure::new(crate::Code::LedgerLocked, "what was at the sink before keeps changing").into())
+        Err(contended("what was at the sink before"))
     }
 
     /// The ride in a sink's baseline that is this one, if there is one.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{
-    Engine, EngineError, archive_failure,
+    Engine, EngineError, archive_failure, contended,
     resolve::{Setback, broken_before},
 };
 use crate::{
@@ -145,7 +145,7 @@ impl Engine {
                 return Ok(());
             }
         }
-        Err(Failure::new(Code::LedgerLocked, "the ride keeps changing").into())
+        Err(contended("the ride"))
     }
 
     /// Records that an activity's file is in the archive, in one commit: it becomes the file's owner and is
@@ -203,7 +203,7 @@ impl Engine {
                 return Ok(None);
             }
         }
-        Err(Failure::new(Code::LedgerLocked, "the rider's records keep changing").into())
+        Err(contended("the rider's records"))
     }
 
     fn write_activity(&self, activity: &Activity, claimed: Option<&Stored<Activity>>) -> Result<Write, EngineError> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    Engine, EngineError,
+    Engine, EngineError, contended,
     group::{MOST_TAKEN_BACK, Member},
 };
 use crate::{
@@ -94,7 +94,7 @@ impl Engine {
             }
             return Ok(Forgot { ride: gone, withdrawn, sent });
         }
-        Err(Failure::new(Code::LedgerLocked, "the rider's records keep changing").into())
+        Err(contended("the rider's records"))
     }
 
     /// Deletes the file of a forgotten ride, and those that it had before; `false` when there was nothing to do. A

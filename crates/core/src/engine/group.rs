@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, contended};
 use crate::{
     Code, Failure,
     domain::{
@@ -445,5 +445,5 @@ fn no_such(ride: &ActivityId) -> EngineError {
 }
 
 fn busy() -> EngineError {
-    Failure::new(Code::LedgerLocked, "the rider's records keep changing").into()
+    contended("the rider's records")
 }

@@ -155,6 +155,11 @@ impl From<Failure> for EngineError {
     }
 }
 
+/// Somebody else was faster each time, whatever is said to keep changing: nothing was done, and it may be tried again.
+fn contended(what: &str) -> EngineError {
+    Failure::new(Code::Contended, what).into()
+}
+
 fn archive_failure(error: &ArchiveError) -> Failure {
     let code = match error {
         ArchiveError::Missing(_) => Code::ArchiveMissing,

@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 
 use super::{
-    Engine, EngineError,
+    Engine, EngineError, contended,
     policy::{later, later_asked},
 };
 use crate::{
@@ -366,7 +366,7 @@ impl Engine {
                 return Ok(());
             }
         }
-        Err(Failure::new(Code::LedgerLocked, "the rider's contact keeps changing").into())
+        Err(contended("the rider's contact"))
     }
 
     /// Notes that a provider has been away for a long time, once per outage, so that its rider is told.

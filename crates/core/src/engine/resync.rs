@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::{Engine, EngineError, import::Imported};
+use super::{Engine, EngineError, contended, import::Imported};
 use crate::{
     Code, Failure,
     domain::{
@@ -90,7 +90,7 @@ impl Engine {
                 return Ok(Resynced::Fetching(anew));
             }
         }
-        Err(Failure::new(Code::LedgerLocked, "the rider's records keep changing").into())
+        Err(contended("the rider's records"))
     }
 
     /// Imports a file, also one whose ride was forgotten: that is sent again, then.

@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::{Engine, EngineError, claim::is_under_way, policy::later, walk::activity_prefix};
+use super::{Engine, EngineError, claim::is_under_way, contended, policy::later, walk::activity_prefix};
 use crate::{
-    Code, Failure,
+    Code,
     domain::{
         Activity, ActivityId, ActivityState, Backfill, Connection, ConnectionId, ContentId, Delivery, DeliveryState,
         Origin, Role, Stage, UserId, Withdrawal, connection::Resume,
@@ -180,7 +180,7 @@ impl Engine {
                 return Ok(Some(ride));
             }
         }
-        Err(Failure::new(Code::LedgerLocked, "the ride keeps changing").into())
+        Err(contended("the ride"))
     }
 
     /// A page of a rider's rides, newest first: each that the sink wants has a delivery, and what waited for
@@ -303,7 +303,7 @@ impl Engine {
                 return Ok(Some((delivery, taken_back)));
             }
         }
-        Err(Failure::new(Code::LedgerLocked, "the ride keeps changing").into())
+        Err(contended("the ride"))
     }
 
     /// Those of the deliveries handed over before that were not tried yet.
