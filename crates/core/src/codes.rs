@@ -57,6 +57,7 @@ catalogue! {
     RegionAmbiguous "region_ambiguous" "both iGPSport regions know this token, for two different people" "say which one is yours: `--region global` or `--region china`";
     BadPassword "bad_password" "iGPSport refuses this e-mail and password" "check both, and the region: accounts are not shared between global and china";
     LoginUsed "login_used" "the one login of this token's life has been used and brought no new token" "connect again: `fitbridge connect igpsport --login EMAIL --stay-signed-in`";
+    LoginUnderWay "login_under_way" "signing in again was begun, and it is not known yet whether it brings a new token" "nothing to do: it is known within minutes";
     SignatureRequired "signature_required" "iGPSport asks for signed requests, which this version cannot make" "look for a newer version; your rides stay safe in iGPSport's cloud";
     ProviderAway "provider_away" "iGPSport's cloud is away or refuses everybody" "nothing to do: it is tried again by itself";
     ProviderThrottled "provider_throttled" "iGPSport asks for fewer requests" "nothing to do: it is tried again when the time asked for is over";
@@ -139,6 +140,7 @@ catalogue! {
     ArchiveUnavailable "archive_unavailable" "the archive cannot be read or written" "check the disk and its rights";
     DiskFull "disk_full" "the disk is full" "make room and run it again; nothing is lost";
     LedgerLocked "ledger_locked" "another process keeps the database locked" "wait for it or stop it, then run this again";
+    Contended "contended" "somebody else keeps changing the same record" "run it again";
     LedgerCorrupt "ledger_corrupt" "the database cannot be read" "keep the file, restore a backup, or start anew with another --home: nothing is sent twice to places that recognise a file";
     LedgerReadOnly "ledger_read_only" "the database cannot be written" "check the rights of the data folder and the disk";
     LedgerUnavailable "ledger_unavailable" "the database does not answer" "run this again";

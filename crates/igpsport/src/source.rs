@@ -218,12 +218,14 @@ impl From<ApiError> for SourceError {
             ApiError::NotFound => Self::NotFound("it may have been deleted there".into()),
             ApiError::BadToken(why) => Self::BadToken(why.to_string()),
             ApiError::Throttled { retry_after } => Self::Throttled { retry_after },
-            // An outage that names its end is to be left alone until then, like a throttle.
-            ApiError::Unavailable { retry_after: Some(pause), .. } => Self::Throttled { retry_after: Some(pause) },
+            // An outage that names its end is to be left alone until then.
+            ApiError::Unavailable { status, retry_after: Some(retry_after) } => {
+                Self::AwayFor { failure: Failure::new(Code::ProviderAway, format!("status {status}")), retry_after }
+            }
             ApiError::Unavailable { status, .. } => away(Code::ProviderAway, format!("status {status}")),
             ApiError::Redirected { status } => away(Code::ProviderAway, format!("a redirect, status {status}")),
             ApiError::WafPage => away(Code::ProviderAway, "a web page, status 403".into()),
-            ApiError::Connect(why) => away(Code::ProviderAway, why),
+            ApiError::Connect(why) => Self::Unreached(Failure::new(Code::ProviderAway, why)),
             ApiError::Timeout => Self::Away(Code::ProviderTimeout.into()),
             // Like a timeout it leaves open what the service did, which matters after a login.
             ApiError::Interrupted(why) => away(Code::ProviderTimeout, format!("the connection broke: {why}")),

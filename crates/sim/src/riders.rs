@@ -365,7 +365,7 @@ async fn serve(world: &World, rider: &mut Rider, engine: Engine) {
         for (ask, result) in asks.iter().zip(results) {
             match result {
                 Ok(()) => {}
-                Err(EngineError::Refused(failure)) if failure.code != Code::LedgerLocked => {
+                Err(EngineError::Refused(failure)) if failure.code != Code::Contended => {
                     rider.tell(world, || format!("is refused {ask:?}: {failure}"));
                 }
                 Err(error) => {

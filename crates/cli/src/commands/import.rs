@@ -30,6 +30,7 @@ struct Files {
     new: usize,
     duplicate: usize,
     linked: usize,
+    restored: usize,
     forgotten: usize,
     rejected: usize,
     problems: usize,
@@ -109,6 +110,10 @@ async fn import_one(context: &Context, app: &mut App, name: &str, bytes: Bytes, 
             files.duplicate += 1;
             ("duplicate", None, Some(of.to_string()), Some(format!(" of {}", of.rider_id())))
         }
+        Imported::Restored { of } => {
+            files.restored += 1;
+            ("restored", None, Some(of.to_string()), Some(format!(": {of} has its file again")))
+        }
         Imported::Forgotten { of } => {
             files.forgotten += 1;
             ("forgotten", Some(Code::RideForgotten), Some(of.to_string()), Some(format!(" as {}", of.rider_id())))
@@ -160,6 +165,9 @@ async fn finish(context: &Context, app: &mut App, tally: &Tally, files: &Files) 
         "files: {} new, {} linked, {} duplicate, {} forgotten, {} rejected, {} unreadable, {} passed over",
         counts.new, files.linked, files.duplicate, files.forgotten, files.rejected, files.problems, files.skipped
     ));
+    if files.restored > 0 {
+        context.out.line(format!("{} had been lost here, and what waited for them goes on", files.restored));
+    }
     let mut exit = print_deliveries(context, tally, &counts);
     if sinks.is_empty() && files.new > 0 {
         context.out.line("no sink is connected yet: the files are archived, and a sink connected later gets them");

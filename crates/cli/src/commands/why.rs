@@ -59,9 +59,12 @@ pub(crate) async fn run(context: &Context, ride: &str) -> Result<Exit, Stop> {
     let mut count = 0;
     for (sink, delivery) in sinks.iter().zip(found) {
         let Some(delivery) = delivery else {
-            let why = match (&ride.state, sink.wants_ride(ride.ride.start(), ride.ride.local_date())) {
+            let why = match (&ride.state, sink.wants(&ride)) {
                 (ActivityState::Forgotten { .. }, _) => "never sent",
                 _ if ride.link.is_some() => "not sent: another ride stands for this one",
+                _ if !ride.only_to.is_empty() && !ride.only_to.contains(&sink.id) => {
+                    "not sent: you asked for it elsewhere only"
+                }
                 (_, true) => "not handed over yet",
                 (_, false) => "older than this connection's history [before_connect]",
             };

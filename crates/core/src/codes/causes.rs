@@ -29,6 +29,10 @@ const CAUSES: &[(Code, &str)] = &[
         "a typing mistake, the other region, or an account that signs in by phone or another service only",
     ),
     (Code::LoginUsed, "a login is made at most once per token, so that a wrong password cannot lock the account"),
+    (
+        Code::LoginUnderWay,
+        "another worker is at it, or it died or had no answer; a login is made once per token, so nobody makes a second",
+    ),
     (Code::SignatureRequired, "iGPSport has begun to ask for signatures that only its own apps can make"),
     (Code::ProviderAway, "an outage or maintenance at iGPSport, or it refuses this whole installation"),
     (
@@ -114,6 +118,7 @@ const CAUSES: &[(Code, &str)] = &[
     (Code::ArchiveUnavailable, "the disk is not mounted, or the storage is down"),
     (Code::DiskFull, "other files use the disk up"),
     (Code::LedgerLocked, "a backup, a virus scanner or another FitBridge holds it for long"),
+    (Code::Contended, "another command, or the service, is at work on the same rider, ride or connection"),
     (Code::LedgerCorrupt, "the disk changed bytes, or the file was copied while it was written"),
     (Code::LedgerReadOnly, "the data folder or its disk may only be read"),
     (Code::LedgerUnavailable, "the disk or the database service does not answer"),

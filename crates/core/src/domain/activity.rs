@@ -249,6 +249,9 @@ pub struct Activity {
     /// all where none is named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resync: Option<Vec<ConnectionId>>,
+    /// The only sinks that get it: it was left out or forgotten until the rider asked for it there. Empty for all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub only_to: Vec<ConnectionId>,
     /// Files it had before, when it had to be fetched again; newest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<ContentId>,
@@ -283,12 +286,24 @@ impl Activity {
             linked: Vec::new(),
             apart: Vec::new(),
             resync: None,
+            only_to: Vec::new(),
             earlier: Vec::new(),
             given_up: None,
             attempts: 0,
             first_seen_at: now,
             taken_at: None,
             updated_at: now,
+        }
+    }
+
+    /// Takes the rider's word that it is to be sent to these sinks, or to all where none is named. What was not wanted
+    /// anywhere before is wanted nowhere else now.
+    pub fn wanted_at(&mut self, sinks: &[ConnectionId]) {
+        let was_left_out = matches!(self.state, ActivityState::Filtered { .. } | ActivityState::Forgotten { .. });
+        if sinks.is_empty() {
+            self.only_to.clear();
+        } else if was_left_out || !self.only_to.is_empty() {
+            self.only_to.extend(sinks.iter().filter(|sink| !self.only_to.contains(sink)).cloned().collect::<Vec<_>>());
         }
     }
 

@@ -6,8 +6,8 @@ use jiff::{Timestamp, civil::Date, tz::Offset};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ActivityId, Backfill, ConnectionId, ContentId, Failing, Planned, Reconcile, RemoteAccount, Report, RideId, Rules,
-    UserId,
+    Activity, ActivityId, Backfill, ConnectionId, ContentId, Failing, Planned, Reconcile, RemoteAccount, Report,
+    RideId, Rules, UserId,
 };
 use crate::{Code, Failure};
 
@@ -196,7 +196,8 @@ pub struct SourceProgress {
     /// The end of the token that the rider was warned of: once per token's life.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warned_of: Option<Timestamp>,
-    /// The beginning of the provider's incident after which this paused token was tried: once per incident.
+    /// The end of the provider's incident after which this paused token was tried (or the last failure, where it was
+    /// tried before the end): once for each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub probed_for: Option<Timestamp>,
     /// The backfill, once there was one.
@@ -419,7 +420,15 @@ impl Connection {
         too_old.then_some(Code::BeforeConnect)
     }
 
-    /// Whether this sink wants a ride that started then (UTC and local date).
+    /// Whether this sink wants a ride: the rider does not keep it from there, and its history reaches back so far. A
+    /// ride that may have been on the first day passes.
+    pub fn wants(&self, activity: &Activity) -> bool {
+        let is_for_it = activity.only_to.is_empty() || activity.only_to.contains(&self.id);
+        let latest = activity.ride.local_dates().map(|(_, latest)| latest);
+        is_for_it && self.wants_ride(activity.ride.start(), latest)
+    }
+
+    /// Whether its history reaches back to a ride that started then (UTC and local date).
     pub fn wants_ride(&self, start: Option<Timestamp>, date: Option<Date>) -> bool {
         match self.history {
             History::All => true,

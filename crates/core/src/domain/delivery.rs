@@ -4,7 +4,8 @@ use jiff::{Timestamp, civil::DateTime};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Activity, ActivityId, Connection, ConnectionId, ContentId, Failing, Filtered, RemoteId, UserId, ids::short_digest,
+    Activity, ActivityId, ActivityState, Connection, ConnectionId, ContentId, Failing, Filtered, RemoteId, UserId,
+    ids::short_digest,
 };
 use crate::{Code, Failure};
 
@@ -258,6 +259,9 @@ pub struct Delivery {
     /// receivers that drop repeats.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub resends: u32,
+    /// When the rider asked for it to be sent (again), if so: what was linked before that is sent all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_at: Option<Timestamp>,
     /// How often it was begun; counted when it is claimed, and given back where the sink was not to blame.
     pub attempts: u32,
     /// When the ride was seen upstream, or taken off the backlog; only where this delivery was made when its file
@@ -285,6 +289,7 @@ impl Delivery {
             given_up: None,
             failing: None,
             resends: 0,
+            asked_at: None,
             attempts: 0,
             discovered_at: None,
             created_at: now,
@@ -313,6 +318,23 @@ impl Delivery {
                 self.state,
                 DeliveryState::Delivered { .. } | DeliveryState::Accepted { .. } | DeliveryState::Sending
             )
+    }
+
+    /// Why it is not to be sent any more, as its ride is now; `None` where it is, or where the ride is just being
+    /// fetched again.
+    pub fn unwanted(&self, ride: &Activity) -> Option<Withdrawal> {
+        match &ride.state {
+            ActivityState::Forgotten { .. } => Some(Withdrawal::Forgotten),
+            ActivityState::Fetched { content, .. } | ActivityState::Duplicate { content, .. }
+                if *content != self.content =>
+            {
+                Some(Withdrawal::Replaced)
+            }
+            _ => {
+                let link = ride.link.as_ref()?;
+                self.asked_at.is_none_or(|asked| asked < link.at).then_some(Withdrawal::Linked)
+            }
+        }
     }
 
     /// It, taken back; `None` where nothing can be: it is done, or may have arrived.

@@ -65,6 +65,10 @@ pub enum ReconcilePlace {
         /// How often it was begun again because the list changed meanwhile.
         #[serde(default)]
         again: u32,
+        /// Whether rides of this account were recognised on the pages before; `false` where only unknown ones were,
+        /// which were not recorded. None before page 1.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        recognised: Option<bool>,
     },
     /// Looking at the rider's rides, from behind this one on.
     Rides {
@@ -114,7 +118,7 @@ impl Reconcile {
         Self {
             begun_at: now,
             asked,
-            place: ReconcilePlace::List { page: 1, mark: None, again: 0 },
+            place: ReconcilePlace::List { page: 1, mark: None, again: 0, recognised: None },
             is_whole: false,
             wake_source: false,
             wake_sinks: Vec::new(),

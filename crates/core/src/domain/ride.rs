@@ -8,6 +8,7 @@
 //! | [`Ride::title`] | text | detail, list (the FIT has none) |
 //! | [`Ride::start`] | UTC instant | FIT only: the cloud gives no zone |
 //! | [`Ride::local_start`] | wall clock | detail, FIT start + its local offset |
+//! | [`Ride::local_dates`] | dates | the local start's, list, those around the FIT start in UTC |
 //! | [`Ride::local_date`] | date | the local start's, list, FIT start in UTC |
 //! | [`Ride::elapsed_s`] | s | FIT, detail |
 //! | [`Ride::moving_s`] | s | FIT timer, detail, list |
@@ -205,6 +206,19 @@ impl Ride {
             .map(|start| start.date())
             .or_else(|| self.listed(|l| l.date))
             .or_else(|| Some(Offset::UTC.to_datetime(self.start()?).date()))
+    }
+
+    /// The first and the last local date that the start may have had. They differ where only UTC is known: wall clocks
+    /// are 12 h behind it to 14 h ahead.
+    pub fn local_dates(&self) -> Option<(Date, Date)> {
+        const BEHIND: SignedDuration = SignedDuration::from_hours(12);
+        const AHEAD: SignedDuration = SignedDuration::from_hours(14);
+        if let Some(date) = self.local_start().map(|start| start.date()).or_else(|| self.listed(|l| l.date)) {
+            return Some((date, date));
+        }
+        let date = |at| Offset::UTC.to_datetime(at).date();
+        let start = self.start()?;
+        Some((date(start.saturating_sub(BEHIND).ok()?), date(start.saturating_add(AHEAD).ok()?)))
     }
 
     /// Elapsed time, s.

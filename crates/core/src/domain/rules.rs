@@ -150,10 +150,10 @@ impl Rules {
     }
 
     fn judge_date(&self, ride: &Ride) -> Option<String> {
-        let date = ride.local_date()?;
+        let (earliest, latest) = ride.local_dates()?;
         match (self.from, self.until) {
-            (Some(from), _) if date < from => Some(format!("before {from} ({date})")),
-            (_, Some(until)) if date > until => Some(format!("after {until} ({date})")),
+            (Some(from), _) if latest < from => Some(format!("before {from} ({latest})")),
+            (_, Some(until)) if earliest > until => Some(format!("after {until} ({earliest})")),
             _ => None,
         }
     }

@@ -74,9 +74,17 @@ impl Engine {
                 return Ok(Ok(secret));
             }
             if later(intent.at, self.policy.lease) > now && !is_to_come(intent.at, now) {
-                return Ok(Err(Poll::Skipped(Failure::new(Code::LoginUsed, "the login is under way"))));
+                return Ok(Err(Poll::Skipped(Code::LoginUnderWay.into())));
             }
             return self.pause(stored, Code::LoginUsed.into()).await.map(Err);
+        }
+        // A login that meets an outage may be used up by it, so something is asked first that may be asked again.
+        if let Err(error) = self.ports.source.reachable(&stored.doc.account).await {
+            let error = match error {
+                SourceError::Refused(why) => SourceError::Away(Failure::new(Code::ProviderAway, why)),
+                error => error,
+            };
+            return self.source_failed(stored, error).await.map(Err);
         }
         let intent = LoginIntent { for_token_ending: ends_at, at: now };
         let mut intended = stored.doc.clone();
@@ -85,7 +93,7 @@ impl Engine {
         }
         if !planted!(self, LoginWithoutIntent) && !self.save_connection(stored, intended).await? {
             // Another worker is at it; the next poll sees what came of it.
-            return Ok(Err(Poll::Skipped(Code::LoginUsed.into())));
+            return Ok(Err(Poll::Skipped(Code::LoginUnderWay.into())));
         }
         match self.ports.source.log_in(&stored.doc.account.realm, &login).await {
             Ok(token) => {
@@ -108,19 +116,14 @@ impl Engine {
                     None => Ok(secret),
                 })
             }
-            Err(error @ SourceError::Throttled { .. }) => {
-                // It certainly was no login, so this token's one is not used up.
-                self.change_source(stored, |source| source.login_intent = None).await?;
-                self.source_failed(stored, error).await.map(Err)
-            }
-            Err(SourceError::Away(failure)) => {
-                // Only where it is certain that nothing was done may it be tried again.
-                if failure.code == Code::ProviderAway {
+            Err(error) => {
+                // Where it certainly was no login, this token's one is not used up. Else the old token does until it
+                // ends, and whoever looks when the lease is over pauses the connection.
+                if error.did_nothing() {
                     self.change_source(stored, |source| source.login_intent = None).await?;
                 }
-                Ok(Err(Poll::Away(failure)))
+                self.source_failed(stored, error).await.map(Err)
             }
-            Err(error) => self.pause(stored, error.failure()).await.map(Err),
         }
     }
 
@@ -183,7 +186,11 @@ impl Engine {
                 self.open_breaker_for(&account, failure.clone(), retry_after).await?;
                 Ok(Poll::Away(failure))
             }
-            SourceError::Away(_) | SourceError::NotFound(_) | SourceError::NotReady => {
+            SourceError::AwayFor { retry_after, .. } => {
+                self.open_breaker_for(&account, failure.clone(), Some(retry_after)).await?;
+                Ok(Poll::Away(failure))
+            }
+            SourceError::Away(_) | SourceError::Unreached(_) | SourceError::NotFound(_) | SourceError::NotReady => {
                 if self.failed_too_often(&account) {
                     self.open_breaker_for(&account, failure.clone(), None).await?;
                 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, contended};
 use crate::{
     Code, Failure,
     domain::{ConnectionId, Contact, ContentId, EventKind, UserId, notice::secret_id},
@@ -208,7 +208,7 @@ impl Engine {
                 }
             }
         }
-        Err(Failure::new(Code::LedgerLocked, "another deletion is at work").into())
+        Err(contended("another deletion is at work"))
     }
 
     async fn delete_records(
@@ -246,7 +246,7 @@ impl Engine {
                 .await?;
             conflicts += usize::from(!done);
             if conflicts > TRIES {
-                return Err(Failure::new(Code::LedgerLocked, "somebody is still at work for this rider").into());
+                return Err(contended("somebody is still at work for this rider"));
             }
         }
     }

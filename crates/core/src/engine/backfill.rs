@@ -12,7 +12,10 @@ use std::{
 use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp, civil::Date};
 
-use super::{Engine, EngineError, Resolved, claim::is_under_way, policy::later, walk::activity_prefix};
+use super::{
+    Engine, EngineError, Resolved, claim::is_under_way, contended, policy::later, settle::left_out,
+    walk::activity_prefix,
+};
 use crate::{
     Code, Failure,
     domain::{
@@ -190,14 +193,14 @@ impl Engine {
             let waiting: Vec<_> = rides.iter().filter(|ride| ride.doc.state == ActivityState::Backlog).collect();
             for rides in waiting.chunks(self.policy.backfill_calls.max(1)) {
                 let left = room.saturating_sub(taken.ids.len());
-                if left == 0 || self.now() >= enough || self.must_stop(&source.doc).await? {
+                if left == 0 || self.now() >= enough {
                     return Ok(taken);
                 }
+                let Some(now) = self.goes_on(&source.doc).await? else { return Ok(taken) };
                 let (rides, no_room) = rides.split_at(left.min(rides.len()));
-                for result in join_all(rides.iter().map(|ride| self.take_one(ride))).await {
-                    result?;
+                for result in join_all(rides.iter().map(|ride| self.take_one(&now, ride))).await {
+                    taken.ids.extend(result?);
                 }
-                taken.ids.extend(rides.iter().map(|ride| ride.doc.id.clone()));
                 taken.after = rides.last().map(|ride| ride.doc.id.clone());
                 if !no_room.is_empty() && !planted!(self, BackfillSkips) {
                     return Ok(taken);
@@ -212,37 +215,47 @@ impl Engine {
         Ok(taken)
     }
 
-    /// Whether the next call would not be made, or not be answered.
-    async fn must_stop(&self, source: &Connection) -> Result<bool, EngineError> {
+    /// The source as it is now; `None` where the next call would not be made, or not be answered.
+    async fn goes_on(&self, source: &Connection) -> Result<Option<Connection>, EngineError> {
         if self.breaker_now(&source.account, self.now()).is_some() {
-            return Ok(true);
+            return Ok(None);
         }
-        let fresh = self.store.connection(&source.user, &source.id).await?;
-        Ok(!fresh.is_some_and(|fresh| fresh.doc.is_active() && fresh.doc.backfill().is_some_and(Backfill::is_running)))
+        let fresh = self.store.connection(&source.user, &source.id).await?.map(|fresh| fresh.doc);
+        Ok(fresh.filter(|fresh| fresh.is_active() && fresh.backfill().is_some_and(Backfill::is_running)))
     }
 
-    /// Takes one ride off the backlog and asks where its file lies. From here on it has a due time of its own.
-    async fn take_one(&self, ride: &Stored<Activity>) -> Result<(), EngineError> {
+    /// Takes one ride off the backlog and asks where its file lies. From here on it has a due time of its own. `None`
+    /// for one that the source's history keeps out by now.
+    async fn take_one(&self, source: &Connection, ride: &Stored<Activity>) -> Result<Option<ActivityId>, EngineError> {
         let mut ride = ride.clone();
         for _ in 0..TRIES {
             let now = self.now();
             let mut taken = ride.doc.clone();
-            (taken.state, taken.taken_at, taken.updated_at) = (ActivityState::Discovered, Some(now), now);
-            let due = self.handed_over(&taken.user, now);
-            if self.save(&ride, &taken, Some(due)).await? {
+            taken.updated_at = now;
+            taken.state = match left_out(source, &ride.doc) {
+                Some(rule) => ActivityState::Filtered { rule },
+                None => ActivityState::Discovered,
+            };
+            let is_wanted = taken.state == ActivityState::Discovered;
+            taken.taken_at = is_wanted.then_some(now);
+            let due = is_wanted.then(|| self.handed_over(&taken.user, now));
+            if self.save(&ride, &taken, due).await? {
                 self.ports.observer.activity(&taken);
+                if !is_wanted {
+                    return Ok(None);
+                }
                 return match self.resolve(&taken.user, &taken.id).await? {
-                    Resolved::Located | Resolved::Skipped | Resolved::Failed(_) => Ok(()),
+                    Resolved::Located | Resolved::Skipped | Resolved::Failed(_) => Ok(Some(taken.id)),
                 };
             }
             // Somebody wrote to it without taking it, or it is none of the backlog's any more.
             match self.store.activity(&ride.doc.user, &ride.doc.id).await? {
                 Some(fresh) if fresh.doc.state == ActivityState::Backlog => ride = fresh,
-                _ => return Ok(()),
+                _ => return Ok(Some(ride.doc.id)),
             }
         }
         // The step is made again from where it began.
-        Err(Failure::new(Code::LedgerLocked, "a ride of the backlog keeps changing").into())
+        Err(contended("a ride of the backlog"))
     }
 
     /// Records a step. What others changed meanwhile stands: a walk that put more on the backlog, the rider's
@@ -343,7 +356,7 @@ impl Engine {
                 return Ok((changed, true));
             }
         }
-        Err(Failure::new(Code::LedgerLocked, "the connection keeps changing").into())
+        Err(contended("the connection"))
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, civil::Date, civil::DateTime, tz::Offset};
 
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, contended};
 use crate::{
     Failure,
     domain::{About, Baseline, Connection, Role},
@@ -18,6 +18,8 @@ const PART: usize = 500;
 /// Starts this close on the same wall clock are one ride. Recorders differ by a few minutes (measured: up
 /// to 225 s).
 const CLOSE: SignedDuration = SignedDuration::from_mins(5);
+/// Lengths and distances of one recording that came by two routes differ by less than this share.
+const ALIKE: f64 = 0.02;
 /// The first day that is asked for; no iGPSport head unit that makes FIT files is older.
 const FIRST_DAY: Date = jiff::civil::date(2012, 1, 1);
 
@@ -59,7 +61,7 @@ impl Engine {
             }
         }
         if baseline_of(&sink.doc) == &Baseline::Unknown {
-            return Err(Failure::new(crate::Code::LedgerLocked, "the connection keeps changing").into());
+            return Err(contended("the connection"));
         }
         Ok(Ok(()))
     }
@@ -114,7 +116,7 @@ impl Engine {
                 return Ok(());
             }
         }
-        Err(Failure::new(crate::Code::LedgerLocked, "what was at the sink before keeps changing").into())
+        Err(contended("what was at the sink before"))
     }
 
     /// The ride in a sink's baseline that is this one, if there is one.
@@ -126,12 +128,14 @@ impl Engine {
         if !matches!(baseline_of(sink), Baseline::Taken { elsewhere: 1.., .. }) {
             return Ok(None);
         }
-        let Some(around) = about.local_start.or_else(|| about.start.map(|start| Offset::UTC.to_datetime(start))) else {
-            return Ok(None);
-        };
-        let day = around.date();
-        let days = [day.yesterday().unwrap_or(day), day, day.tomorrow().unwrap_or(day)];
-        let mut months: Vec<_> = days.into_iter().map(month_of).collect();
+        // Also around the start in UTC: the sink's wall clock may be another one.
+        let around = [about.local_start, about.start.map(|start| Offset::UTC.to_datetime(start))];
+        let days = around.into_iter().flatten().flat_map(|around| {
+            let day = around.date();
+            [day.yesterday().unwrap_or(day), day, day.tomorrow().unwrap_or(day)]
+        });
+        let mut months: Vec<_> = days.map(month_of).collect();
+        months.sort();
         months.dedup();
         let keys: Vec<_> = months.iter().map(|month| Key::baseline(&sink.user, &sink.id, month)).collect();
         let months = self.store.read_many::<BaselineMonth>(&keys).await?;
@@ -147,23 +151,31 @@ fn month_of(day: Date) -> String {
     format!("{:04}-{:02}", day.year(), day.month())
 }
 
-/// Whether a ride at the sink is the one that is to be sent. On the same wall clock close starts are
-/// enough. Where only UTC is known, the difference must be a time zone's, and length or distance must
-/// agree, else half of all rides of a day would match.
+/// Whether a ride at the sink is the one that is to be sent. On the same wall clock close starts are enough. Where
+/// only UTC is known, or the sink keeps another zone's time, the difference must be a time zone's, and length or
+/// distance must agree, else half of all rides of a day would match. They must agree closely where both wall clocks
+/// are known: the way home is about as long as the way to work.
 fn is_same_ride(there: &BaselineRide, ours: &About) -> bool {
-    if let Some(local) = ours.local_start {
-        return apart(there.local_start, local) <= CLOSE;
+    match ours.local_start {
+        Some(local) if apart(there.local_start, local) <= CLOSE => true,
+        Some(_) => is_a_zone_apart(there, ours) && is_as_long(there, ours, ALIKE, ALIKE, bool::min),
+        None => is_a_zone_apart(there, ours) && is_as_long(there, ours, 0.1, 0.05, bool::max),
     }
+}
+
+/// Whether a start at the sink differs from ours in UTC by what a time zone may be.
+fn is_a_zone_apart(there: &BaselineRide, ours: &About) -> bool {
     let Some(start) = ours.start else { return false };
-    let utc = Offset::UTC.to_datetime(start);
-    let seconds = there.local_start.duration_since(utc).as_secs();
+    let seconds = there.local_start.duration_since(Offset::UTC.to_datetime(start)).as_secs();
     let zone = (seconds + 450).div_euclid(900) * 900;
-    let is_zone = (-12 * 3600..=14 * 3600).contains(&zone) && (seconds - zone).abs() <= 120;
-    let agrees = |a: Option<f64>, b: Option<f64>, share: f64| match (a, b) {
-        (Some(a), Some(b)) => (a - b).abs() <= share * a.max(b),
-        _ => false,
-    };
-    is_zone && (agrees(there.elapsed_s, ours.elapsed_s, 0.1) || agrees(there.distance_m, ours.distance_m, 0.05))
+    (-12 * 3600..=14 * 3600).contains(&zone) && (seconds - zone).abs() <= 120
+}
+
+/// Whether time and distance agree to those shares, as far as both are known; `both` says whether one of them is enough.
+fn is_as_long(there: &BaselineRide, ours: &About, time: f64, way: f64, both: fn(bool, bool) -> bool) -> bool {
+    let agrees = |a: Option<f64>, b: Option<f64>, share: f64| Some((a? - b?).abs() <= share * a?.max(b?));
+    let agreements = [agrees(there.elapsed_s, ours.elapsed_s, time), agrees(there.distance_m, ours.distance_m, way)];
+    agreements.into_iter().flatten().reduce(both).unwrap_or(false)
 }
 
 fn apart(a: DateTime, b: DateTime) -> SignedDuration {
@@ -214,6 +226,18 @@ mod tests {
         let far = ours(Some(date(2026, 5, 1).at(8, 6, 0, 0)), "2026-05-01T00:06:00Z");
         assert!(is_same_ride(&there(start), &near));
         assert!(!is_same_ride(&there(start), &far));
+    }
+
+    #[test]
+    fn clocks_of_different_zones_are_compared_in_utc() {
+        let ours = ours(Some(date(2026, 5, 1).at(8, 1, 0, 0)), "2026-05-01T00:01:00Z");
+        assert!(is_same_ride(&there(date(2026, 5, 1).at(2, 0, 0, 0)), &ours), "the sink keeps another zone");
+        // The way home is as long as the way to work, but not to the minute.
+        let mut home = there(date(2026, 5, 1).at(17, 0, 0, 0));
+        home.elapsed_s = Some(3900.0);
+        assert!(!is_same_ride(&home, &ours));
+        (home.elapsed_s, home.distance_m) = (Some(3650.0), Some(32_000.0));
+        assert!(!is_same_ride(&home, &ours), "all that is known must agree");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use secrecy::SecretString;
 
-use super::{Engine, EngineError, rules::checked, secrets::SourceSecret};
+use super::{Engine, EngineError, contended, rules::checked, secrets::SourceSecret};
 use crate::{
     Code, Failure,
     domain::{
@@ -41,7 +41,7 @@ impl Engine {
                 return Ok(Stored { doc: fresh, version: 1, due: None, plan: None });
             }
         }
-        Err(Failure::new(Code::LedgerLocked, "the rider's record keeps changing").into())
+        Err(contended("the rider's record"))
     }
 
     /// Connects a source, or renews the connection of the same account.
@@ -180,7 +180,7 @@ impl Engine {
                 return Ok(connection);
             }
         }
-        Err(Failure::new(Code::LedgerLocked, "the connection keeps changing").into())
+        Err(contended("the connection"))
     }
 
     /// Puts a connection's id on the rider's record, whether or not there is a connection yet.
@@ -260,7 +260,7 @@ impl Engine {
                 return Ok(removed);
             }
         }
-        Err(Failure::new(Code::LedgerLocked, "the connection keeps changing").into())
+        Err(contended("the connection"))
     }
 }
 

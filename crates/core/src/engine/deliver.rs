@@ -9,13 +9,8 @@ use super::{
 };
 use crate::{
     Code, Failure,
-    domain::{
-        ActivityState, Connection, ConnectionId, ContentId, Delivery, DeliveryState, HeldReason, How, Origin, UserId,
-    },
-    ports::{
-        ArchiveError, Attempt, FileLink, Found, Job, Outcome, Resend, SealedKey, Sink, SinkFile, SinkTarget, Task,
-        VaultError,
-    },
+    domain::{Connection, ConnectionId, ContentId, Delivery, DeliveryState, HeldReason, How, UserId},
+    ports::{Attempt, FileLink, Found, Outcome, Resend, SealedKey, Sink, SinkFile, SinkTarget, VaultError},
     store::Stored,
 };
 
@@ -72,6 +67,14 @@ impl Engine {
             let outcome = adapter.follow(&target, poll_token).await;
             return self.conclude(&claimed, &before, &mut connection, outcome).await;
         }
+        let ride = self.store.activity(user, &claimed.doc.activity).await?;
+        if let Some(ride) = &ride
+            && let Some(because) = claimed.doc.unwanted(&ride.doc)
+            && let Some(ended) =
+                self.end_unwanted((&claimed, &before), &mut connection, &*adapter, &target, because).await?
+        {
+            return Ok(ended);
+        }
         if let Err(failed) = self.know_what_is_there(&mut connection, &*adapter, &target).await? {
             return self.conclude(&claimed, &before, &mut connection, failed).await;
         }
@@ -82,7 +85,7 @@ impl Engine {
         }
         let bytes = match self.ports.archive.open(user, *content).await {
             Ok(bytes) => bytes,
-            Err(error) => return self.file_lost(&claimed, &before, error).await,
+            Err(error) => return self.file_lost(&claimed, &before, &connection, error).await,
         };
         if self.is_late(&claimed) {
             let state = if before == DeliveryState::Sending { DeliveryState::Pending } else { before };
@@ -143,33 +146,6 @@ impl Engine {
     fn is_late(&self, claimed: &Stored<Delivery>) -> bool {
         let half = later(self.now(), self.policy.lease / 2);
         claimed.due.as_ref().is_some_and(|due| due.at < half) && !planted!(self, LeaseTooShort)
-    }
-
-    /// The archive lost the file: a ride from the cloud is fetched again, an imported one cannot be.
-    async fn file_lost(
-        &self,
-        claimed: &Stored<Delivery>,
-        before: &DeliveryState,
-        error: ArchiveError,
-    ) -> Result<Delivered, EngineError> {
-        let failure = archive_failure(&error);
-        if matches!(error, ArchiveError::Full(_) | ArchiveError::Unavailable(_)) {
-            return self.retry(claimed, before, failure, Wait::AtLeast(None)).await;
-        }
-        let activity = self.store.activity(&claimed.doc.user, &claimed.doc.activity).await?;
-        let Some(activity) = activity.filter(|activity| matches!(activity.doc.origin, Origin::Cloud { .. })) else {
-            return self.reject_delivery(claimed, failure).await;
-        };
-        if matches!(activity.doc.state, ActivityState::Fetched { .. }) {
-            let mut lost = activity.doc.clone();
-            lost.begin_anew(self.now());
-            let task = Task::Resolve { activity: lost.id.clone() };
-            let due = self.due_for(&lost.user, &task, self.now());
-            if self.save(&activity, &lost, Some(due)).await? {
-                self.hand_over(vec![Job { user: lost.user.clone(), task }]).await;
-            }
-        }
-        self.retry(claimed, before, failure, Wait::AtLeast(None)).await
     }
 
     /// Opens a sink connection.

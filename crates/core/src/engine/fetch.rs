@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{
-    Engine, EngineError, archive_failure,
+    Engine, EngineError, archive_failure, contended,
     resolve::{Setback, broken_before},
 };
 use crate::{
@@ -112,8 +112,40 @@ impl Engine {
                     _ => activity.link.map_or(Fetched::Archived, |link| Fetched::Linked(link.to)),
                 })
             }
-            None => Ok(Fetched::Skipped),
+            None => {
+                self.note_unwanted_file(&claimed.doc, accepted.content).await?;
+                Ok(Fetched::Skipped)
+            }
         }
+    }
+
+    /// A ride that was forgotten while its file was fetched: the file is in the archive by now, and known to nobody. It
+    /// becomes the tombstone's, and is erased where the ride had none then.
+    async fn note_unwanted_file(&self, ride: &Activity, file: ContentId) -> Result<(), EngineError> {
+        for _ in 0..TRIES {
+            let Some(stored) = self.store.activity(&ride.user, &ride.id).await? else { return Ok(()) };
+            let ActivityState::Forgotten { file: known, .. } = stored.doc.state else { return Ok(()) };
+            if self.owner_of(&ride.user, file).await?.is_some() {
+                return Ok(());
+            }
+            let mut gone = Activity { updated_at: self.now(), ..stored.doc.clone() };
+            let mut due = stored.due.clone();
+            if known.is_none() {
+                gone.state = ActivityState::Forgotten { file: Some(file), erase: true };
+                due = Some(self.handed_over(&gone.user, gone.updated_at));
+            } else {
+                gone.earlier.push(file);
+            }
+            let owner = ContentOwner { user: gone.user.clone(), content: file, activity: gone.id.clone() };
+            let writes = vec![stored.replace(&gone, due)?, self.store.create(&owner, None, None)?];
+            if self.store.commit(writes).await? {
+                if known.is_none() {
+                    self.hand_over(vec![Job { user: gone.user, task: Task::Erase { activity: gone.id } }]).await;
+                }
+                return Ok(());
+            }
+        }
+        Err(contended("the ride"))
     }
 
     /// Records that an activity's file is in the archive, in one commit: it becomes the file's owner and is
@@ -172,7 +204,7 @@ impl Engine {
                 return Ok(None);
             }
         }
-        Err(Failure::new(Code::LedgerLocked, "the rider's records keep changing").into())
+        Err(contended("the rider's records"))
     }
 
     fn write_activity(&self, activity: &Activity, claimed: Option<&Stored<Activity>>) -> Result<Write, EngineError> {

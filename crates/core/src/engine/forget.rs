@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{Engine, EngineError, group::Member};
+use super::{
+    Engine, EngineError, contended,
+    group::{MOST_TAKEN_BACK, Member},
+};
 use crate::{
     Code, Failure,
     domain::{Activity, ActivityId, ActivityState, ContentId, Delivery, LinkReason, UserId, Withdrawal, story},
@@ -39,6 +42,7 @@ impl Engine {
             let now = self.now();
             let mut gone = stored.doc.clone();
             (gone.link, gone.resync, gone.attempts, gone.updated_at) = (None, None, 0, now);
+            gone.only_to.clear();
             gone.state = match &stored.doc.state {
                 // The file is another ride's.
                 ActivityState::Duplicate { .. } => ActivityState::Forgotten { file: None, erase: false },
@@ -54,11 +58,16 @@ impl Engine {
             let due = is_erasing.then(|| self.handed_over(user, now));
             let story = story::of_activity(&stored.doc, &gone);
             let mut writes = vec![stored.replace(&gone, due)?];
-            let (mut withdrawn, mut sent) = (Vec::new(), Vec::new());
+            let (mut withdrawn, mut sent, mut later) = (Vec::new(), Vec::new(), Vec::new());
             for delivery in self.deliveries_anywhere(&stored.doc).await? {
                 if let Some(back) = delivery.doc.withdrawn(Withdrawal::Forgotten, now) {
-                    writes.push(delivery.replace(&back, None)?);
-                    withdrawn.push(back);
+                    if writes.len() < MOST_TAKEN_BACK {
+                        writes.push(delivery.replace(&back, None)?);
+                        withdrawn.push(back);
+                    } else {
+                        // Whoever delivers looks at the ride, and sends none of them before.
+                        later.push((delivery, back));
+                    }
                 } else if delivery.doc.is_begun() {
                     sent.push(delivery.doc);
                 }
@@ -78,12 +87,14 @@ impl Engine {
             }
             self.ports.observer.activity(&gone);
             withdrawn.iter().for_each(|delivery| self.ports.observer.delivery(delivery));
+            withdrawn.extend(later.iter().map(|(_, back)| back.clone()));
+            self.take_back_later(later).await?;
             if is_erasing {
                 self.hand_over(vec![Job { user: user.clone(), task: Task::Erase { activity: ride.clone() } }]).await;
             }
             return Ok(Forgot { ride: gone, withdrawn, sent });
         }
-        Err(Failure::new(Code::LedgerLocked, "the rider's records keep changing").into())
+        Err(contended("the rider's records"))
     }
 
     /// Deletes the file of a forgotten ride, and those that it had before; `false` when there was nothing to do. A

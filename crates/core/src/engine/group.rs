@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, contended};
 use crate::{
     Code, Failure,
     domain::{
@@ -18,6 +18,9 @@ use crate::{
 
 /// How often a change to a group is tried again when somebody else was faster.
 const TRIES: usize = 8;
+/// So full is a commit at most when a delivery to take back is put in it; the rest of its room is for the rides of two
+/// groups, their news, and what a new file brings.
+pub(super) const MOST_TAKEN_BACK: usize = 40;
 /// Rides that one ride is remembered to be apart from.
 const MOST_APART: usize = 64;
 
@@ -37,8 +40,8 @@ impl Member {
 
     /// A ride whose record the caller writes.
     pub(super) fn new(doc: Activity) -> Self {
-        // What is sent again by the rider's word is seen to elsewhere.
-        Self { stored: None, is_fresh: doc.resync.is_none(), doc }
+        // What is sent again to all sinks by the rider's word is seen to elsewhere.
+        Self { stored: None, is_fresh: doc.resync.as_ref().is_none_or(|only| !only.is_empty()), doc }
     }
 }
 
@@ -47,12 +50,16 @@ impl Member {
 pub(super) struct Told {
     pub(super) rides: Vec<Activity>,
     pub(super) deliveries: Vec<Delivery>,
+    /// Deliveries to take back that have no room in the commit. They follow it: whoever delivers looks at the ride and
+    /// sends none of them before.
+    later: Vec<(Stored<Delivery>, Delivery)>,
 }
 
 impl Told {
     fn and(mut self, other: Self) -> Self {
         self.rides.extend(other.rides);
         self.deliveries.extend(other.deliveries);
+        self.later.extend(other.later);
         self
     }
 }
@@ -179,17 +186,26 @@ impl Engine {
         let Some(primary) = elect(&members, &known, preferred) else { return Ok((writes, members, told)) };
         relink(&mut members, &primary, why, now);
         for member in &members {
-            let is_primary = member.doc.id == primary;
-            if is_primary && member.is_fresh {
+            if member.doc.id == primary && member.is_fresh {
                 let (made, deliveries) = self.deliveries_of(&member.doc, &sinks, member.stored.is_none()).await?;
                 writes.extend(made);
                 told.deliveries.extend(deliveries);
             }
-            let was_sent = !member.is_fresh || member.stored.is_none();
-            for delivery in known.get(&member.doc.id).into_iter().flatten().filter(|_| !is_primary && was_sent) {
-                if let Some(withdrawn) = delivery.doc.withdrawn(Withdrawal::Linked, now) {
-                    writes.push(delivery.replace(&withdrawn, None)?);
-                    told.deliveries.push(withdrawn);
+        }
+        for member in &members {
+            // What the rider wants sent of a ride that is linked is seen to elsewhere.
+            let was_sent = (!member.is_fresh || member.stored.is_none()) && member.doc.resync.is_none();
+            if member.doc.id == primary || !was_sent {
+                continue;
+            }
+            for delivery in known.get(&member.doc.id).into_iter().flatten() {
+                match delivery.doc.withdrawn(Withdrawal::Linked, now) {
+                    Some(withdrawn) if writes.len() < MOST_TAKEN_BACK => {
+                        writes.push(delivery.replace(&withdrawn, None)?);
+                        told.deliveries.push(withdrawn);
+                    }
+                    Some(withdrawn) => told.later.push((delivery.clone(), withdrawn)),
+                    None => {}
                 }
             }
         }
@@ -239,8 +255,9 @@ impl Engine {
         let (mut writes, mut made) = (Vec::new(), Vec::new());
         let ActivityState::Fetched { content, .. } = ride.state else { return Ok((writes, made)) };
         let now = self.now();
-        let (start, date) = (ride.ride.start(), ride.ride.local_date());
-        let wanting: Vec<_> = sinks.iter().filter(|sink| sink.doc.wants_ride(start, date)).collect();
+        // Where the rider asked for it by name it is sent by that word.
+        let is_asked_for = |sink: &Connection| ride.resync.as_ref().is_some_and(|only| only.contains(&sink.id));
+        let wanting: Vec<_> = sinks.iter().filter(|sink| sink.doc.wants(ride) && !is_asked_for(&sink.doc)).collect();
         let key = |sink: &Connection, file| Key::delivery(&ride.user, &sink.id, &file);
         let keys: Vec<_> = wanting.iter().map(|sink| key(&sink.doc, content)).collect();
         let known = self.store.read_many::<Delivery>(&keys).await?;
@@ -315,7 +332,17 @@ impl Engine {
             self.ports.observer.activity(ride);
         }
         self.hand_over_deliveries(told.deliveries).await;
+        self.take_back_later(told.later).await?;
         Ok(true)
+    }
+
+    /// Takes deliveries back that are not to be sent any more. What somebody else changes meanwhile is theirs.
+    pub(super) async fn take_back_later(&self, later: Vec<(Stored<Delivery>, Delivery)>) -> Result<(), EngineError> {
+        let writes = later.iter().map(|(known, back)| known.replace(back, None)).collect::<Result<Vec<_>, _>>()?;
+        let done = self.commit_each(writes).await?;
+        let back = later.into_iter().zip(done).filter(|(_, done)| *done).map(|((_, back), _)| back);
+        self.hand_over_deliveries(back.collect()).await;
+        Ok(())
     }
 }
 
@@ -349,6 +376,14 @@ fn elect(
 fn goes_on(known: &Stored<Delivery>, ride: &Activity, sink: &Connection, now: Timestamp) -> Option<Delivery> {
     let mut delivery = Delivery { updated_at: now, ..known.doc.clone() };
     match known.doc.state {
+        // It may be there, under the name that was told then.
+        DeliveryState::Withdrawn { .. } if known.doc.maybe_there => {
+            delivery.attempts = 0;
+            delivery.state = match sink.paused() {
+                Some(failure) => DeliveryState::Blocked { failure: failure.clone() },
+                None => DeliveryState::Pending,
+            };
+        }
         // Nothing of it was ever told: name and rules are those of today.
         DeliveryState::Withdrawn { .. } => {
             return Some(Delivery {
@@ -410,5 +445,5 @@ fn no_such(ride: &ActivityId) -> EngineError {
 }
 
 fn busy() -> EngineError {
-    Failure::new(Code::LedgerLocked, "the rider's records keep changing").into()
+    contended("the rider's records")
 }

@@ -1,6 +1,6 @@
 //! The operator's stop: one record, read once per tick and per batch.
 
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, contended};
 use crate::{
     Code, Failure,
     ports::Key,
@@ -39,7 +39,7 @@ impl Engine {
                 return Ok((halt, true));
             }
         }
-        Err(Failure::new(Code::LedgerLocked, "the stop keeps changing").into())
+        Err(contended("the stop"))
     }
 
     /// Goes on. `None` when nothing was stopped, else the stop that is over. Polls of the time between, up
@@ -52,6 +52,6 @@ impl Engine {
                 return Ok(Some(stored.doc));
             }
         }
-        Err(Failure::new(Code::LedgerLocked, "the stop keeps changing").into())
+        Err(contended("the stop"))
     }
 }

@@ -54,6 +54,11 @@ pub(super) struct Health {
 
 /// How long the one call that tries a provider again may take before another may.
 const PROBE: SignedDuration = SignedDuration::from_secs(60);
+/// So long the riders whose tokens are good are left to find out whether a provider is back: each is polled within it.
+/// A paused token, which may be refused for itself, says little.
+const OTHERS_FIRST: SignedDuration = SignedDuration::from_hours(1);
+/// An incident that comes back so soon is the same one.
+const SAME_INCIDENT: SignedDuration = SignedDuration::from_hours(1);
 /// Answers that are remembered of a provider; with more connections than this, the latest will do.
 const MOST_ANSWERS: usize = 10_000;
 
@@ -224,8 +229,8 @@ impl Engine {
         known.breaker.iter().chain(&known.past).any(covers)
     }
 
-    /// The beginning of the provider's incident in which a connection was paused then, if that incident is
-    /// over, or if it is time to find out whether it is.
+    /// The end of the provider's incident in which a connection was paused then, or the last failure in it where it is
+    /// not over but has been left alone for so long that whoever is active would have found out.
     pub(super) fn incident_at(&self, account: &RemoteAccount, paused_at: Timestamp) -> Option<Timestamp> {
         let providers = self.health.providers();
         let known = providers.get(&provider_of(account))?;
@@ -234,7 +239,14 @@ impl Engine {
             let begun = later(paused_at, self.policy.incident_window) >= incident.since;
             begun && incident.closed_at.is_none_or(|closed| paused_at <= closed)
         };
-        known.breaker.iter().chain(&known.past).find(within).map(|incident| incident.since)
+        let incident = known.breaker.iter().chain(&known.past).find(within)?;
+        let is_time = incident.closed_at.is_some() || later(incident.open_until, OTHERS_FIRST) <= self.now();
+        is_time.then(|| incident.closed_at.unwrap_or(incident.opened_at))
+    }
+
+    /// Whether a provider's incident is not over, as far as is known.
+    pub(super) fn is_in_trouble(&self, account: &RemoteAccount) -> bool {
+        self.health.providers().get(&provider_of(account)).is_some_and(|known| known.breaker.is_some())
     }
 
     /// Notes a failed call. `true` when there were so many in a row that the breaker should open, or when
@@ -261,7 +273,10 @@ impl Engine {
         let going_on = going_on.filter(|breaker| !is_of_a_wrong_clock(breaker, now));
         let before = going_on.map_or(0, |breaker| breaker.strikes);
         let is_open = going_on.is_some_and(|breaker| breaker.open_until > now);
-        let since = going_on.map_or(now, |breaker| breaker.since);
+        let before_this =
+            stored.as_ref().map(|stored| &stored.doc).filter(|breaker| !is_of_a_wrong_clock(breaker, now));
+        let is_same = |breaker: &&Breaker| breaker.closed_at.is_none_or(|closed| later(closed, SAME_INCIDENT) >= now);
+        let since = before_this.filter(is_same).map_or(now, |breaker| breaker.since);
         let strikes = if is_open { before } else { before.saturating_add(1) };
         let wait = self.policy.breaker_wait.saturating_mul(1 << strikes.saturating_sub(1).min(6)).min(LONGEST);
         let open_until = asked.map_or_else(|| later(now, wait), |asked| later_asked(now, asked));

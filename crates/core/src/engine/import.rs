@@ -5,8 +5,10 @@ use bytes::Bytes;
 use super::{Engine, EngineError, fetch::Accepted};
 use crate::{
     Code,
-    domain::{Activity, ActivityId, ActivityState, ContentId, Integrity, Origin, Ride, UserId},
-    ports::{Key, Verdict},
+    domain::{
+        Activity, ActivityId, ActivityState, ContentId, DeliveryState, Integrity, Origin, RecordedFacts, Ride, UserId,
+    },
+    ports::{ArchiveError, Key, Verdict},
     store::{ContentOwner, Stored},
 };
 
@@ -17,6 +19,12 @@ pub enum Imported {
     New(Box<Activity>),
     /// The same file was here before.
     Duplicate {
+        /// The activity that holds it.
+        of: ActivityId,
+    },
+    /// The same file was here before and had been lost since, or its ride was given up for want of it: it is there
+    /// again, and what waited for it goes on.
+    Restored {
         /// The activity that holds it.
         of: ActivityId,
     },
@@ -41,11 +49,12 @@ impl Engine {
             Verdict::Salvageable(code) => Integrity::Salvageable { code },
         };
         let content = ContentId::of(&bytes);
+        let size_bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         if let Some(of) = self.owner_of(user, content).await? {
-            return self.known(user, of).await;
+            let accepted = Accepted { content, size_bytes, integrity };
+            return self.import_known(user, of, bytes, report.facts, accepted).await;
         }
         self.ensure_user(user).await?;
-        let size_bytes = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         self.ports.archive.put(user, content, bytes).await?;
         let now = self.now();
         let origin = Origin::File { name: printable(name) };
@@ -60,6 +69,57 @@ impl Engine {
             // Another process imported the very same file in this moment.
             None => Ok(Imported::Duplicate { of: id }),
         }
+    }
+
+    /// A file whose ride is known: where the archive had lost it, or the ride was given up for want of it, it goes on.
+    async fn import_known(
+        &self,
+        user: &UserId,
+        of: ActivityId,
+        bytes: Bytes,
+        facts: RecordedFacts,
+        accepted: Accepted,
+    ) -> Result<Imported, EngineError> {
+        let Some(stored) = self.store.activity(user, &of).await? else { return Ok(Imported::Duplicate { of }) };
+        if matches!(stored.doc.state, ActivityState::Forgotten { .. }) {
+            return Ok(Imported::Forgotten { of });
+        }
+        let is_back = match self.ports.archive.open(user, accepted.content).await {
+            Ok(_) => false,
+            Err(ArchiveError::Missing(_) | ArchiveError::Damaged(_)) => {
+                self.ports.archive.put(user, accepted.content, bytes).await?;
+                true
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if matches!(stored.doc.state, ActivityState::Fetched { .. } | ActivityState::Duplicate { .. }) {
+            let goes_on = self.resume_deliveries(&stored.doc, accepted.content).await?;
+            return Ok(if is_back || goes_on { Imported::Restored { of } } else { Imported::Duplicate { of } });
+        }
+        let mut ride = stored.doc.clone();
+        ride.ride.recorded = Some(facts);
+        Ok(match self.record_file(ride, Some(&stored), &accepted).await? {
+            Some(_) => Imported::Restored { of },
+            // Another worker has just got somewhere with it.
+            None => Imported::Duplicate { of },
+        })
+    }
+
+    /// Lets the deliveries of a file go on that were given up because the archive had lost it; `false` where there is
+    /// none.
+    async fn resume_deliveries(&self, ride: &Activity, file: ContentId) -> Result<bool, EngineError> {
+        let mut goes_on = false;
+        for delivery in self.deliveries_anywhere(ride).await? {
+            let failure = match &delivery.doc.state {
+                DeliveryState::Rejected { failure } | DeliveryState::DeadLetter { failure } => failure,
+                _ => continue,
+            };
+            let is_for_it = matches!(failure.code, Code::ArchiveMissing | Code::ArchiveCorrupt);
+            if delivery.doc.content == file && is_for_it {
+                goes_on |= self.begin_delivery_anew(&delivery).await?;
+            }
+        }
+        Ok(goes_on)
     }
 
     /// What a file is whose ride is known already.

@@ -33,6 +33,7 @@ mod halt;
 mod health;
 pub mod held;
 pub mod import;
+mod mend_times;
 mod notify;
 mod observer;
 mod outcome;
@@ -53,6 +54,7 @@ mod shards;
 mod tick;
 mod told;
 mod unbegun;
+mod unwanted;
 mod upstream;
 mod walk;
 
@@ -151,6 +153,11 @@ impl From<Failure> for EngineError {
     fn from(failure: Failure) -> Self {
         Self::Refused(failure)
     }
+}
+
+/// Somebody else was faster each time, whatever is said to keep changing: nothing was done, and it may be tried again.
+fn contended(what: &str) -> EngineError {
+    Failure::new(Code::Contended, what).into()
 }
 
 fn archive_failure(error: &ArchiveError) -> Failure {

@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 
 use super::{
-    Engine, EngineError,
+    Engine, EngineError, contended,
     policy::{later, later_asked},
 };
 use crate::{
@@ -384,7 +384,7 @@ impl Engine {
                 return Ok(());
             }
         }
-        Err(Failure::new(Code::LedgerLocked, "the rider's contact keeps changing").into())
+        Err(contended("the rider's contact"))
     }
 
     /// Notes that a poll failed: the first time, and when it has lasted so long that the rider is to be told. What

@@ -18,8 +18,9 @@ use crate::{
 
 impl Engine {
     /// A poll of a paused connection: no call is made, except one for a token that was refused while the
-    /// provider refused everybody and has not ended. At most one per incident and connection: that it is made
-    /// is written first. The polls of the plan bring them, so they are as spread out as polls are.
+    /// provider refused everybody and has not ended. At most one per end of an incident and connection: that it is made
+    /// is written first. The polls of the plan bring them, so they are as spread out as polls are. Where nobody else
+    /// finds out whether it is over, it is tried too; when it is not, that was not the one after it.
     pub(super) async fn poll_paused(
         &self,
         stored: &mut Stored<Connection>,
@@ -48,6 +49,10 @@ impl Engine {
         let Some(secret) = sealed.as_ref().and_then(SourceSecret::from_sealed) else { return Ok(Poll::Paused(reason)) };
         match self.ports.source.list_page(access(&stored.doc, &secret), 1).await {
             Ok(_) => self.resume_after_probe(stored, reason).await,
+            Err(SourceError::Refused(_)) if self.is_in_trouble(&account) => {
+                self.open_breaker_for(&account, Code::ProviderAway.into(), None).await?;
+                Ok(Poll::Paused(reason))
+            }
             Err(SourceError::Refused(_)) => {
                 self.let_another_probe(&account);
                 Ok(Poll::Paused(reason))

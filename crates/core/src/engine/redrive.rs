@@ -174,7 +174,7 @@ impl Engine {
 
     /// Only of a ride that is to be sent: not of one that was forgotten, that another stands for, or that has
     /// another file now. What the rider wants sent of those all the same is resynced.
-    async fn begin_delivery_anew(&self, stored: &Stored<Delivery>) -> Result<bool, EngineError> {
+    pub(super) async fn begin_delivery_anew(&self, stored: &Stored<Delivery>) -> Result<bool, EngineError> {
         let Some(ride) = self.store.activity(&stored.doc.user, &stored.doc.activity).await? else { return Ok(false) };
         let has_file =
             matches!(ride.doc.state, ActivityState::Fetched { content, .. } if content == stored.doc.content);

@@ -146,6 +146,10 @@ impl Engine {
                 let until = super::policy::later(self.now(), self.policy.refusal_gap);
                 self.postpone(claimed, failure, until).await
             }
+            Poll::Skipped(failure) if failure.code == Code::LoginUnderWay => {
+                let until = super::policy::later(self.now(), self.policy.refusal_gap);
+                self.postpone(claimed, failure, until).await
+            }
             Poll::Paused(_) => self.park(claimed, source).await,
             Poll::Idle | Poll::Walked { .. } | Poll::GoesOn { .. } | Poll::Skipped(_) => {
                 let due = Due::at(self.shard(&claimed.doc.user), self.now());

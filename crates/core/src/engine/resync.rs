@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::{Engine, EngineError, import::Imported};
+use super::{Engine, EngineError, contended, import::Imported};
 use crate::{
     Code, Failure,
     domain::{
@@ -62,6 +62,7 @@ impl Engine {
         for _ in 0..TRIES {
             let stored = self.resyncable(user, ride).await?;
             let mut anew = stored.doc.clone();
+            anew.wanted_at(sinks);
             let is_from_cloud = matches!(anew.origin, Origin::Cloud { .. });
             if !(fetch && is_from_cloud) && self.has_file_again(&mut anew).await? {
                 if let Some(begun) = self.send_again(&stored, anew.clone(), sinks).await? {
@@ -89,7 +90,7 @@ impl Engine {
                 return Ok(Resynced::Fetching(anew));
             }
         }
-        Err(Failure::new(Code::LedgerLocked, "the rider's records keep changing").into())
+        Err(contended("the rider's records"))
     }
 
     /// Imports a file, also one whose ride was forgotten: that is sent again, then.
@@ -180,10 +181,9 @@ impl Engine {
         let ActivityState::Fetched { content, .. } = ride.state else { return Ok(again) };
         let Some(user) = self.store.user(&ride.user).await? else { return Ok(again) };
         let now = self.now();
-        let (start, date) = (ride.ride.start(), ride.ride.local_date());
         for sink in self.store.connections(&user.doc).await? {
             let is_sink = sink.doc.sink().is_some() && !sink.doc.is_removed();
-            let is_meant = only.contains(&sink.doc.id) || (only.is_empty() && sink.doc.wants_ride(start, date));
+            let is_meant = only.contains(&sink.doc.id) || (only.is_empty() && sink.doc.wants(ride));
             if !is_sink || !is_meant {
                 continue;
             }
@@ -198,10 +198,18 @@ impl Engine {
             }
             let mine = mine.into_iter().next();
             let delivery = match &mine {
-                Some(known) if known.doc.state.is_open() => continue,
+                Some(known) if known.doc.state.is_open() => {
+                    // It goes on, also where a ride that was linked meanwhile would end it.
+                    if known.doc.unwanted(ride).is_some() && known.doc.state != DeliveryState::Sending {
+                        let asked = Delivery { asked_at: Some(now), ..known.doc.clone() };
+                        again.writes.push(known.replace(&asked, known.due.clone())?);
+                    }
+                    continue;
+                }
                 Some(known) => Delivery { updated_at: now, ..begun_again(&known.doc) },
                 None => Delivery::for_sink(ride, &sink.doc, content, now),
             };
+            let delivery = Delivery { asked_at: Some(now), ..delivery };
             let delivery = by_word(delivery, ride, &sink.doc, only.contains(&sink.doc.id));
             let due = delivery.state.is_open().then(|| self.handed_over(&ride.user, now));
             again.writes.push(match &mine {

@@ -1,6 +1,6 @@
 //! What the operator does with riders: adding, pausing, resuming, removing.
 
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, contended};
 use crate::{
     Code, Failure,
     domain::{ConnectionState, Role, User, UserId, connection::Resume},
@@ -122,5 +122,5 @@ impl Engine {
 }
 
 fn keeps_changing() -> EngineError {
-    Failure::new(Code::LedgerLocked, "the rider's record keeps changing").into()
+    contended("the rider's record")
 }

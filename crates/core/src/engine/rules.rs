@@ -1,7 +1,7 @@
 //! A sink's rules: setting them, and applying them to what they left out before. What was sent is never
 //! recalled.
 
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, contended};
 use crate::{
     Code, Failure,
     domain::{
@@ -52,7 +52,7 @@ impl Engine {
                 return Ok(changed);
             }
         }
-        Err(Failure::new(Code::LedgerLocked, "the connection keeps changing").into())
+        Err(contended("the connection"))
     }
 
     /// Looks at the rides that a sink's rules left out: those that pass now are sent, under the name that the
@@ -88,7 +88,7 @@ impl Engine {
         applied: &mut Applied,
     ) -> Result<(), EngineError> {
         let kept = matches!(ride.state, ActivityState::Fetched { .. }) && ride.link.is_none();
-        if !kept || !sink.wants_ride(ride.ride.start(), ride.ride.local_date()) {
+        if !kept || !sink.wants(ride) {
             return Ok(());
         }
         let now = self.now();

@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::{Engine, EngineError, claim::is_under_way, policy::later, walk::activity_prefix};
+use super::{Engine, EngineError, claim::is_under_way, contended, policy::later, walk::activity_prefix};
 use crate::{
-    Code, Failure,
+    Code,
     domain::{
         Activity, ActivityId, ActivityState, Backfill, Connection, ConnectionId, ContentId, Delivery, DeliveryState,
         Origin, Role, Stage, UserId, Withdrawal, connection::Resume,
@@ -140,8 +140,10 @@ impl Engine {
         let mut on_backlog = resume.on_backlog;
         let (mut woken, mut writes) = (Vec::new(), Vec::new());
         for stored in &rides {
-            on_backlog += u64::from(stored.doc.state == ActivityState::Backlog);
-            let Some(ride) = woken_ride(source, stored) else { continue };
+            let Some(ride) = woken_ride(source, stored) else {
+                on_backlog += u64::from(stored.doc.state == ActivityState::Backlog);
+                continue;
+            };
             let ride = Activity { updated_at: now, ..ride };
             let due = task_of(&ride).map(|task| self.due_for(&ride.user, &task, now));
             writes.push(stored.replace(&ride, due)?);
@@ -178,7 +180,7 @@ impl Engine {
                 return Ok(Some(ride));
             }
         }
-        Err(Failure::new(Code::LedgerLocked, "the ride keeps changing").into())
+        Err(contended("the ride"))
     }
 
     /// A page of a rider's rides, newest first: each that the sink wants has a delivery, and what waited for
@@ -261,11 +263,15 @@ impl Engine {
                 continue;
             }
             let is_accepted = matches!(known.doc.state, DeliveryState::Accepted { .. });
+            // Of the two files one is to be there: whether it is the first is asked before the second goes.
+            let is_asked_after = known.doc.maybe_there && because == Withdrawal::Replaced;
             let mut delivery = Delivery { updated_at: now, ..known.doc.clone() };
-            if !is_accepted {
+            if is_asked_after && !is_accepted {
+                delivery.state = DeliveryState::Pending;
+            } else if !is_accepted {
                 delivery.state = DeliveryState::Withdrawn { because };
             }
-            let due = is_accepted.then(|| self.handed_over(&sink.user, now));
+            let due = (is_accepted || is_asked_after).then(|| self.handed_over(&sink.user, now));
             writes.push(known.replace(&delivery, due)?);
             changed.push(delivery);
         }
@@ -297,7 +303,7 @@ impl Engine {
                 return Ok(Some((delivery, taken_back)));
             }
         }
-        Err(Failure::new(Code::LedgerLocked, "the ride keeps changing").into())
+        Err(contended("the ride"))
     }
 
     /// Those of the deliveries handed over before that were not tried yet.
@@ -320,7 +326,7 @@ impl Engine {
         content: ContentId,
         due: &Due,
     ) -> Result<Option<Woken>, EngineError> {
-        if ride.link.is_some() || !sink.wants_ride(ride.ride.start(), ride.ride.local_date()) {
+        if ride.link.is_some() || !sink.wants(ride) {
             return Ok(None);
         }
         let (earlier, stays) = self.earlier_files(ride, content, sink).await?;
@@ -386,24 +392,25 @@ impl Turn {
     }
 }
 
-/// A source's ride as it goes on now, if it waited for the connection or for its wider history.
+/// A source's ride as it goes on now, if it waited for the connection, or if another history holds for it.
 fn woken_ride(source: &Connection, stored: &Stored<Activity>) -> Option<Activity> {
     let mut ride = stored.doc.clone();
     match &stored.doc.state {
         state if state.stage().is_some() && stored.due.is_none() => {}
         // The time that a refused token was left alone is over with the new token.
         ActivityState::Unavailable { failure, .. } if failure.code == Code::TokenRefused => {}
-        ActivityState::Filtered { .. } => {
-            let Origin::Cloud { ride_id, .. } = stored.doc.origin else { return None };
-            let date = stored.doc.ride.listed.as_ref().and_then(|listed| listed.date);
-            if source.filters_listed(ride_id, date).is_some() {
-                return None;
-            }
-            ride.state = ActivityState::Backlog;
-        }
+        ActivityState::Filtered { .. } if left_out(source, &ride).is_none() => ride.state = ActivityState::Backlog,
+        // A narrower history holds for what was not begun.
+        ActivityState::Backlog => ride.state = ActivityState::Filtered { rule: left_out(source, &ride)? },
         _ => return None,
     }
     Some(ride)
+}
+
+/// Which rule keeps a ride of a source out by what its list says, if one does.
+pub(super) fn left_out(source: &Connection, ride: &Activity) -> Option<Code> {
+    let Origin::Cloud { ride_id, .. } = ride.origin else { return None };
+    source.filters_listed(ride_id, ride.ride.listed.as_ref().and_then(|listed| listed.date))
 }
 
 /// What a ride needs next, if it needs anything by itself.

@@ -93,6 +93,9 @@ impl Engine {
         let now = self.now();
         let minute = now.as_second().div_euclid(60);
         let Some(cursor) = self.claim_cursor(shard, minute, now).await? else { return Ok(None) };
+        if cursor.doc.rewound {
+            self.mend_times(shard).await?;
+        }
         // Polls are no records: those of the last minute may have died with the process that had them in hand.
         let lost = cursor.doc.done_by.as_ref().is_some_and(|owner| self.ports.ledger.is_gone(owner));
         let from = self.catch_up_from(cursor.doc.done_minute - i64::from(lost), minute);
@@ -117,11 +120,12 @@ impl Engine {
     /// Gives a tick back whose polls were not all made: the next one makes them.
     pub async fn give_tick_back(&self, ticket: Ticket) -> Result<bool, EngineError> {
         let Cursor { done_minute, done_by, .. } = ticket.cursor.doc.clone();
+        // The times were mended all the same.
         self.release(ticket, done_minute, done_by).await
     }
 
     async fn release(&self, ticket: Ticket, done_minute: i64, done_by: Option<OwnerId>) -> Result<bool, EngineError> {
-        let done = Cursor { shard: ticket.cursor.doc.shard, done_minute, done_by, claimed: None };
+        let done = Cursor { shard: ticket.cursor.doc.shard, done_minute, done_by, claimed: None, rewound: false };
         self.save(&ticket.cursor, &done, None).await
     }
 
@@ -146,7 +150,7 @@ impl Engine {
         let key = Key::cursor(shard);
         let Some(mut stored) = self.store.read::<Cursor>(&key).await? else {
             // The first tick ever starts with the present minute's slots and all others of a period.
-            let cursor = Cursor { shard, done_minute: minute - LONGEST_PERIOD, done_by: None, claimed };
+            let cursor = Cursor { shard, done_minute: minute - LONGEST_PERIOD, done_by: None, claimed, rewound: false };
             let made = self.store.commit(vec![self.store.create(&cursor, None, None)?]).await?;
             return Ok(made.then_some(Stored { doc: cursor, version: 1, due: None, plan: None }));
         };
@@ -165,7 +169,8 @@ impl Engine {
             return Ok(None);
         }
         let done_minute = if rewound { minute - 1 } else { stored.doc.done_minute };
-        let cursor = Cursor { shard, done_minute, done_by: stored.doc.done_by.clone(), claimed };
+        let rewound = rewound || stored.doc.rewound;
+        let cursor = Cursor { shard, done_minute, done_by: stored.doc.done_by.clone(), claimed, rewound };
         if !self.save(&stored, &cursor, None).await? {
             return Ok(None);
         }
@@ -208,7 +213,12 @@ impl Engine {
     }
 
     /// What is due in a shard and in those that are no more which fall to it, the longest due first.
-    async fn due_rows(&self, shard: Shard, until: Timestamp, limit: usize) -> Result<Vec<DueRow>, EngineError> {
+    pub(super) async fn due_rows(
+        &self,
+        shard: Shard,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<DueRow>, EngineError> {
         let mut rows = Vec::new();
         for shard in self.with_dropped(shard).await? {
             rows.extend(self.store.ledger().due(shard, until, limit).await.map_err(StoreError::from)?);
@@ -308,7 +318,7 @@ impl Engine {
         Some(Write { key: record.key.clone(), expect: Expect::Version(record.version), change })
     }
 
-    fn is_due(&self, record: &Record, eagerness: Eagerness, now: Timestamp) -> bool {
+    pub(super) fn is_due(&self, record: &Record, eagerness: Eagerness, now: Timestamp) -> bool {
         let Some(due) = &record.due else { return false };
         match &due.claim {
             Some(Claim { owner, .. }) if self.ports.ledger.is_gone(owner) => true,
@@ -348,7 +358,7 @@ fn has_work(record: &Record) -> bool {
 
 /// The document with one attempt fewer: a try that the rider asked for ahead of its time is free, else
 /// running `sync` a few times during an outage would use the attempts of days up.
-fn with_attempt_back(body: String) -> String {
+pub(super) fn with_attempt_back(body: String) -> String {
     let Ok(mut document) = serde_json::from_str::<serde_json::Value>(&body) else { return body };
     match document.get("attempts").and_then(serde_json::Value::as_u64) {
         Some(attempts @ 1..) => {

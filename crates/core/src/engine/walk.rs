@@ -59,7 +59,7 @@ pub(super) struct Walked {
     /// Not one listed ride is known although some should be: these are somebody else's.
     pub(super) strangers: bool,
     /// Whether this account's rides have been recognised, or there is nothing to recognise them by.
-    recognised: bool,
+    pub(super) recognised: bool,
     /// Rows that wait until they have.
     held_back: Vec<ListedRow>,
 }

@@ -190,9 +190,9 @@ pub trait Sink: Send + Sync + std::fmt::Debug {
         Outcome::Rejected(Failure::new(Code::Bug, "this sink never accepts for later"))
     }
 
-    /// Asks whether a file is there, after an attempt whose answer was lost. An error leaves that open: nothing
-    /// is sent, and it is asked again. A sink that wants to be asked first ([`Resend::ProbeFirst`]) has to have this
-    /// of its own.
+    /// Asks whether a file is there, after an attempt whose answer was lost. `Unsupported` where the sink cannot be
+    /// asked; any other error leaves it open: nothing is sent, and it is asked again. A sink that wants to be asked
+    /// first ([`Resend::ProbeFirst`]) has to have this of its own.
     async fn probe(&self, _target: &SinkTarget, _about: &About) -> Result<Found, SinkError> {
         Err(SinkError::unsupported("it cannot be asked whether it has a ride"))
     }

@@ -108,7 +108,7 @@ pub enum SourceError {
     /// There is no such ride (any more).
     #[error("the source has no such ride ({0})")]
     NotFound(String),
-    /// Too many requests; none before the time asked for.
+    /// Too many requests: nothing was done, and none is to come before the time asked for.
     #[error("the source asks to slow down")]
     Throttled {
         /// How long to wait, where it says.
@@ -117,6 +117,17 @@ pub enum SourceError {
     /// It is away, slow, or answers nonsense; try later. The failure says which.
     #[error("{0}")]
     Away(Failure),
+    /// It is away and says for how long; what it did with the request is as open as after [`SourceError::Away`].
+    #[error("{failure}")]
+    AwayFor {
+        /// What happened.
+        failure: Failure,
+        /// How long to wait.
+        retry_after: Duration,
+    },
+    /// It could not be connected to: the request never left, so nothing was done.
+    #[error("{0}")]
+    Unreached(Failure),
     /// It is no token of this source.
     #[error("this is no token ({0})")]
     BadToken(String),
@@ -135,9 +146,15 @@ impl SourceError {
             Self::NotReady => Code::RideNotReady.into(),
             Self::NotFound(detail) => Failure::new(Code::RideGone, detail),
             Self::Throttled { .. } => Code::ProviderThrottled.into(),
-            Self::Away(failure) => failure.clone(),
+            Self::Away(failure) | Self::AwayFor { failure, .. } | Self::Unreached(failure) => failure.clone(),
             Self::BadToken(detail) => Failure::new(Code::TokenInvalid, detail),
         }
+    }
+
+    /// Whether the request certainly changed nothing at the source, so that one which must not be made twice may be
+    /// made again. After an answer that was lost, a 5xx or a web page nobody knows.
+    pub fn did_nothing(&self) -> bool {
+        matches!(self, Self::Throttled { .. } | Self::Unreached(_))
     }
 }
 
@@ -163,10 +180,9 @@ pub trait Source: Send + Sync + std::fmt::Debug {
     /// that all refuse it; an error that some could not be asked and none accepted it.
     async fn identify(&self, token: &SecretString, realm: Option<&str>) -> Result<Vec<SourceIdentity>, SourceError>;
 
-    /// Signs in and returns a token. A caller signs in at most once per token life, and may try again only where the
-    /// login was certainly not attempted: [`SourceError::Throttled`], and [`SourceError::Away`] with
-    /// [`Code::ProviderAway`], mean that and nothing else. Where the service may have signed in, whatever became of its
-    /// answer, the failure has another code.
+    /// Signs in and returns a token. A login may end the tokens before it, so it is made once per token's life: after
+    /// an error it is repeated only where [`SourceError::did_nothing`] says so. `Throttled` and `Unreached` are for
+    /// what is certain; whatever else went wrong, the login may have happened.
     async fn log_in(&self, realm: &str, login: &Login) -> Result<SecretString, SourceError>;
 }
 

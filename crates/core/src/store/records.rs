@@ -203,6 +203,10 @@ pub struct Cursor {
     pub done_by: Option<OwnerId>,
     /// The minute a tick is at work on, who, and until when nobody else takes it.
     pub claimed: Option<CursorClaim>,
+    /// Minutes were done that are still to come: a clock was wrong, and what waits in the shard waits for the times of
+    /// that clock. Until those are mended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rewound: bool,
 }
 
 /// A tick at work.

@@ -346,3 +346,49 @@ async fn many_new_rides_whose_walk_dies_are_not_passed_by_a_backfill_that_is_fur
         assert_eq!(world.at(&sink), world.files_of((1..61).chain(100..110)), "crashed at call {crash}");
     }
 }
+
+#[tokio::test]
+async fn a_narrower_history_takes_the_rest_off_the_backlog() {
+    let world = World::new();
+    world.source.upload_many(&world.account, 1..481);
+    let engine = world.engine("a");
+    let source = world.connect(&engine, None).await;
+    engine.poll(&world.user, &source.id).await.unwrap();
+    let sink = world.connect_sink(&engine, "s", None).await;
+    world.connect(&engine, Some(History::None)).await;
+    world.quiet(&engine).await;
+    let states: Vec<_> = world.rides(&engine).await.into_iter().map(|ride| ride.state).collect();
+    let count = |name| states.iter().filter(|state| state.name() == name).count();
+    let helping = world.policy.backfill_window;
+    assert_eq!((count("fetched"), count("filtered"), count("backlog")), (helping, 480 - helping, 0));
+    assert_eq!(world.at(&sink).len(), helping, "what was found at once is under way, the rest is not wanted any more");
+    let backfill = backfill_of(&world, &engine, &source).await;
+    assert_eq!((backfill.phase, backfill.taken), (BackfillPhase::Done, 0));
+    // And wider again, they come.
+    world.connect(&engine, Some(History::All)).await;
+    world.quiet(&engine).await;
+    assert_eq!(world.at(&sink).len(), 480);
+}
+
+#[tokio::test]
+async fn a_history_that_is_narrowed_during_a_backfill_holds_for_its_next_step() {
+    let world = World::new();
+    world.source.upload_many(&world.account, 1..301);
+    let engine = world.engine("a");
+    let source = world.connect(&engine, None).await;
+    world.poll(&engine, &source).await;
+    world.connect(&engine, Some(History::None)).await;
+    // Nobody has gone through the rides yet.
+    let mut stored = world.connection(&engine, &source.id).await;
+    let mut settled = stored.doc.clone();
+    if let fitbridge_core::domain::Role::Source(progress) = &mut settled.role {
+        progress.resume = None;
+    }
+    stored.due = None;
+    let due = fitbridge_core::ports::Due::at(SHARD, world.now());
+    assert!(engine.store().commit(vec![stored.replace(&settled, Some(due)).unwrap()]).await.unwrap());
+    world.source.take_calls();
+    assert!(matches!(engine.backfill(&world.user, &source.id).await.unwrap(), Backfilled::Done | Backfilled::Step(0)));
+    assert_eq!(resolved(&world), Vec::<u64>::new());
+    assert_eq!(world.state(&engine, &source, 1).await, ActivityState::Filtered { rule: Code::BeforeConnect });
+}

@@ -193,3 +193,45 @@ async fn a_refusal_under_a_clock_ahead_is_no_first_one_for_ever() {
     world.pass_minutes(3);
     assert!(matches!(world.poll(&engine, &source).await, Poll::Paused(_)));
 }
+
+#[tokio::test]
+async fn what_a_clock_that_was_ahead_put_off_for_long_goes_on_however_much_it_is() {
+    let mut world = World::new();
+    (world.policy.in_flight, world.policy.new_at_once, world.policy.backfill_window) = (5, 100, 100);
+    let engine = world.engine("a");
+    let sink = world.connect_sink(&engine, "s", None).await;
+    let source = world.connect(&engine, None).await;
+    engine.tick(SHARD).await.unwrap();
+    world.work(&engine).await;
+    let right = world.now();
+    // A year ahead, with a token that does not end.
+    world.clock.advance(SignedDuration::from_hours(24 * 365));
+    let token = world.source.token(&world.account, world.in_days(30));
+    world.connect_with(&engine, None, token, None).await;
+    world.source.upload_many(&world.account, 1..41);
+    world.source.fail_always(SourceVerb::Resolve, Some(SourceError::NotReady));
+    engine.poll(&world.user, &source.id).await.unwrap();
+    // Half of them are in the hands of a worker that never comes back.
+    let jobs = world.queue.take();
+    for job in &jobs[..20] {
+        engine.work(job).await.unwrap();
+    }
+    engine.tick(SHARD).await.unwrap();
+    world.queue.take();
+    world.clock.set(right);
+    world.source.fail_always(SourceVerb::Resolve, None);
+    // Whoever sees that the clock went back dies with it.
+    let ledger = FailingLedger::new(Arc::new(world.ledger.clone()));
+    ledger.fail_commit(2, fitbridge_core::testkit::Moment::Before);
+    assert!(world.engine_over(Arc::new(ledger), "b").tick(SHARD).await.is_err());
+    world.pass_minutes(3);
+    let engine = world.engine("c");
+    for _ in 0..30 {
+        engine.tick(SHARD).await.unwrap();
+        world.work(&engine).await;
+        world.pass_minutes(1);
+    }
+    assert_eq!(world.at(&sink), world.files_of(1..41));
+    let cursor = engine.store().read::<Cursor>(&Key::cursor(SHARD)).await.unwrap().unwrap();
+    assert!(!serde_json::to_string(&cursor.doc).unwrap().contains("true"), "it is done: {:?}", cursor.doc);
+}

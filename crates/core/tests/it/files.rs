@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use fitbridge_core::{
     Code, Failure,
-    domain::{ActivityState, Integrity, RideId},
-    ports::{ArchiveError, FileError, SourceError, Verdict},
+    domain::{ActivityState, ContentId, Integrity, RideId},
+    engine::import::Imported,
+    ports::{Archive, ArchiveError, FileError, SourceError, Verdict},
     testkit::{FakeRide, SourceVerb},
 };
 use jiff::SignedDuration;
@@ -227,4 +228,47 @@ async fn tries_that_a_rider_asks_for_during_an_outage_are_free() {
     world.source.files().fail_always(None);
     world.quiet(&engine).await;
     assert_eq!(world.at(&sink), world.files_of([1]));
+}
+
+#[tokio::test]
+async fn a_lost_file_that_is_imported_again_is_there_again_and_what_waited_for_it_goes_on() {
+    for is_damaged in [false, true] {
+        let world = World::new();
+        let engine = world.engine("a");
+        let sink = world.connect_sink(&engine, "s", None).await;
+        let bytes = FakeRide::generated(1).bytes;
+        let content = ContentId::of(&bytes);
+        engine.import(&world.user, "usb", bytes.clone()).await.unwrap();
+        match is_damaged {
+            true => world.archive.damage(&world.user, content),
+            false => world.archive.delete(&world.user, content).await.unwrap(),
+        }
+        world.quiet(&engine).await;
+        assert_eq!(world.delivery_state(&engine, &sink).await.name(), "rejected");
+        engine.import(&world.user, "usb", bytes.clone()).await.unwrap();
+        assert!(world.archive.open(&world.user, content).await.is_ok());
+        world.quiet(&engine).await;
+        assert_eq!(world.at(&sink), [content]);
+        assert!(matches!(engine.import(&world.user, "usb", bytes).await.unwrap(), Imported::Duplicate { .. }));
+    }
+}
+
+#[tokio::test]
+async fn a_ride_that_was_lost_here_and_upstream_lives_again_by_an_import() {
+    let world = World::new();
+    world.source.upload_many(&world.account, 1..3);
+    let engine = world.engine("a");
+    let source = world.connect(&engine, None).await;
+    world.poll(&engine, &source).await;
+    let bytes = FakeRide::generated(1).bytes;
+    world.archive.delete(&world.user, ContentId::of(&bytes)).await.unwrap();
+    world.source.delete(&world.account, RideId(1));
+    engine.begin_reconcile(&world.user, &source.id).await.unwrap();
+    world.quiet(&engine).await;
+    assert_eq!(world.state(&engine, &source, 1).await.name(), "rejected");
+    let sink = world.connect_sink(&engine, "s", None).await;
+    engine.import(&world.user, "usb", bytes.clone()).await.unwrap();
+    world.quiet(&engine).await;
+    assert_eq!(world.state(&engine, &source, 1).await.name(), "fetched");
+    assert!(world.at(&sink).contains(&ContentId::of(&bytes)));
 }

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use fitbridge_core::{
     Code,
-    domain::{ActivityState, ContentId, DeliveryState, RecordedFacts, Withdrawal},
+    domain::{ActivityState, ContentId, DeliveryState, FileLocation, History, RecordedFacts, Withdrawal},
     engine::{import::Imported, resync::Resynced},
-    ports::{Archive, Outcome},
+    ports::{Archive, FileError, Files, Outcome, SinkError},
     testkit::{FakeRide, FakeScanner, FakeSink, Reply, SinkCall},
 };
 
@@ -293,4 +293,170 @@ async fn with_its_file_the_earlier_ones_are_erased() {
     let mut expected = vec![world.files_of([2])[0], ContentId::of(b"mended upstream")];
     expected.sort();
     assert_eq!(left, expected);
+}
+
+fn lost() -> Outcome {
+    Outcome::Unknown(Code::SinkUnknownOutcome.into())
+}
+
+/// A ride of the cloud whose first attempt had no answer; `reply` says whether it arrived. It is forgotten then.
+async fn forgotten_after(world: &World, reply: Reply) -> (fitbridge_core::Engine, fitbridge_core::domain::Connection) {
+    world.source.upload_many(&world.account, 1..2);
+    let engine = world.engine("a");
+    let sink = world.connect_sink(&engine, "s", None).await;
+    let source = world.connect(&engine, None).await;
+    world.sink.reply_next(reply);
+    world.poll(&engine, &source).await;
+    assert_eq!(world.delivery_state(&engine, &sink).await.name(), "retrying");
+    let id = world.ride(&engine, &source, 1).await.id;
+    assert_eq!(engine.forget(&world.user, &id, false).await.unwrap().sent.len(), 1, "it may be there");
+    (engine, sink)
+}
+
+#[tokio::test]
+async fn a_forgotten_ride_whose_answer_was_lost_is_asked_after_and_not_sent() {
+    for sink in [FakeSink::default(), FakeSink::forgetful()] {
+        let world = World { sink, ..World::new() };
+        let (engine, sink) = forgotten_after(&world, Reply::Say(lost())).await;
+        world.quiet(&engine).await;
+        assert_eq!(world.at(&sink), []);
+        let delivery = world.delivery(&engine, &sink).await;
+        assert_eq!(delivery.state, DeliveryState::Withdrawn { because: Withdrawal::Forgotten });
+        assert!(!delivery.maybe_there, "the sink says that it has not got it");
+    }
+}
+
+#[tokio::test]
+async fn a_forgotten_ride_that_had_arrived_is_known_to_be_there() {
+    let world = World::new();
+    let (engine, sink) = forgotten_after(&world, Reply::CommitThen(lost())).await;
+    world.quiet(&engine).await;
+    assert!(is_delivered(&world.delivery_state(&engine, &sink).await));
+    assert_eq!(world.at(&sink), world.files_of([1]));
+}
+
+#[tokio::test]
+async fn where_the_sink_cannot_be_asked_a_forgotten_ride_may_be_there_still() {
+    let world = World::new();
+    world.sink.fail_next_probe(SinkError::unsupported("it cannot be asked"));
+    let (engine, sink) = forgotten_after(&world, Reply::Say(lost())).await;
+    world.quiet(&engine).await;
+    let delivery = world.delivery(&engine, &sink).await;
+    assert_eq!(delivery.state, DeliveryState::Withdrawn { because: Withdrawal::Forgotten });
+    assert!(delivery.maybe_there && world.at(&sink).is_empty());
+}
+
+#[tokio::test]
+async fn a_ride_that_is_wanted_at_one_sink_before_its_file_is_here_goes_to_the_others_too() {
+    let world = World::new();
+    world.source.upload_many(&world.account, 1..2);
+    let engine = world.engine("a");
+    let (one, other) =
+        (world.connect_sink(&engine, "one", None).await, world.connect_sink(&engine, "other", None).await);
+    let source = world.connect(&engine, None).await;
+    world.work(&engine).await;
+    engine.poll(&world.user, &source.id).await.unwrap();
+    let id = world.ride(&engine, &source, 1).await.id;
+    let fetching = engine.resync(&world.user, &id, std::slice::from_ref(&one.id), false).await.unwrap();
+    assert!(matches!(fetching, Resynced::Fetching(_)), "{fetching:?}");
+    world.work(&engine).await;
+    assert_eq!((world.at(&one), world.at(&other)), (world.files_of([1]), world.files_of([1])));
+}
+
+#[tokio::test]
+async fn a_ride_that_was_left_out_and_is_wanted_at_one_sink_goes_to_no_other() {
+    let world = World::new();
+    world.source.upload_many(&world.account, 1..3);
+    let engine = world.engine("a");
+    let (one, other) =
+        (world.connect_sink(&engine, "one", None).await, world.connect_sink(&engine, "other", None).await);
+    let source = world.connect(&engine, Some(History::None)).await;
+    world.poll(&engine, &source).await;
+    let id = world.ride(&engine, &source, 1).await.id;
+    engine.resync(&world.user, &id, std::slice::from_ref(&one.id), false).await.unwrap();
+    world.quiet(&engine).await;
+    assert_eq!((world.at(&one), world.at(&other)), (world.files_of([1]), vec![]));
+    engine.begin_reconcile(&world.user, &source.id).await.unwrap();
+    world.quiet(&engine).await;
+    world.connect_sink(&engine, "other", None).await;
+    world.quiet(&engine).await;
+    assert_eq!(world.at(&other), [], "neither by a night nor by a new connection");
+    engine.resync(&world.user, &id, &[], false).await.unwrap();
+    world.quiet(&engine).await;
+    assert_eq!(world.at(&other), world.files_of([1]), "until the rider wants it everywhere");
+}
+
+/// A file host whose next file comes when the test lets it.
+#[derive(Debug)]
+struct SlowFiles {
+    files: fitbridge_core::testkit::FakeFiles,
+    then: std::sync::Mutex<Option<tokio::sync::oneshot::Sender<tokio::sync::oneshot::Sender<()>>>>,
+}
+
+#[async_trait::async_trait]
+impl Files for SlowFiles {
+    async fn open(&self, location: &FileLocation) -> Result<Bytes, FileError> {
+        let bytes = self.files.open(location).await;
+        let waiting = self.then.lock().unwrap().take();
+        if let Some(waiting) = waiting {
+            let (done, wait) = tokio::sync::oneshot::channel();
+            waiting.send(done).unwrap();
+            wait.await.unwrap();
+        }
+        bytes
+    }
+}
+
+#[tokio::test]
+async fn nothing_stays_of_a_ride_that_is_forgotten_while_its_file_is_fetched() {
+    for is_known in [false, true] {
+        let world = World::new();
+        world.source.upload_many(&world.account, 1..2);
+        let engine = world.engine("a");
+        let source = world.connect(&engine, None).await;
+        engine.poll(&world.user, &source.id).await.unwrap();
+        let id = world.ride(&engine, &source, 1).await.id;
+        engine.resolve(&world.user, &id).await.unwrap();
+        if is_known {
+            engine.import(&world.user, "usb", FakeRide::generated(1).bytes).await.unwrap();
+        }
+        let (then, under_way) = tokio::sync::oneshot::channel();
+        let mut ports = world.ports(std::sync::Arc::new(world.ledger.clone()));
+        ports.files =
+            std::sync::Arc::new(SlowFiles { files: world.source.files(), then: std::sync::Mutex::new(Some(then)) });
+        let owner = fitbridge_core::domain::OwnerId::new("slow").unwrap();
+        let slow = fitbridge_core::Engine::new(ports, world.policy.clone(), owner);
+        let (fetched, ()) = tokio::join!(slow.fetch(&world.user, &id), async {
+            let go_on = under_way.await.unwrap();
+            engine.forget(&world.user, &id, true).await.unwrap();
+            go_on.send(()).unwrap();
+        });
+        fetched.unwrap();
+        world.quiet(&engine).await;
+        let left = usize::from(is_known);
+        assert_eq!(world.archive.files().len(), left, "the imported one stays, if there is one");
+        assert_eq!(world.state(&engine, &source, 1).await.name(), "forgotten");
+    }
+}
+
+#[tokio::test]
+async fn a_linked_ride_whose_file_is_fetched_again_on_request_is_sent_again() {
+    let world = World::new();
+    world.source.upload_many(&world.account, 1..3);
+    let engine = world.engine("a");
+    let source = world.connect(&engine, None).await;
+    world.poll(&engine, &source).await;
+    let ids = [world.ride(&engine, &source, 1).await.id, world.ride(&engine, &source, 2).await.id];
+    engine.link(&world.user, &ids).await.unwrap();
+    let sink = world.connect_sink(&engine, "s", None).await;
+    world.quiet(&engine).await;
+    assert_eq!(world.at(&sink), world.files_of([1]));
+    world.sink.reply_next(Reply::Say(Outcome::Rejected(Code::SinkRejected.into())));
+    engine.resync(&world.user, &ids[1], &[], false).await.unwrap();
+    world.quiet(&engine).await;
+    assert_eq!(world.at(&sink), world.files_of([1]), "rejected");
+    engine.resync(&world.user, &ids[1], &[], true).await.unwrap();
+    world.quiet(&engine).await;
+    assert_eq!(world.state(&engine, &source, 2).await.name(), "fetched");
+    assert_eq!(world.at(&sink), world.files_of([1, 2]));
 }

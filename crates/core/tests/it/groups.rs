@@ -3,10 +3,13 @@
 use bytes::Bytes;
 use fitbridge_core::{
     Code, Engine,
-    domain::{Activity, ActivityId, ContentId, DeliveryState, EventKind, LinkReason, RecordedFacts, Withdrawal},
+    domain::{
+        Activity, ActivityId, Connection, ConnectionId, ContentId, DeliveryState, EventKind, LinkReason, RecordedFacts,
+        Withdrawal,
+    },
     engine::import::Imported,
-    ports::{Archive, Outcome, ScanReport},
-    testkit::{FakeRide, FakeScanner},
+    ports::{Archive, Outcome, ScanReport, SinkError},
+    testkit::{FakeRide, FakeScanner, FakeSink, Reply},
 };
 use proptest::prelude::*;
 
@@ -390,4 +393,112 @@ proptest! {
             assert_eq!(world.at(&sink), sorted(&files.iter().collect::<Vec<_>>()), "each is sent, once");
         });
     }
+}
+
+#[tokio::test]
+async fn of_linked_rides_whose_answers_were_lost_one_is_sent() {
+    let world = World { sink: FakeSink::forgetful(), ..World::new() };
+    let engine = world.engine("a");
+    let sink = world.connect_sink(&engine, "s", None).await;
+    let files = [("a", 0), ("b", 100_000)].map(|(name, at)| file(&world, name, at, 3600.0));
+    let lost = Outcome::Unknown(Code::SinkUnknownOutcome.into());
+    world.sink.reply_always(Some(lost));
+    let mut ids = Vec::new();
+    for bytes in &files {
+        ids.push(import(&world, &engine, bytes).await.id);
+    }
+    world.work(&engine).await;
+    let group = engine.link(&world.user, &ids).await.unwrap();
+    world.sink.reply_always(None);
+    world.quiet(&engine).await;
+    assert_eq!(world.at(&sink), [group.primary.state.content().unwrap()]);
+}
+
+#[tokio::test]
+async fn many_rides_with_many_sinks_are_linked_at_once() {
+    let world = World::new();
+    let engine = world.engine("a");
+    let mut sinks = Vec::new();
+    for name in ["a", "b", "c", "d", "e", "f", "g", "h", "i"] {
+        sinks.push(world.connect_sink(&engine, name, None).await);
+    }
+    world.sink.reply_always(Some(Outcome::Transient { failure: Code::SinkAway.into(), retry_after: None }));
+    let mut ids = Vec::new();
+    for at in 0..12 {
+        let bytes = file(&world, &format!("ride {at}"), 100_000 * at, 3600.0);
+        ids.push(import(&world, &engine, &bytes).await.id);
+    }
+    world.work(&engine).await;
+    let group = engine.link(&world.user, &ids).await.unwrap();
+    world.sink.reply_always(None);
+    let open = |state: &DeliveryState| state.is_open();
+    for sink in &sinks {
+        let left: Vec<_> = world.deliveries(&engine, sink).await;
+        assert_eq!(left.iter().filter(|one| open(&one.state)).count(), 1, "the others are taken back");
+    }
+    world.quiet(&engine).await;
+    for sink in &sinks {
+        assert_eq!(world.at(sink), [group.primary.state.content().unwrap()]);
+    }
+}
+
+/// A ride whose first answer was lost, and which waits for its sink to be connected again with other bytes by then.
+async fn replaced_while_blocked(world: &World, reply: Reply) -> (Engine, Connection, Bytes) {
+    world.source.upload_many(&world.account, 1..2);
+    let engine = world.engine("a");
+    let source = world.connect(&engine, None).await;
+    let sink = world.connect_sink(&engine, "s", None).await;
+    world.sink.reply_next(reply);
+    world.poll(&engine, &source).await;
+    world.sink.reply_next(Reply::Say(Outcome::NeedsReauth(Code::SinkReconnect.into())));
+    world.quiet(&engine).await;
+    let delivery = world.delivery(&engine, &sink).await;
+    assert!(delivery.maybe_there && delivery.state.name() == "blocked", "{delivery:?}");
+    let other = Bytes::from_static(b"the same ride, made into a file anew");
+    world.source.upload(&world.account, FakeRide { bytes: other.clone(), ..FakeRide::generated(1) });
+    (engine, sink, other)
+}
+
+async fn lose_and_fetch_again(world: &World, engine: &Engine, sink: &Connection) {
+    let file = world.delivery(engine, sink).await.content;
+    Archive::delete(&world.archive, &world.user, file).await.unwrap();
+    let source = engine.find_connection(&world.user, "igpsport").await.unwrap().doc;
+    engine.begin_reconcile(&world.user, &source.id).await.unwrap();
+    world.quiet(engine).await;
+    world.connect_sink(engine, "s", None).await;
+    world.quiet(engine).await;
+}
+
+#[tokio::test]
+async fn a_ride_whose_answer_was_lost_and_whose_bytes_changed_gets_there_once() {
+    let lost = || Outcome::Unknown(Code::SinkUnknownOutcome.into());
+    for (arrived, can_be_asked) in [(false, true), (true, true), (false, false)] {
+        let world = World::new();
+        let reply = if arrived { Reply::CommitThen(lost()) } else { Reply::Say(lost()) };
+        let (engine, sink, other) = replaced_while_blocked(&world, reply).await;
+        if !can_be_asked {
+            world.sink.fail_next_probe(SinkError::unsupported("it cannot be asked"));
+        }
+        lose_and_fetch_again(&world, &engine, &sink).await;
+        let there = world.at(&sink);
+        if arrived {
+            assert_eq!(there, [ContentId::of(&FakeRide::generated(1).bytes)]);
+        } else {
+            assert_eq!(there, [ContentId::of(&other)], "can be asked: {can_be_asked}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_sink_that_knows_repeats_gets_the_file_again_that_it_may_have() {
+    let world = World::new();
+    let lost = Outcome::Unknown(Code::SinkUnknownOutcome.into());
+    let (engine, sink, _) = replaced_while_blocked(&world, Reply::CommitThen(lost)).await;
+    let first = world.delivery(&engine, &sink).await;
+    world.sink.fail_next_probe(SinkError::unsupported("it cannot be asked"));
+    engine.resync(&world.user, &first.activity, &[ConnectionId::new("elsewhere").unwrap()], true).await.unwrap();
+    world.quiet(&engine).await;
+    world.connect_sink(&engine, "s", None).await;
+    world.quiet(&engine).await;
+    assert_eq!(world.at(&sink), [first.content], "and not the other one");
 }

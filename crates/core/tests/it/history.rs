@@ -2,9 +2,9 @@
 
 use fitbridge_core::{
     Code,
-    domain::{ActivityState, History, ListedFacts, RideId},
+    domain::{ActivityState, History, ListedFacts, RecordedFacts, RideId},
     engine::Poll,
-    testkit::FakeRide,
+    testkit::{FakeRide, FakeScanner},
 };
 use jiff::civil::{Date, date};
 
@@ -148,4 +148,22 @@ async fn a_long_archive_is_gone_through_over_crashes() {
     assert_eq!(world.at(&sink), world.files_of(1..201));
     assert_eq!(world.connection(&engine, &sink.id).await.doc.sink().unwrap().resume, None);
     assert!(world.source.bytes(&world.account, RideId(200)).is_some());
+}
+
+#[tokio::test]
+async fn a_file_that_tells_no_local_time_passes_where_it_may_be_of_the_first_day() {
+    let world = World::new();
+    let engine = world.engine("a");
+    let sink = world.connect_sink(&engine, "s", Some("2025-05-02".parse().unwrap())).await;
+    let mut there = Vec::new();
+    for (name, start, passes) in [("china", "2025-05-01T18:00:00Z", true), ("nowhere", "2025-05-01T09:00:00Z", false)] {
+        let bytes = bytes::Bytes::from(name);
+        let mut report = FakeScanner::ride(&bytes);
+        report.facts = RecordedFacts { start: start.parse().ok(), utc_offset_s: None, ..report.facts };
+        world.scanner.report(&bytes, report);
+        engine.import(&world.user, name, bytes.clone()).await.unwrap();
+        there.extend(passes.then(|| fitbridge_core::domain::ContentId::of(&bytes)));
+    }
+    world.work(&engine).await;
+    assert_eq!(world.at(&sink), there);
 }

@@ -4,7 +4,8 @@ use fitbridge_core::{
     Code, Engine, Failure,
     domain::{Connection, UserId},
     engine::{Poll, connect::Wish, secrets::SourceSecret},
-    ports::{Source, SourceError},
+    ports::{Key, Source, SourceError},
+    store::Breaker,
     testkit::SourceVerb,
 };
 
@@ -119,7 +120,7 @@ async fn when_nobody_else_is_left_the_paused_one_finds_out_whether_it_is_over() 
     world.source.take_calls();
     assert!(matches!(poll(&engine, &sources[0]).await, Poll::Paused(_)));
     assert_eq!(lists(&world), 0);
-    world.pass_minutes(61);
+    world.pass_minutes(121);
     assert!(matches!(poll(&engine, &sources[0]).await, Poll::Walked { .. }));
 }
 
@@ -212,4 +213,60 @@ async fn a_refusal_from_before_an_incident_does_not_count_after_it() {
     world.pass_minutes(3);
     world.source.fail_next(SourceVerb::List, SourceError::Refused("401".into()));
     assert!(matches!(poll(&engine, &sources[0]).await, Poll::Paused(_)), "the second");
+}
+
+#[tokio::test]
+async fn a_try_that_is_refused_while_the_incident_lasts_is_not_the_one_after_it() {
+    let world = World::new();
+    let engine = world.engine("a");
+    let sources = riders(&world, &engine, 4).await;
+    an_incident(&world, &engine, &sources).await;
+    // Nobody else is there to find out whether it is over.
+    world.pass_minutes(200);
+    assert!(matches!(poll(&engine, &sources[0]).await, Poll::Paused(_)));
+    assert_eq!(lists(&world), 1, "it tries whether the provider is back");
+    assert!(matches!(poll(&engine, &sources[1]).await, Poll::Away(_)), "which it is not");
+    assert_eq!(lists(&world), 0, "and is left alone again");
+    refuse(&world, false);
+    world.pass_minutes(61);
+    assert!(matches!(poll(&engine, &sources[1]).await, Poll::Walked { .. }));
+    assert!(matches!(poll(&engine, &sources[0]).await, Poll::Walked { .. }), "its one try afterwards");
+}
+
+#[tokio::test]
+async fn active_riders_find_out_first_whether_an_incident_is_over() {
+    let world = World::new();
+    let engine = world.engine("a");
+    let sources = riders(&world, &engine, 4).await;
+    an_incident(&world, &engine, &sources).await;
+    refuse(&world, false);
+    let open_until = engine.store().read::<Breaker>(&Key::breaker("igpsport-global")).await.unwrap().unwrap();
+    world.clock.set(open_until.doc.open_until);
+    world.pass_minutes(1);
+    assert!(matches!(poll(&engine, &sources[0]).await, Poll::Paused(_)));
+    assert_eq!(lists(&world), 0);
+    assert!(matches!(poll(&engine, &sources[1]).await, Poll::Walked { .. }));
+    assert!(matches!(poll(&engine, &sources[0]).await, Poll::Walked { .. }));
+}
+
+#[tokio::test]
+async fn an_incident_that_comes_back_within_the_hour_is_the_same() {
+    let world = World::new();
+    let engine = world.engine("a");
+    let sources = riders(&world, &engine, 4).await;
+    an_incident(&world, &engine, &sources).await;
+    refuse(&world, false);
+    world.pass_minutes(61);
+    assert!(matches!(poll(&engine, &sources[1]).await, Poll::Walked { .. }), "it seems to be over");
+    refuse(&world, true);
+    world.pass_minutes(11);
+    assert!(matches!(poll(&engine, &sources[0]).await, Poll::Paused(_)), "the one try, refused");
+    for source in sources[1..].iter().chain(&sources[1..]) {
+        poll(&engine, source).await;
+    }
+    assert!(matches!(poll(&engine, &sources[1]).await, Poll::Away(_)));
+    refuse(&world, false);
+    world.pass_minutes(61);
+    assert!(matches!(poll(&engine, &sources[1]).await, Poll::Idle));
+    assert!(matches!(poll(&engine, &sources[0]).await, Poll::Walked { .. }), "one more, after its last end");
 }

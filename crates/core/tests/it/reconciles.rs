@@ -336,3 +336,32 @@ proptest! {
         runtime.block_on(whatever_happens(first, events));
     }
 }
+
+#[tokio::test]
+async fn many_new_rides_are_no_strangers_however_far_a_step_reads() {
+    for (new, fails) in [(25, true), (250, false), (250, true)] {
+        let (world, engine, source, sink) = synced(30).await;
+        world.source.upload_many(&world.account, 1000..1000 + new);
+        if fails {
+            world.source.fail_page(2, SourceError::Away(Code::ProviderError.into()));
+        }
+        let found = reconciled(&world, &engine, &source).await.found;
+        assert!(world.connection(&engine, &source.id).await.doc.is_active());
+        assert_eq!((found.seen, found.late), (30 + new, new), "{new} {fails}");
+        assert_eq!(world.at(&sink), world.files_of((1..31).chain(1000..1000 + new)));
+    }
+}
+
+#[tokio::test]
+async fn rides_of_somebody_else_are_known_for_it_at_the_end_of_their_list_and_none_is_taken() {
+    let (world, engine, source, _) = synced(30).await;
+    for ride in 1..31 {
+        world.source.delete(&world.account, RideId(ride));
+    }
+    world.source.upload_many(&world.account, 1000..1250);
+    assert!(engine.begin_reconcile(&world.user, &source.id).await.unwrap());
+    world.quiet(&engine).await;
+    let paused = world.connection(&engine, &source.id).await.doc.paused().cloned();
+    assert_eq!(paused.map(|why| why.code), Some(Code::StrangerRides));
+    assert_eq!(world.rides(&engine).await.len(), 30);
+}

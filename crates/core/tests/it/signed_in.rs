@@ -6,7 +6,8 @@ use fitbridge_core::{
     Code, Engine, Failure,
     domain::Connection,
     engine::{Poll, secrets::SourceSecret},
-    ports::{Login, SealedKey, SourceError, Vault},
+    ports::{Key, Login, SealedKey, SourceError, Vault},
+    store::Breaker,
     testkit::{FailingLedger, Moment, SourceVerb},
 };
 use jiff::SignedDuration;
@@ -156,7 +157,7 @@ async fn a_login_that_certainly_did_not_happen_may_be_tried_again() {
     let engine = world.engine("a");
     let source = connect(&world, &engine).await;
     to_the_end(&world);
-    world.source.fail_next(SourceVerb::LogIn, SourceError::Away(Failure::new(Code::ProviderAway, "refused")));
+    world.source.fail_next(SourceVerb::LogIn, SourceError::Unreached(Failure::new(Code::ProviderAway, "refused")));
     assert!(matches!(world.poll(&engine, &source).await, Poll::Away(_)));
     world.source.fail_next(SourceVerb::LogIn, SourceError::Throttled { retry_after: None });
     assert!(matches!(world.poll(&engine, &source).await, Poll::Away(_)));
@@ -292,4 +293,50 @@ async fn a_login_that_died_under_a_clock_ahead_is_not_under_way_for_days() {
     world.clock.set(right);
     let poll = world.poll(&world.engine("b"), &source).await;
     assert!(matches!(&poll, Poll::Paused(why) if why.code == Code::LoginUsed), "{poll:?}");
+}
+
+#[tokio::test]
+async fn a_login_that_the_service_may_have_done_is_not_repeated_whatever_it_answered() {
+    let world = World::new();
+    let engine = world.engine("a");
+    let source = connect(&world, &engine).await;
+    to_the_end(&world);
+    world.source.fail_next(SourceVerb::LogIn, SourceError::Away(Failure::new(Code::ProviderAway, "status 504")));
+    assert!(matches!(world.poll(&engine, &source).await, Poll::Away(_)));
+    world.pass_minutes(6);
+    let poll = world.poll(&engine, &source).await;
+    assert!(matches!(&poll, Poll::Paused(why) if why.code == Code::LoginUsed), "{poll:?}");
+    assert_eq!(logins(&world), 1);
+}
+
+#[tokio::test]
+async fn failing_logins_count_towards_the_breaker() {
+    let mut world = World::new();
+    world.policy.breaker_failures = 1;
+    let engine = world.engine("a");
+    let source = connect(&world, &engine).await;
+    to_the_end(&world);
+    world.source.fail_next(SourceVerb::LogIn, SourceError::Away(Failure::new(Code::ProviderAway, "status 504")));
+    assert!(matches!(world.poll(&engine, &source).await, Poll::Away(_)));
+    let breaker = engine.store().read::<Breaker>(&Key::breaker("igpsport-global")).await.unwrap();
+    assert!(breaker.is_some_and(|breaker| breaker.doc.open_until > world.now()));
+}
+
+#[tokio::test]
+async fn a_ride_waits_while_a_login_may_be_under_way_instead_of_asking_again_at_once() {
+    let world = World::new();
+    let setup = world.engine("setup");
+    let source = connect(&world, &setup).await;
+    setup.poll(&world.user, &source.id).await.unwrap();
+    world.queue.take();
+    to_the_end(&world);
+    let ledger = FailingLedger::new(Arc::new(world.ledger.clone()));
+    let crashing = world.engine_over(Arc::new(ledger.clone()), "a");
+    ledger.fail_commit(1, Moment::After);
+    assert!(crashing.poll(&world.user, &source.id).await.is_err());
+    let engine = world.engine("b");
+    let id = world.ride(&engine, &source, 1).await.id;
+    engine.resolve(&world.user, &id).await.unwrap();
+    let stored = engine.store().activity(&world.user, &id).await.unwrap().unwrap();
+    assert!(stored.due.is_some_and(|due| due.at > world.now()), "{:?}", stored.doc.state);
 }

@@ -151,7 +151,7 @@ async fn nothing_is_sent_where_what_is_there_could_not_be_recorded() {
     ledger.lose_race(Key::connection(&world.user, &sink.id), 5);
     let other = world.engine_over(Arc::new(ledger), "b");
     let busy = other.deliver(&world.user, &sink.id, &world.files_of([1])[0]).await.unwrap_err();
-    assert_eq!(busy.failure().code, Code::LedgerLocked);
+    assert_eq!(busy.failure().code, Code::Contended);
     assert!(world.at(&sink).is_empty());
     world.quiet(&engine).await;
     assert_eq!(world.at(&sink), world.files_of([2, 3]), "the lease ends, and it is looked again");

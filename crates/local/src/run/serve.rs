@@ -12,8 +12,6 @@ use super::Lanes;
 
 /// How often due work is looked for between the ticks of whole minutes.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
-/// A clock that goes back by more minutes than this was wrong before.
-const REWOUND: i64 = 10;
 /// How long a stop waits for what has begun.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -41,10 +39,6 @@ pub async fn serve(lanes: &mut Lanes, stop: impl Future<Output = ()>) -> Result<
             () = &mut stop => break,
             _ = beat.tick() => {
                 let minute = engine.now().as_second().div_euclid(60);
-                let rewound = last_minute.is_some_and(|last| minute < last - REWOUND);
-                if rewound {
-                    tracing::warn!("the clock was set back: what waits is tried now, since its times are those of the other clock");
-                }
                 match engine.halted().await {
                     Ok(now) if now.is_some() != halted => {
                         halted = now.is_some();
@@ -59,10 +53,8 @@ pub async fn serve(lanes: &mut Lanes, stop: impl Future<Output = ()>) -> Result<
                     continue;
                 }
                 for shard in (0..shards).map(Shard) {
-                    // A clock that jumped (a laptop that slept) just makes this another minute.
-                    let handed = if rewound {
-                        engine.sweep(shard, Eagerness::Eager).await.map(drop)
-                    } else if last_minute == Some(minute) {
+                    // A clock that jumped (a laptop that slept, or one that was set) just makes this another minute.
+                    let handed = if last_minute == Some(minute) {
                         engine.sweep(shard, Eagerness::Due).await.map(drop)
                     } else {
                         engine.tick(shard).await.map(drop)
@@ -77,8 +69,7 @@ pub async fn serve(lanes: &mut Lanes, stop: impl Future<Output = ()>) -> Result<
                         tracing::error!(code = %failure.code, "the tick failed and is tried again: {failure}");
                     }
                 }
-                // After a jump back the same minute is ticked by the next beat.
-                last_minute = (!rewound).then_some(minute);
+                last_minute = Some(minute);
             }
             () = lanes.step() => {
                 lanes.take_failures();

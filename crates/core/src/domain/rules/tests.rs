@@ -224,3 +224,17 @@ proptest! {
         prop_assert_eq!(rules.judge(&ride), None);
     }
 }
+
+#[test]
+fn a_date_that_is_only_known_in_utc_filters_only_where_it_must_be_wrong() {
+    let in_utc = |start: &str| Ride {
+        recorded: Some(RecordedFacts { start: Some(start.parse().unwrap()), ..RecordedFacts::default() }),
+        ..Ride::default()
+    };
+    let rules = Rules { from: Some(date(2026, 2, 1)), until: Some(date(2026, 2, 28)), ..rules() };
+    let is_out = |start: &str| rules.judge(&in_utc(start)).map(|why| why.rule) == Some(Code::FilterDate);
+    assert!(!is_out("2026-01-31T20:00:00Z"), "in China it was February");
+    assert!(is_out("2026-01-31T09:00:00Z"), "nowhere was it February");
+    assert!(!is_out("2026-03-01T05:00:00Z"), "in America it was February still");
+    assert!(is_out("2026-03-01T13:00:00Z"));
+}

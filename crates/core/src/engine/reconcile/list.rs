@@ -38,7 +38,9 @@ impl Engine {
         mut step: Reconcile,
     ) -> Result<Reconciled, EngineError> {
         let now = self.now();
-        let ReconcilePlace::List { page, mark, again } = step.place.clone() else { return Ok(Reconciled::Skipped) };
+        let ReconcilePlace::List { page, mark, again, recognised } = step.place.clone() else {
+            return Ok(Reconciled::Skipped);
+        };
         if let Some(breaker) = self.breaker_now(&source.doc.account, now) {
             self.keep_place(source, step, breaker.open_until).await?;
             return Ok(Reconciled::Waits(breaker.failure));
@@ -47,7 +49,7 @@ impl Engine {
             Ok(secret) => secret,
             Err(instead) => return self.wait(source, step, instead).await,
         };
-        let mut walked = self.begin_walk(&source.doc, page > 1).await?;
+        let mut walked = self.begin_walk(&source.doc, recognised == Some(true)).await?;
         let (mut mark, mut seen) = (mark, Vec::new());
         let read = match self.read_pages(&source.doc, &secret, page, &mut mark, &mut walked, &mut seen).await? {
             Ok(read) => read,
@@ -57,7 +59,9 @@ impl Engine {
             }
         };
         self.provider_answered(&source.doc.account, &source.doc.id, self.now()).await?;
-        if walked.is_strange() {
+        // How many new rides there are says nothing of whose they are: that is known at the end of the list.
+        let is_strange = !walked.recognised && (walked.is_strange() || recognised == Some(false));
+        if is_strange && matches!(read, Read::End(_)) {
             let paused = self.pause(&mut source, Code::StrangerRides.into()).await?;
             return self.wait(source, step, paused).await;
         }
@@ -74,13 +78,21 @@ impl Engine {
         };
         let mut finished = None;
         step.place = match read {
-            Read::On(page) => ReconcilePlace::List { page, mark, again },
+            // The unknown rows of the pages before are this account's too: they are read once more, and recorded.
+            _ if walked.recognised && recognised == Some(false) => {
+                step.found.seen = 0;
+                ReconcilePlace::List { page: 1, mark: None, again, recognised: Some(true) }
+            }
+            Read::On(page) => {
+                let recognised = if walked.recognised || is_strange { Some(!is_strange) } else { recognised };
+                ReconcilePlace::List { page, mark, again, recognised }
+            }
             Read::End(first) => {
                 let began = mark.unwrap_or_default();
                 let stands = same_list(&began, &mark_of(&first, now));
                 if !stands && again < MOST_AGAIN {
                     step.found.seen = 0;
-                    ReconcilePlace::List { page: 1, mark: None, again: again + 1 }
+                    ReconcilePlace::List { page: 1, mark: None, again: again + 1, recognised: Some(true) }
                 } else {
                     step.is_whole = stands;
                     if stands {
@@ -114,7 +126,7 @@ impl Engine {
             let mut listed = match self.ports.source.list_page(access(source, secret), page).await {
                 Ok(listed) => listed,
                 // What was read is read; the next step finds out whether the source is away for longer.
-                Err(SourceError::Away(_)) if page > first => return Ok(Ok(Read::On(page))),
+                Err(SourceError::Away(_) | SourceError::Unreached(_)) if page > first => return Ok(Ok(Read::On(page))),
                 Err(error) => return Ok(Err(error)),
             };
             if page == 1 && mark.is_none() {
