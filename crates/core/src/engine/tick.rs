@@ -282,7 +282,7 @@ impl Engine {
             let (writes, found): (Vec<_>, Vec<_>) = leased.into_iter().unzip();
             match self.commit_each(writes).await {
                 Ok(done) => {
-                    jobs.extend(found.into_iter().zip(done).filter(|(_, done)| *done).filter_map(|(job, _)| job))
+                    jobs.extend(found.into_iter().zip(done).filter(|(_, done)| *done).filter_map(|(job, _)| job));
                 }
                 Err(error) => {
                     // Some may be leased. Whoever gets the job of one that is not claims it all the same.
