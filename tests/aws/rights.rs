@@ -31,8 +31,9 @@ fn allowed(role: &str) -> BTreeSet<String> {
     let template = concat!(env!("CARGO_MANIFEST_DIR"), "/../template.yaml");
     let template = std::fs::read_to_string(template).expect("the template");
     let of_role = template.split(&format!("\n  {role}:\n")).nth(1).expect("the role");
-    let is_resource = |line: &&str| !(line.starts_with("  ") && !line.starts_with("   "));
-    let lines: Vec<_> = of_role.lines().take_while(is_resource).collect();
+    // Until the next resource, whose name stands two spaces from the left.
+    let is_of_role = |line: &&str| !line.starts_with("  ") || line.starts_with("   ");
+    let lines: Vec<_> = of_role.lines().take_while(is_of_role).collect();
     let words = lines.iter().filter(|line| !line.contains("arn:")).flat_map(|line| line.split([' ', ',', '[', ']']));
     let services = ["dynamodb:", "secretsmanager:", "sqs:", "s3:"];
     let mut may: BTreeSet<_> =

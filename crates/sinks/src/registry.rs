@@ -101,7 +101,7 @@ mod tests {
                 webhook::sealed_secret(&webhook::new_secret([1; 32])).ok(),
             ),
         ] {
-            let sink = sinks.get(&Service::from_any(name)).unwrap();
+            let sink = &sinks[&Service::from_any(name)];
             let identity = sink.check(&settings, secret.as_ref()).await.unwrap();
             assert_eq!(identity.account.service.as_str(), name);
             assert!(!identity.label.is_empty());

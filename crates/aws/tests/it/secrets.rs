@@ -11,11 +11,11 @@ use fitbridge_aws::{
 };
 use fitbridge_core::{
     domain::{ConnectionId, User, UserId},
-    ports::{SealedKey, Vault, VaultError},
+    ports::{Clock as _, SealedKey, Vault, VaultError},
     store::Store,
     testkit::{ManualClock, MemoryLedger, conformance::vault as conformance, model},
 };
-use jiff::Timestamp;
+use fitbridge_host::SystemClock;
 use proptest::{
     strategy::{Strategy, ValueTree},
     test_runner::TestRunner,
@@ -126,7 +126,7 @@ async fn a_keyring_conforms_and_is_turned() {
     let ServiceVault::Keyring(keyring) = &vault else { panic!("{vault:?}") };
     let resealed = keyring.rotate_user(&key.user).await.unwrap();
     assert!(resealed >= 1, "{resealed}");
-    let now = Timestamp::now();
+    let now = SystemClock.now();
     let early = keyrings[&Role::Sink].drop_old_keys(now).await.unwrap();
     assert!(matches!(early, Dropped::NotBefore(_)), "a function may still seal with it: {early:?}");
     let later = now + SETTLED_AFTER + jiff::SignedDuration::from_secs(60);
