@@ -185,7 +185,13 @@ impl Measured {
                 break;
             }
         }
-        let idle = self.used(async || self.minute().await).await;
+        // What follows the last delivery is no part of the night.
+        for _ in 0..3 {
+            self.minute().await;
+            self.pump().await;
+            self.service.end_leases().await;
+        }
+        let idle = self.idle_minute().await;
         let (source, lists) = (self.source_of(&user).await, self.service.list_requests());
         self.service.let_the_night_come(&source).await;
         let (mut invocations, mut polls) = (0, 0);
@@ -206,6 +212,7 @@ impl Measured {
         let lists = self.service.list_requests() - lists;
         let pages = lists - u64::try_from(polls * riders).expect("a number");
         let night = Requests { s3_gets: 0.0, ..all.less(idle, float(NIGHT)) };
+        assert!(night.read_units > 0.0 && night.write_units > 0.0, "{rides} rides: {night:?} beside {idle:?} a minute");
         Night { requests: night, invocations: float(invocations), pages: float(usize::try_from(pages).expect("few")) }
     }
 
