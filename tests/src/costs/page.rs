@@ -76,9 +76,10 @@ fn bills(page: &mut String, counted: &Counted) -> std::fmt::Result {
     writeln!(
         page,
         "\nThe free tier is what AWS gives every account each month for ever (last section), for nothing else in the account.\n\
-         Besides its vault, a large service pays most for the ledger's units and for the files that it keeps.\n\
-         `RequestsPerSecond` bounds the polls: the default of 5 is enough for 8,600 riders at 50 polls a day; more needs a\n\
-         word with iGPSport first.\n"
+         Besides its vault, a large service pays most for its nights, in which all that a rider has is read and compared.\n\
+         `RequestsPerSecond` bounds what is asked: the default of 5 is enough for {} riders at 50 polls a day; more needs a\n\
+         word with iGPSport first.\n",
+        (5.0 * 86_400.0 / (50.0 + counted.list_pages_of_a_night)).floor()
     )
 }
 
