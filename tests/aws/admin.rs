@@ -223,7 +223,7 @@ async fn the_keys_of_the_keyrings_are_turned_while_the_service_works() {
     service.pass_minutes(1).await;
     service.run_until_quiet().await;
     service.assert_exactly_once(&riders);
-    let early = service.admin(&["vault", "rotate", "--drop"], "").await.exits(3);
+    let early = service.admin(&["vault", "rotate", "--drop"], "").await.exits(2);
     assert_eq!((&early.summary()["resealed"], &early.summary()["dropped"]), (&json!(0), &json!(0)), "{early}");
     assert!(early.of_type("key").iter().all(|key| key["not_before"].is_string()), "{early}");
 }
@@ -306,7 +306,8 @@ async fn everything_about_a_rider_is_exported_and_deleted() {
     service.world().add_rides(Region::Global, other.member, &RideBatch::small(1)).expect("a ride");
     service.pass_minutes(1).await;
     service.run_until_quiet().await;
-    service.assert_exactly_once(&[other]);
+    // What was delivered for ada before stays where it was sent.
+    service.assert_exactly_once(&[rider, other]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
