@@ -155,11 +155,13 @@ async fn what_was_not_taken_is_told_and_the_rest_is_sent() {
     let failed =
         |id: &str| json!({ "Id": id, "Code": "RequestThrottled", "SenderFault": false, "Message": "slow down" });
     let partly = json!({ "Successful": [], "Failed": [failed("3"), failed("7")] });
-    let answers = [done(partly), error(403, "RequestThrottled", "Rate exceeded"), done(json!({ "Successful": [] }))];
-    let server = Scripted::start(answers).await;
+    let refused = || error(403, "RequestThrottled", "Rate exceeded");
+    let taken = || done(json!({ "Successful": [] }));
+    // Three batches; then what was not taken of them once more, twelve jobs in two: refused again.
+    let server = Scripted::start([done(partly), refused(), taken(), refused(), refused()]).await;
     let queue = SqsQueue::new(server.clients().sqs, "http://queue/1/jobs");
     let error = queue.hand_over(jobs(30)).await.unwrap_err().to_string();
-    assert_eq!(server.asked().len(), 3, "each batch is tried");
+    assert_eq!(server.asked().len(), 5, "each batch is tried, and what was not taken once more");
     assert!(error.contains("12 of 30 jobs were not taken: RequestThrottled"), "{error}");
 }
 

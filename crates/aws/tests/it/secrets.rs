@@ -117,6 +117,8 @@ async fn a_keyring_conforms_and_is_turned() {
         assert_eq!(keys.init().await, Ok(true));
         assert_eq!(keys.init().await, Ok(false), "a ring that is there stays");
     }
+    // That there was none is remembered for some seconds.
+    clock.advance(jiff::SignedDuration::from_secs(30));
     warm(&ledger, &vault, Role::Sink).await;
     conformance::suite(&vault).await;
 
