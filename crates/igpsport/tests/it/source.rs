@@ -1,6 +1,5 @@
 //! The client behind the engine's port.
 
-use fitbridge_core::Code;
 use fitbridge_core::domain::{FileLocation, RemoteAccount, RideId, Service};
 use fitbridge_core::ports::{Access, FileError, Files, Login, Source, SourceError};
 use fitbridge_igpsport::{IgpsportSource, Region};
@@ -144,19 +143,17 @@ async fn a_login_gives_a_token_and_a_token_its_facts() {
 #[tokio::test]
 async fn a_login_is_called_not_attempted_only_where_that_is_certain() {
     let server = Server::start(|seen| {
-        let status = ["500", "502", "503", "504", "404"].into_iter().find(|status| seen.body.contains(status));
+        let status = ["500", "502", "503", "504", "404", "429"].into_iter().find(|status| seen.body.contains(status));
         Reply(status.and_then(|status| status.parse().ok()).unwrap_or(200), vec![("retry-after", "7".into())], vec![])
     })
     .await;
     let source = source(&server, &server);
-    let mut failed = Vec::new();
-    for status in ["500", "502", "504", "503"] {
+    // "200" is an answer without a token.
+    for (status, certain) in
+        [("500", false), ("502", false), ("504", false), ("503", false), ("200", false), ("429", true)]
+    {
         let login = Login { username: "ada@example.org".into(), password: status.to_owned().into() };
-        failed.push(source.log_in("global", &login).await.unwrap_err());
-    }
-    let throttled = failed.pop();
-    assert!(matches!(throttled, Some(SourceError::Throttled { .. })), "{throttled:?}");
-    for error in failed {
-        assert_eq!(error.failure().code, Code::ProviderError, "it may have signed in: {error:?}");
+        let error = source.log_in("global", &login).await.unwrap_err();
+        assert_eq!(error.did_nothing(), certain, "{status}: {error:?}");
     }
 }
