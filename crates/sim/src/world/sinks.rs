@@ -15,7 +15,10 @@ use fitbridge_core::{
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::Offset};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Process, World, files::start_of};
+use super::{
+    Process, World,
+    files::{start_of, way_m},
+};
 use crate::{
     clockwork::{HOUR, MINUTE, SECOND, lock},
     trouble::Fault,
@@ -353,7 +356,7 @@ impl Sink for SinkPort {
                 local_start: Offset::constant(2).to_datetime(start),
                 other_route: Some("STRAVA".into()),
                 elapsed_s: Some(3610.0),
-                distance_m: Some(25_100.0),
+                distance_m: Some(way_m(number) + 100.0),
             }
         });
         Ok(rides.filter(|ride| (oldest..=newest).contains(&ride.local_start.date())).collect())
