@@ -1,9 +1,6 @@
 //! The last day: whether every promise was kept.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use fitbridge_core::{
     Code,
@@ -11,7 +8,7 @@ use fitbridge_core::{
         Activity, ActivityId, ActivityState, BackfillPhase, Connection, ContentId, Delivery, DeliveryState, Integrity,
         Origin, Shard, UserId,
     },
-    ports::Key,
+    ports::{Key, PollClass},
     store::Store,
 };
 use futures::{FutureExt, lock::Mutex as AsyncMutex};
@@ -64,14 +61,16 @@ fn accounts(rider: &Rider) -> Vec<fitbridge_core::domain::RemoteAccount> {
     source.into_iter().chain(rider.sinks.iter().map(|manner| sink_account(*manner, &rider.user))).collect()
 }
 
-/// Rides on the backlog of a source that works and has no backfill for them. Those that were named an hour ago
-/// already break a promise: nobody sees to them, until something else happens by chance to begin anew.
+/// Rides on the backlog of a source that works and has no backfill for them, and how often they were named in a row;
+/// this is called once an hour. The next poll of the source begins one, so those that are named after the longest time
+/// between two polls break a promise: nobody sees to them, until something else happens by chance to begin anew.
 pub(crate) fn nobody_sees_to(
     world: &World,
     riders: &[Arc<AsyncMutex<Rider>>],
-    before: &BTreeSet<(UserId, ActivityId)>,
-) -> BTreeSet<(UserId, ActivityId)> {
-    let mut left = BTreeSet::new();
+    before: &BTreeMap<(UserId, ActivityId), u16>,
+) -> BTreeMap<(UserId, ActivityId), u16> {
+    let most = PollClass::Cold.slots().div_ceil(60) + 1;
+    let mut left = BTreeMap::new();
     for rider in riders {
         let Some(rider) = rider.try_lock() else { continue };
         let Some(source) = connection(world, &rider.user, &rider.account).filter(Connection::is_active) else {
@@ -85,10 +84,12 @@ pub(crate) fn nobody_sees_to(
         let rides = Store::new(Arc::new(world.ledger.clone())).all::<Activity>(&rider.user, "activity/").now_or_never();
         let rides = rides.and_then(Result::ok).unwrap_or_default().into_iter().map(|stored| stored.doc);
         for ride in rides.filter(|ride| ride.state == ActivityState::Backlog) {
-            left.insert((rider.user.clone(), ride.id));
+            let key = (rider.user.clone(), ride.id);
+            let times = before.get(&key).map_or(1, |times| times + 1);
+            left.insert(key, times);
         }
     }
-    for (user, ride) in left.intersection(before) {
+    for ((user, ride), _) in left.iter().filter(|(_, times)| **times > most) {
         world.story.broken("I1", format!("{ride} of {user} stands on the backlog, and its backfill is over"));
     }
     left

@@ -175,7 +175,7 @@ async fn direct(world: Arc<World>, riders: Vec<Arc<AsyncMutex<Rider>>>, plan: Pl
     world.trouble.end();
     world.story.tell("the world", || "NOTHING GOES WRONG FROM HERE ON".to_owned());
     let healed_at = world.now_ms();
-    let mut left_behind = BTreeSet::new();
+    let mut left_behind = BTreeMap::new();
     loop {
         world.clockwork.sleep(HOUR).await;
         left_behind = judge::nobody_sees_to(&world, &riders, &left_behind);
