@@ -23,7 +23,7 @@ is_found! {
     idle_poll_writes IdlePollWrites 4;
     bytes_rewritten BytesRewritten 4;
     backfill_skips BackfillSkips 4;
-    token_in_failure TokenInFailure 4;
+    token_in_failure TokenInFailure 8;
 }
 
 #[test]
