@@ -98,6 +98,18 @@ impl Running {
     /// When it cannot be sent.
     pub fn stand_still(&self) {
         self.signal("-STOP");
+        // The signal is on its way when `kill` ends; a thread on another core still runs for a moment.
+        wait_until("every thread stands still", || self.all_stopped());
+    }
+
+    /// Whether each of its threads is stopped. Where the system does not say, they are taken to be.
+    fn all_stopped(&self) -> bool {
+        let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", self.child.id())) else { return true };
+        threads.flatten().all(|thread| match std::fs::read_to_string(thread.path().join("stat")) {
+            // The state follows the name, which stands in brackets and may hold any.
+            Ok(stat) => stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T') || rest.starts_with('Z')),
+            Err(_) => true,
+        })
     }
 
     /// SIGCONT.
