@@ -207,7 +207,7 @@ impl SinkWorker {
         if !deadline.may_begin() {
             return End::GivenBack;
         }
-        match timeout_at(deadline.end(), isolated(&self.engine, job)).await {
+        match timeout_at(deadline.end(), isolated(job, self.engine.work_away_from_source(job))).await {
             Ok(Ok(())) => End::Done,
             Ok(Err(_)) => End::Failed,
             Err(_) => {

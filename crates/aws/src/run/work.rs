@@ -6,7 +6,7 @@ use std::{
 };
 
 use fitbridge_core::{
-    Code, Engine, Failure,
+    Code, Engine, EngineError, Failure,
     ports::{Job, Task},
 };
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
@@ -15,9 +15,9 @@ use tokio::time::timeout_at;
 use super::Deadline;
 use crate::queue::Jobs;
 
-/// Does a job; a panic is its failure. Logs failures, here and nowhere else.
-pub(super) async fn isolated(engine: &Engine, job: &Job) -> Result<(), Failure> {
-    let done = AssertUnwindSafe(engine.work(job)).catch_unwind().await;
+/// Does a job by `work`; a panic is its failure. Logs failures, here and nowhere else.
+pub(super) async fn isolated(job: &Job, work: impl Future<Output = Result<(), EngineError>>) -> Result<(), Failure> {
+    let done = AssertUnwindSafe(work).catch_unwind().await;
     let result = match done {
         Ok(done) => done.map_err(|error| error.failure()),
         // The claim stands until its lease ends; the attempt is counted, so this cannot go on for ever.
@@ -86,7 +86,7 @@ pub(super) async fn work(
     let mut polls_made = Some(polls_made);
     let mut running = FuturesUnordered::new();
     let run = async |job: Job, is_poll: bool| {
-        let result = isolated(engine, &job).await;
+        let result = isolated(&job, engine.work(&job)).await;
         (is_poll, job, result)
     };
     let mut tried_again = HashSet::new();

@@ -227,14 +227,25 @@ impl Engine {
         match &job.task {
             Task::Poll { connection } => self.poll(&job.user, connection).await.map(drop),
             Task::Resolve { activity } => self.resolve(&job.user, activity).await.map(drop),
+            Task::Backfill { connection } => self.backfill(&job.user, connection).await.map(drop),
+            Task::Reconcile { connection } => self.reconcile(&job.user, connection).await.map(drop),
+            _ => self.work_away_from_source(job).await,
+        }
+    }
+
+    /// Does a job that does not call the source's API, and refuses one that does. A process that may never call it
+    /// has no code for it, if this is all that it calls.
+    pub async fn work_away_from_source(&self, job: &Job) -> Result<(), EngineError> {
+        match &job.task {
             Task::Fetch { activity } => self.fetch(&job.user, activity).await.map(drop),
             Task::Deliver { sink, content } => self.deliver(&job.user, sink, content).await.map(drop),
             Task::Erase { activity } => self.erase(&job.user, activity).await.map(drop),
-            Task::Backfill { connection } => self.backfill(&job.user, connection).await.map(drop),
-            Task::Reconcile { connection } => self.reconcile(&job.user, connection).await.map(drop),
             Task::Verify { connection } => self.verify(&job.user, connection).await.map(drop),
             Task::Settle { connection } => self.settle(&job.user, connection).await.map(drop),
             Task::Notify { notice } => self.tell(&job.user, notice).await.map(drop),
+            Task::Poll { .. } | Task::Resolve { .. } | Task::Backfill { .. } | Task::Reconcile { .. } => {
+                Err(Failure::new(Code::Bug, "a job that calls the source came to a process that may not").into())
+            }
         }
     }
 
