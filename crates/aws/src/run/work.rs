@@ -6,7 +6,8 @@ use std::{
 };
 
 use fitbridge_core::{
-    Code, Engine, EngineError, Failure,
+    Code, Engine, Failure,
+    engine::EngineError,
     ports::{Job, Task},
 };
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
