@@ -4,6 +4,8 @@ pub mod admin;
 pub mod archive;
 pub mod context;
 mod failure;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 pub mod ledger;
 pub mod logs;
 pub mod metrics;

@@ -2,7 +2,7 @@
 
 use crate::{Bug, Options, Violation, run};
 
-/// The promises that a bug breaks, any of them: `I1` to `I7`, or `quiet`. Another one broken in its place
+/// The promises that a bug breaks, any of them: `I1` to `I7`, `notice`, `gone` or `quiet`. Another one broken in its place
 /// would be the simulation's own mistake.
 pub fn laws_broken_by(bug: Bug) -> &'static [&'static str] {
     match bug {
@@ -16,13 +16,30 @@ pub fn laws_broken_by(bug: Bug) -> &'static [&'static str] {
         | Bug::MarkBeforeWalk
         | Bug::DoneBeforeSend
         | Bug::UserUnchecked
-        | Bug::BackfillSkips => &["I1"],
+        | Bug::BackfillSkips
+        | Bug::DedupeByExternalId
+        | Bug::NoTombstone
+        | Bug::ForgetsUnsent
+        | Bug::LinkedSentToo
+        | Bug::BadRowHidesPage
+        | Bug::HistoryIgnored => &["I1"],
         // Other bytes than the file host's, or none, where a ride is said to be archived.
         Bug::ArchiveAfterCommit | Bug::BytesRewritten => &["I2"],
         Bug::TokenInFailure => &["I3"],
         // Something hangs that nobody will ever see to.
         Bug::DueDropped => &["I5"],
-        Bug::IgnoresPause | Bug::LoginWithoutIntent | Bug::IdlePollWrites => &["I6"],
+        // Calls that are not to be made, or not yet.
+        Bug::IgnoresPause
+        | Bug::LoginWithoutIntent
+        | Bug::IdlePollWrites
+        | Bug::ThrottleIgnored
+        | Bug::BreakerForgotten
+        | Bug::HaltIgnored => &["I6"],
+        Bug::ToldTwiceADay | Bug::QuietIgnored | Bug::RecoveryUntold => &["notice"],
+        // What was to go is still there.
+        Bug::SecretLeft | Bug::EraseSkipped => &["gone"],
+        // It is asked for again and again.
+        Bug::RulesNotLifted => &["I1", "quiet"],
         // The same is done again and again, or waited for without an end.
         Bug::LeaseNeverEnds | Bug::StaleIndex | Bug::AttemptNotCounted | Bug::BreakerNeverCloses => &["quiet"],
     }

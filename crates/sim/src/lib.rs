@@ -1,14 +1,18 @@
 #![doc = include_str!("../README.md")]
 
+mod asks;
 mod bugs;
 mod clockwork;
 mod judge;
 mod knobs;
+mod operator;
 mod riders;
+mod rides;
 mod run;
 mod shrink;
 mod story;
 mod trouble;
+mod wishes;
 mod workers;
 mod world;
 

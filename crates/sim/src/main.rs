@@ -11,7 +11,7 @@ use std::{
 };
 
 use clap::Parser;
-use fitbridge_sim::{Bug, Options, Report, hunt, laws_broken_by, run, shrink};
+use fitbridge_sim::{Bug, Fault, Options, Report, hunt, laws_broken_by, run, shrink};
 
 /// A bug that does not show in so many worlds is not found.
 const MOST_WORLDS: u64 = 600;
@@ -32,6 +32,12 @@ struct Arguments {
     /// With --seed: print all that happened, as it is, not made small
     #[arg(long, requires = "seed")]
     story: bool,
+    /// With --seed: leave out this kind of fault; the kinds are those that a story names
+    #[arg(long, requires = "seed", value_parser = fault, value_name = "KIND")]
+    without: Vec<Fault>,
+    /// With --seed: no more faults than that
+    #[arg(long, requires = "seed")]
+    most_faults: Option<u64>,
     /// Plant a mistake; `list` names them
     #[arg(long)]
     bug: Option<String>,
@@ -59,14 +65,17 @@ fn main() -> ExitCode {
         return catch_all(arguments.threads);
     }
     if let (Some(seed), true) = (arguments.seed, arguments.story) {
-        let report = run(&Options { story: true, bug, ..Options::of(seed) });
+        let without = arguments.without.iter().copied().collect();
+        let most_faults = arguments.most_faults.unwrap_or(u64::MAX);
+        let report = run(&Options { seed, story: true, bug, without, most_faults });
         report.story.iter().for_each(|line| print(line));
         return ended(&report);
     }
     let (from, seeds) = arguments.seed.map_or((arguments.from, arguments.seeds), |seed| (seed, 1));
-    let Ran { failed, done, copies, longest } = run_all(from, seeds, arguments.threads, bug);
+    let Ran { failed, done, copies, messages, longest } = run_all(from, seeds, arguments.threads, bug);
     print(&format!(
-        "{done} worlds, {copies} copies at sinks, {longest} steps at most, {} with a broken promise",
+        "{done} worlds from seed {from} on, {copies} copies at sinks, {messages} messages to riders, {longest} steps at \
+         most, {} with a broken promise",
         failed.len()
     ));
     let Some(first) = failed.iter().min_by_key(|report| report.seed) else { return ExitCode::SUCCESS };
@@ -78,11 +87,34 @@ fn main() -> ExitCode {
     if bug.is_none()
         && let Some(shrunk) = shrink(&Options { bug, ..Options::of(first.seed) })
     {
-        print(&format!("\nthe story of seed {}, made small (without {:?}):", first.seed, shrunk.options.without));
+        print(&format!("\nthe story of seed {}, made small:", first.seed));
         shrunk.report.story.iter().for_each(|line| print(line));
+        print(&format!("this story again: {}", command_line(&shrunk.options)));
         return ended(&shrunk.report);
     }
     ExitCode::FAILURE
+}
+
+fn fault(name: &str) -> Result<Fault, String> {
+    Fault::named(name).ok_or_else(|| {
+        let all: Vec<_> = Fault::ALL.iter().map(|fault| fault.name()).collect();
+        format!("there are {}", all.join(", "))
+    })
+}
+
+/// How to run exactly that again.
+fn command_line(options: &Options) -> String {
+    let mut line = format!("fitbridge-sim --seed {} --story", options.seed);
+    for fault in &options.without {
+        line.push_str(&format!(" --without {}", fault.name()));
+    }
+    if options.most_faults < u64::MAX {
+        line.push_str(&format!(" --most-faults {}", options.most_faults));
+    }
+    if let Some(bug) = options.bug {
+        line.push_str(&format!(" --bug {}", bug.name()));
+    }
+    line
 }
 
 /// What became of many worlds.
@@ -90,15 +122,17 @@ struct Ran {
     failed: Vec<Report>,
     done: u64,
     copies: u64,
+    messages: usize,
     longest: u64,
 }
 
 fn run_all(from: u64, seeds: u64, threads: u64, bug: Option<Bug>) -> Ran {
-    let ran = Mutex::new(Ran { failed: Vec::new(), done: 0, copies: 0, longest: 0 });
+    let ran = Mutex::new(Ran { failed: Vec::new(), done: 0, copies: 0, messages: 0, longest: 0 });
     in_turn(from..from.saturating_add(seeds), threads, |seed| {
         let report = run(&Options { bug, ..Options::of(seed) });
         let mut ran = ran.lock().unwrap_or_else(PoisonError::into_inner);
         (ran.done, ran.copies) = (ran.done + 1, ran.copies + report.copies);
+        ran.messages += report.messages;
         ran.longest = ran.longest.max(report.steps);
         if !report.violations.is_empty() {
             ran.failed.push(report);

@@ -1,26 +1,23 @@
-//! What riders do: ride, connect, renew, disconnect, import, and answer what they are asked.
+//! What riders do: ride, think of something, look how things stand, and have done what they ask for.
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering},
 };
 
 use fitbridge_core::{
     Code, Engine,
-    domain::{Connection, ContentId, History, ListedFacts, RemoteAccount, RideId, UserId},
-    engine::{EngineError, connect::Wish, held::Word, secrets::SourceSecret},
-    ports::{Identity, Key, Login, Source, SourceIdentity},
-    store::Store,
-    testkit::FakeRide,
+    domain::{ContentId, History, Quiet, RemoteAccount, UserId},
+    engine::{EngineError, held::Word},
 };
-use futures::FutureExt;
 use secrecy::SecretString;
 
 use crate::{
-    clockwork::{HOUR, MINUTE, SECOND, lock, to_timestamp, within},
+    asks::{Ask, connection},
+    clockwork::{HOUR, MINUTE, SECOND, lock, within},
     trouble::Fault,
     workers::{Plan, engine},
-    world::{Kind, Manner, Mortal, Process, SECRET_CANARY, SimFile, TrueRide, World, date_of, sink_account},
+    world::{Kind, Manner, Mortal, Process, SimFile, Via, World, date_of, sink_account},
 };
 
 /// What a rider wants and has done. The world reads it when it judges.
@@ -36,30 +33,25 @@ pub(crate) struct Rider {
     pub(crate) asked: Vec<Ask>,
     /// Files that were imported.
     pub(crate) imported: Mutex<BTreeSet<ContentId>>,
+    /// How far back the source reaches, and sinks.
+    pub(crate) source_history: History,
+    pub(crate) sink_history: History,
+    /// How the rider wants to be told.
+    channels: BTreeSet<Via>,
+    /// Whether the account is gone, or going.
+    pub(crate) is_leaving: bool,
+    /// Sinks that do not get everything.
+    ruled: BTreeSet<Manner>,
+    /// Whether everything was asked for once nothing goes wrong any more.
+    wants_all: bool,
     /// Whether this rider mends a pause as soon as it is there.
     is_prompt: bool,
-    next_ride: u64,
-    next_number: i64,
-    next_late: i64,
-    token: Mutex<Option<SecretString>>,
+    pub(crate) next_ride: u64,
+    pub(crate) next_number: i64,
+    pub(crate) next_late: i64,
+    pub(crate) token: Mutex<Option<SecretString>>,
     /// How many processes served this rider.
     lives: u64,
-}
-
-/// Something a rider asks for; again and again until it is done.
-#[derive(Debug, Clone)]
-pub(crate) enum Ask {
-    ConnectSource,
-    ConnectSink(Manner),
-    DisconnectSource,
-    DisconnectSink(Manner),
-    Import(SimFile),
-}
-
-impl Ask {
-    fn is_import(&self) -> bool {
-        matches!(self, Self::Import(_))
-    }
 }
 
 impl Rider {
@@ -79,6 +71,7 @@ impl Rider {
         }
         let mut asked = vec![Ask::ConnectSource];
         asked.extend(sinks.iter().copied().map(Ask::ConnectSink));
+        asked.extend(first_words(world));
         let mut rider = Self {
             user: UserId::from_any(&name),
             account,
@@ -86,6 +79,12 @@ impl Rider {
             sinks,
             asked,
             imported: Mutex::default(),
+            source_history: reach(world),
+            sink_history: if clockwork.one_in(8) { History::None } else { History::All },
+            channels: BTreeSet::new(),
+            is_leaving: false,
+            ruled: BTreeSet::new(),
+            wants_all: false,
             is_prompt: clockwork.one_in(2),
             next_ride: 1000,
             next_number: 500,
@@ -99,96 +98,23 @@ impl Rider {
         for _ in 0..rides {
             rider.ride(world);
         }
+        if let History::Since(_) = rider.source_history {
+            world.wishes(&rider.user, |wishes| wishes.not_before = Some(HISTORY_FROM));
+        }
+        for via in rider.asked.iter().filter_map(|ask| if let Ask::SetChannel(via) = ask { Some(*via) } else { None }) {
+            rider.channels.insert(via);
+        }
         rider
     }
 
-    fn tell(&self, world: &World, what: impl FnOnce() -> String) {
+    pub(crate) fn tell(&self, world: &World, what: impl FnOnce() -> String) {
         world.story.tell(self.user.as_str(), what);
-    }
-
-    /// A new ride comes to the cloud, today or with a date long past, in whatever state.
-    fn ride(&mut self, world: &World) {
-        let clockwork = &world.clockwork;
-        self.next_ride += 1;
-        let is_late = clockwork.one_in(5);
-        let number = if is_late { self.next_late } else { self.next_number };
-        if is_late {
-            self.next_late -= 1;
-        } else {
-            self.next_number += 1;
-        }
-        let kind = match clockwork.below(24) {
-            0 => Kind::Settings,
-            1 => Kind::Junk,
-            _ => Kind::Ride,
-        };
-        let earlier = lock(&world.truth)
-            .accounts
-            .get(self.user.as_str())
-            .and_then(|known| known.rides.values().next_back().map(|ride| ride.file.clone()));
-        let again = earlier.filter(|_| clockwork.one_in(10));
-        let is_new = again.is_none();
-        let file = again.unwrap_or_else(|| SimFile::new(self.user.as_str(), number, kind));
-        let now = world.now_ms();
-        let later = |rarely: i64, longest: i64| {
-            if clockwork.one_in(rarely) { now + clockwork.between(MINUTE, longest) } else { 0 }
-        };
-        let ready_at = if clockwork.one_in(60) { i64::MAX } else { later(6, 3 * HOUR) };
-        let (whole_at, kills) = (later(10, HOUR), clockwork.one_in(60));
-        let mut truth = lock(&world.truth);
-        // What was imported before went well already.
-        let is_new = is_new && !truth.served.contains_key(&(self.user.clone(), file.content()));
-        if is_new && clockwork.one_in(40) {
-            truth.unwanted.insert(file.content());
-        } else if is_new && clockwork.one_in(60) {
-            truth.deadly.insert(file.content());
-        }
-        if clockwork.one_in(8) {
-            lock(&world.sinks).came_elsewhere(&self.user, number);
-        }
-        let id = RideId(self.next_ride);
-        let facts =
-            ListedFacts { title: Some(format!("Ride {id}")), date: Some(date_of(number)), ..ListedFacts::default() };
-        let row = FakeRide { id, facts, bytes: file.bytes.clone(), twice: clockwork.one_in(20) };
-        let shifts = clockwork.one_in(4);
-        let uploaded_at = if shifts { i64::MAX } else { now };
-        let ride = TrueRide { file, ready_at, whole_at, kills, uploaded_at, is_deleted: false };
-        truth.accounts.entry(self.user.to_string()).or_default().rides.insert(id, ride);
-        drop(truth);
-        self.tell(world, || {
-            format!("uploads ride {id} of {}{}", date_of(number), if shifts { ", while a list is read" } else { "" })
-        });
-        if shifts {
-            let page = u32::try_from(clockwork.between(1, 2)).unwrap_or(1);
-            world.source.upload_after_page(&self.account, page, row);
-        } else {
-            world.source.upload(&self.account, row);
-        }
-    }
-
-    fn delete_a_ride(&self, world: &World) {
-        let mut truth = lock(&world.truth);
-        let now = world.now_ms();
-        let Some(account) = truth.accounts.get_mut(self.user.as_str()) else { return };
-        let there: Vec<RideId> = account
-            .rides
-            .iter()
-            .filter(|(_, ride)| ride.uploaded_at <= now && !ride.is_deleted)
-            .map(|(id, _)| *id)
-            .collect();
-        let Some(id) = world.clockwork.pick(&there).copied() else { return };
-        if let Some(ride) = account.rides.get_mut(&id) {
-            ride.is_deleted = true;
-        }
-        account.deleted_at = now;
-        world.source.delete(&self.account, id);
-        self.tell(world, || format!("deletes ride {id}"));
     }
 
     /// Thinks of something new to do.
     fn fancy(&mut self, world: &World) {
         let clockwork = &world.clockwork;
-        match clockwork.below(20) {
+        match clockwork.below(30) {
             0..=7 => self.ride(world),
             8 => self.delete_a_ride(world),
             9 | 10 => self.asked.push(Ask::ConnectSource),
@@ -210,6 +136,13 @@ impl Rider {
             13 if clockwork.one_in(4) => {
                 self.asked.push(Ask::DisconnectSource);
                 self.asked.push(Ask::ConnectSource);
+            }
+            18..=25 => self.fancy_of_rides(world),
+            26 if clockwork.one_in(12) => {
+                self.is_leaving = true;
+                self.wants_source = false;
+                self.sinks.clear();
+                self.asked = vec![Ask::DeleteAccount];
             }
             14 | 15 => {
                 let known = lock(&world.truth).accounts.get(self.user.as_str()).and_then(|account| {
@@ -240,8 +173,63 @@ impl Rider {
         }
     }
 
+    /// Thinks of something to do with the rides that are there, or with how they come.
+    fn fancy_of_rides(&mut self, world: &World) {
+        let clockwork = &world.clockwork;
+        let manners: Vec<_> = self.sinks.iter().copied().collect();
+        let manner = clockwork.pick(&manners).copied();
+        let mut some = self.some_rides(world, 2);
+        let ask = match (clockwork.below(22), some.pop(), manner) {
+            (0..=3, Some(ride), _) => Ask::Forget(ride, clockwork.one_in(2)),
+            (4 | 5, Some(ride), _) => Ask::Resync(ride, manner.filter(|_| clockwork.one_in(2)), clockwork.one_in(3)),
+            (6 | 7, Some(ride), Some(manner)) => Ask::Replace(ride, manner),
+            (8, ..) => {
+                // What a sink would not take, it takes now.
+                let unwanted = lock(&world.truth).unwanted.clone();
+                lock(&world.truth).mended.extend(unwanted);
+                lock(&world.truth).unwanted.clear();
+                Ask::Redrive
+            }
+            (9, ..) => Ask::Redrive,
+            (10 | 11, Some(ride), _) => Ask::Link(some.into_iter().chain([ride]).collect()),
+            (12 | 13, Some(ride), _) => Ask::Split(ride),
+            (14, _, Some(manner)) => {
+                self.ruled.insert(manner);
+                Ask::Rules(manner, Some(30_000))
+            }
+            (15, _, Some(manner)) => Ask::Rules(manner, None),
+            (16, ..) => Ask::StopBackfill,
+            (17, ..) => Ask::Backfill(Some(date_of(clockwork.between(440, 520)))),
+            (18, ..) => Ask::Reconcile,
+            (19, ..) => Ask::Wake,
+            (20, ..) => Ask::Export,
+            _ => match self.channels.pop_first() {
+                Some(via) => Ask::DropChannel(via),
+                None => {
+                    self.channels.insert(Via::Hook);
+                    Ask::SetChannel(Via::Hook)
+                }
+            },
+        };
+        if let Ask::Backfill(Some(since)) = &ask {
+            world.wishes(&self.user, |wishes| wishes.not_before = None);
+            self.source_history = self.source_history.widened(Some(*since));
+        }
+        self.asked.push(ask);
+    }
+
     /// What waits for this rider, as a status page shows it.
     fn look(&mut self, world: &World) {
+        if self.is_leaving {
+            // What was under way may have written something since.
+            if !world.trouble.is_on() && world.knows_of(&self.user) {
+                self.asked.push(Ask::DeleteAccount);
+            }
+            return;
+        }
+        if !world.trouble.is_on() {
+            self.want_all(world);
+        }
         for manner in self.sinks.clone() {
             if is_paused(world, &self.user, &sink_account(manner, &self.user)) {
                 self.asked.push(Ask::ConnectSink(manner));
@@ -252,50 +240,36 @@ impl Rider {
         }
     }
 
-    async fn does(&self, world: &World, engine: &Engine, ask: &Ask) -> Result<(), EngineError> {
-        let wish = |name: String| Wish { user: self.user.clone(), name, history: Some(History::All) };
-        match ask {
-            Ask::ConnectSource => {
-                let life = match world.trouble.is_on() {
-                    true if world.clockwork.one_in(2) => world.clockwork.between(20, 300) * MINUTE,
-                    true => world.clockwork.between(1, 40) * HOUR,
-                    false => 40 * 24 * HOUR,
-                };
-                let token = world.source.token(&self.account, Some(to_timestamp(world.now_ms() + life)));
-                let stays = world.clockwork.one_in(2);
-                let password = SecretString::from(format!("{SECRET_CANARY}-password"));
-                let login = stays.then(|| Login { username: self.user.to_string(), password });
-                *lock(&self.token) = Some(token.clone());
-                if let Some(account) = lock(&world.truth).accounts.get_mut(self.user.as_str()) {
-                    account.logged_in_until = None;
-                }
-                // What is there at connecting is history, and comes little by little.
-                let known = world.source.identify(&token, Some(&self.account.realm)).now_or_never();
-                let latest = known.and_then(Result::ok).and_then(|mut known| known.pop()).map(|known| known.latest);
-                let latest = latest.unwrap_or_default();
-                let identity = SourceIdentity { account: self.account.clone(), nickname: None, latest };
-                let wish = wish("igpsport".into());
-                engine.connect_source(&wish, &identity, &SourceSecret { token, login }).await?;
+    /// Once nothing goes wrong any more, the rider wants every ride everywhere.
+    fn want_all(&mut self, world: &World) {
+        if !std::mem::replace(&mut self.wants_all, true) {
+            if self.sink_history != History::All {
+                self.asked.extend(self.sinks.iter().copied().map(Ask::ConnectSink));
             }
-            Ask::ConnectSink(manner) => {
-                let key = lock(&world.sinks).new_key(*manner, &self.user);
-                let identity = Identity {
-                    account: sink_account(*manner, &self.user),
-                    label: self.user.to_string(),
-                    settings: serde_json::json!({ "account": self.user.as_str() }),
-                };
-                engine.connect_sink(&wish(manner.service().to_string()), &identity, Some(&key)).await?;
-            }
-            Ask::DisconnectSource => drop(engine.disconnect(&self.user, "igpsport").await?),
-            Ask::DisconnectSink(manner) => drop(engine.disconnect(&self.user, manner.service().as_str()).await?),
-            Ask::Import(file) => {
-                let served = (self.user.clone(), file.content());
-                lock(&world.truth).served.insert(served, file.clone());
-                engine.import(&self.user, "ride.fit", file.bytes.clone()).await?;
-                lock(&self.imported).insert(file.content());
+            (self.source_history, self.sink_history) = (History::All, History::All);
+            world.wishes(&self.user, |wishes| wishes.not_before = None);
+            self.asked.push(Ask::Backfill(None));
+            if world.has_jumped.load(Ordering::Relaxed) {
+                // What a wrong clock gave up too soon.
+                self.asked.push(Ask::Redrive);
             }
         }
-        Ok(())
+        let left_out = self.ruled.intersection(&self.sinks).filter(|manner| self.is_left_out(world, **manner));
+        let left_out: Vec<_> = left_out.map(|manner| Ask::Rules(*manner, None)).collect();
+        self.asked.extend(left_out);
+        if self.misses_a_row(world) {
+            self.asked.push(Ask::Reconcile);
+        }
+    }
+
+    /// Whether a row that could not be decoded for a while is still not known.
+    fn misses_a_row(&self, world: &World) -> bool {
+        let truth = lock(&world.truth);
+        let Some(account) = truth.accounts.get(self.user.as_str()) else { return false };
+        account.rides.iter().any(|(id, ride)| {
+            let is_good_now = (1..world.now_ms()).contains(&ride.bad_until) && !ride.is_deleted;
+            is_good_now && world.source.bytes(&self.account, *id).is_some() && !self.knows(world, *id)
+        })
     }
 
     async fn answer_held(&self, world: &World, engine: &Engine) -> Result<(), EngineError> {
@@ -308,15 +282,39 @@ impl Rider {
     }
 }
 
-/// What the ledger says of a connection, however it is meant.
-pub(crate) fn connection(world: &World, user: &UserId, account: &RemoteAccount) -> Option<Connection> {
-    let store = Store::new(Arc::new(world.ledger.clone()));
-    let key = Key::connection(user, &account.connection_id());
-    store.read::<Connection>(&key).now_or_never()?.ok()?.map(|stored| stored.doc)
+fn is_paused(world: &World, user: &UserId, account: &RemoteAccount) -> bool {
+    // What the operator paused, the operator resumes.
+    connection(world, user, account)
+        .is_some_and(|known| known.paused().is_some_and(|why| why.code != Code::RiderPaused))
 }
 
-fn is_paused(world: &World, user: &UserId, account: &RemoteAccount) -> bool {
-    connection(world, user, account).is_some_and(|known| known.paused().is_some())
+/// The first ride that a rider wants who does not want all of them.
+const HISTORY_FROM: i64 = 497;
+
+fn reach(world: &World) -> History {
+    match world.clockwork.below(8) {
+        0 => History::None,
+        1 => History::Since(date_of(HISTORY_FROM)),
+        _ => History::All,
+    }
+}
+
+/// How a rider wants to be told.
+fn first_words(world: &World) -> Vec<Ask> {
+    let clockwork = &world.clockwork;
+    let mut words = Vec::new();
+    if clockwork.one_in(2) {
+        words.push(Ask::SetChannel(Via::Hook));
+    }
+    if clockwork.one_in(3) {
+        words.push(Ask::SetChannel(Via::Mail));
+    }
+    if !words.is_empty() && clockwork.one_in(3) {
+        let from = clockwork.below(24);
+        let to = (from + clockwork.between(1, 9)) % 24;
+        words.extend(Quiet::parse(&format!("{from:02}:00-{to:02}:00"), "UTC").ok().map(Ask::Quiet));
+    }
+    words
 }
 
 /// One rider's days, until the world ends. What the rider asks for is done by processes that may die.
@@ -326,7 +324,7 @@ pub(crate) async fn days(world: Arc<World>, rider: Arc<futures::lock::Mutex<Ride
         let paused = world.paused.next();
         let is_prompt = {
             let mut rider = rider.lock().await;
-            if world.trouble.is_on() && !is_called {
+            if world.trouble.is_on() && !is_called && !rider.is_leaving {
                 rider.fancy(&world);
             }
             if !world.trouble.is_on() || rider.is_prompt || world.clockwork.one_in(3) {
@@ -334,7 +332,7 @@ pub(crate) async fn days(world: Arc<World>, rider: Arc<futures::lock::Mutex<Ride
             }
             rider.lives += 1;
             let name = format!("{}'s web", rider.user);
-            let process = Arc::new(Process::new(&world, &name, rider.lives, false));
+            let process = Arc::new(Process::new(&world, &name, rider.lives, false).of_rider(&rider.user));
             let served = Mortal::new(&process, serve(&world, &mut rider, engine(&process, &plan))).await;
             if served.is_none() {
                 process.tell(|| "DIES here".to_owned());
@@ -365,7 +363,10 @@ async fn serve(world: &World, rider: &mut Rider, engine: Engine) {
         for (ask, result) in asks.iter().zip(results) {
             match result {
                 Ok(()) => {}
-                Err(EngineError::Refused(failure)) if failure.code != Code::Contended => {
+                Err(EngineError::Refused(failure))
+                    if ![Code::Contended, Code::OthersAtWork, Code::RiderPaused].contains(&failure.code) =>
+                {
+                    is_refused(world, rider, ask);
                     rider.tell(world, || format!("is refused {ask:?}: {failure}"));
                 }
                 Err(error) => {
@@ -384,5 +385,12 @@ async fn serve(world: &World, rider: &mut Rider, engine: Engine) {
         && let Err(error) = rider.answer_held(world, &engine).await
     {
         rider.tell(world, || format!("cannot answer what is held: {error}"));
+    }
+}
+
+/// What is refused is not asked again; a deletion is refused where there is nothing left.
+fn is_refused(world: &World, rider: &Rider, ask: &Ask) {
+    if matches!(ask, Ask::DeleteAccount) {
+        world.wishes(&rider.user, |wishes| wishes.deleted_at = wishes.deleted_at.or(Some(world.now_ms())));
     }
 }

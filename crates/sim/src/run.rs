@@ -18,11 +18,12 @@ use crate::{
     Fault, Violation,
     clockwork::{Bell, Clockwork, HOUR, MINUTE, Task, lock},
     judge, knobs,
+    operator::operator,
     riders::{Rider, days},
     story::Story,
     trouble::Trouble,
     workers::{Plan, all_in_one, poller, sink},
-    world::{Incident, Manner, Messages, Process, SinkHost, Truth, Watch, World, lives, outage},
+    world::{Incident, Manner, Messages, NoticeHost, Process, SinkHost, Truth, Watch, World, lives, outage},
 };
 
 /// A world begins on a Sunday in the riding season: 2025-06-01T08:00:00Z.
@@ -69,6 +70,8 @@ pub struct Report {
     pub faults: BTreeMap<Fault, u64>,
     /// Copies that came to sinks, repeats they knew included.
     pub copies: u64,
+    /// Messages that riders got.
+    pub messages: usize,
     /// How long it went on, in virtual hours.
     pub hours: i64,
     /// Steps that were made.
@@ -88,6 +91,12 @@ pub fn run(options: &Options) -> Report {
         source: FakeSource::default(),
         truth: Mutex::new(Truth::default()),
         sinks: Mutex::new(SinkHost::default()),
+        notices: Mutex::new(NoticeHost::default()),
+        wishes: Mutex::default(),
+        sealed: Mutex::default(),
+        asked_for_patience: Mutex::default(),
+        halted_at: Mutex::default(),
+        has_jumped: AtomicBool::new(false),
         messages: Messages::default(),
         watch: Mutex::new(Watch::default()),
         policy: plan.policy.clone(),
@@ -105,6 +114,8 @@ pub fn run(options: &Options) -> Report {
     for rider in &riders {
         tasks.push(Box::pin(days(Arc::clone(&world), Arc::clone(rider), plan.clone())));
     }
+    let users = riders.iter().filter_map(|rider| Some(rider.try_lock()?.user.clone())).collect();
+    tasks.push(Box::pin(operator(Arc::clone(&world), users, plan.clone())));
     tasks.push(Box::pin(weather(Arc::clone(&world))));
     tasks.push(Box::pin(direct(Arc::clone(&world), riders.clone(), plan.clone(), Arc::clone(&is_quiet))));
     let ended = clockwork.run(tasks, MOST_STEPS, || is_quiet.load(Ordering::Relaxed) || world.story.is_broken());
@@ -121,6 +132,7 @@ pub fn run(options: &Options) -> Report {
         story,
         faults: world.trouble.counts(),
         copies: lock(&world.sinks).copies_made(),
+        messages: lock(&world.notices).count(),
         steps: clockwork.steps(),
         hours: (clockwork.now_ms() - BEGINNING) / HOUR,
     }

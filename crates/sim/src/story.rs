@@ -7,7 +7,8 @@ use crate::clockwork::{Clockwork, lock};
 /// A promise that was broken.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Violation {
-    /// Which promise: `I1` to `I7`, or `quiet` where the world never came to rest.
+    /// Which promise: `I1` to `I7`; `notice` where a rider is told too much or too little, `gone` where something
+    /// was to be erased, `quiet` where the world never came to rest.
     pub law: &'static str,
     /// What was seen.
     pub what: String,

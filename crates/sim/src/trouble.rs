@@ -49,6 +49,20 @@ pub enum Fault {
     SinkOutage,
     /// A sink's key is no longer taken, or a source's token.
     Revoked,
+    /// A row of the list cannot be decoded, for a while or for good.
+    BadRow,
+    /// The archive has no room.
+    ArchiveFull,
+    /// An archived file has other bytes now.
+    FileDamaged,
+    /// The vault has lost a secret.
+    SecretLost,
+    /// A notice does not get through, this time or at all.
+    NoticeError,
+    /// A notice arrived, and the answer is lost.
+    NoticeAnswerLost,
+    /// A worker's clock is an hour or a day ahead for a while.
+    ClockJump,
 }
 
 impl Fault {
@@ -72,7 +86,24 @@ impl Fault {
         Self::SinkAnswerLost,
         Self::SinkOutage,
         Self::Revoked,
+        Self::BadRow,
+        Self::ArchiveFull,
+        Self::FileDamaged,
+        Self::SecretLost,
+        Self::NoticeError,
+        Self::NoticeAnswerLost,
+        Self::ClockJump,
     ];
+
+    /// Its name on the command line.
+    pub fn name(self) -> String {
+        format!("{self:?}")
+    }
+
+    /// The one of that name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|fault| fault.name() == name)
+    }
 
     /// Once in how many occasions it happens, before a seed's own temper is applied.
     fn odds(self) -> i64 {
@@ -86,10 +117,14 @@ impl Fault {
             Self::MessageLate => 5,
             Self::QueueAway | Self::SourceError => 15,
             Self::SourceIncident | Self::SinkOutage => 2,
-            Self::FileError => 8,
-            Self::SinkError => 6,
-            Self::SinkAnswerLost => 6,
-            Self::Revoked => 4,
+            Self::FileError | Self::NoticeAnswerLost => 8,
+            Self::SinkError | Self::SinkAnswerLost => 6,
+            Self::Revoked | Self::NoticeError => 4,
+            Self::BadRow => 15,
+            Self::ArchiveFull => 40,
+            Self::FileDamaged => 50,
+            Self::SecretLost => 120,
+            Self::ClockJump => 4000,
         }
     }
 }
@@ -107,6 +142,8 @@ enum Temper {
 impl Temper {
     fn of(fault: Fault, clockwork: &Clockwork) -> Self {
         match clockwork.below(6) {
+            // Where clocks jump, some promises cannot be kept.
+            1..=4 if fault == Fault::ClockJump => Self::Never,
             0 => Self::Never,
             1 => Self::Rarely,
             2 if fault != Fault::Crash => Self::Often,

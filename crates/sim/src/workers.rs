@@ -9,7 +9,7 @@ use fitbridge_core::{
     Engine, Policy,
     domain::{Connection, Service, Shard},
     engine::{Bug, Eagerness, NoObserver, Poll, Ports},
-    ports::{Clock, Job, Key, Ledger, Sink, Task},
+    ports::{Clock, Job, Key, Ledger, Notifier, Sink, Task},
     store::{Store, Stored},
 };
 use futures::{FutureExt, StreamExt, stream};
@@ -17,13 +17,15 @@ use jiff::Timestamp;
 
 use crate::{
     clockwork::{MINUTE, SECOND, lock, within},
-    world::{Manner, Process, SimScanner, SinkPort, Tally, World},
+    world::{Manner, NotifierPort, Process, SimScanner, SinkPort, Tally, Via, World},
 };
 
 /// Jobs at a time in one process.
 const AT_A_TIME: usize = 3;
 /// A tick's time, ms; what is left then is cut.
 const TICK_TIME: i64 = 90 * SECOND;
+/// A clock that goes back by more minutes than this was wrong.
+const REWOUND: i64 = 10;
 /// The longest sleep between two ticks once nothing goes wrong any more, ms.
 const LONGEST_SLEEP: i64 = 55 * MINUTE;
 
@@ -40,6 +42,9 @@ pub(crate) fn engine(process: &Arc<Process>, plan: &Plan) -> Engine {
     let sink = |manner: Manner| -> (Service, Arc<dyn Sink>) {
         (manner.service(), Arc::new(SinkPort { process: Arc::clone(process), manner }))
     };
+    let notifier = |via: Via| -> (Service, Arc<dyn Notifier>) {
+        (via.service(), Arc::new(NotifierPort { process: Arc::clone(process), via }))
+    };
     let ports = Ports {
         ledger: Arc::<Process>::clone(process),
         vault: Arc::<Process>::clone(process),
@@ -49,7 +54,7 @@ pub(crate) fn engine(process: &Arc<Process>, plan: &Plan) -> Engine {
         files: Arc::<Process>::clone(process),
         scanner: Arc::new(SimScanner),
         sinks: BTreeMap::from(Manner::ALL.map(sink)),
-        notifiers: BTreeMap::new(),
+        notifiers: BTreeMap::from(Via::ALL.map(notifier)),
         clock: Arc::<Process>::clone(process),
         entropy: Arc::<Process>::clone(process),
         observer: Arc::new(NoObserver),
@@ -158,7 +163,15 @@ pub(crate) async fn poller(process: Arc<Process>, plan: Plan) {
     }
 }
 
+/// Whether the operator has stopped everything, as far as can be read.
+async fn is_halted(engine: &Engine) -> bool {
+    !matches!(engine.halted().await, Ok(None))
+}
+
 async fn tick(engine: &Engine, process: &Process, shard: Shard, plan: &Plan) {
+    if is_halted(engine).await {
+        return process.tell(|| "ticks nothing, for all is stopped".to_owned());
+    }
     // What an earlier tick had no time for comes due again by itself.
     lock(&process.own_jobs).clear();
     let clockwork = &process.world.clockwork;
@@ -186,6 +199,10 @@ pub(crate) async fn sink(process: Arc<Process>, plan: Plan) {
     let engine = engine(&process, &plan);
     let (world, messages) = (&process.world, &process.world.messages);
     loop {
+        if is_halted(&engine).await {
+            world.clockwork.sleep(MINUTE).await;
+            continue;
+        }
         let receive = || messages.receive(world.now_ms());
         let batch: Vec<_> = std::iter::from_fn(receive).take(AT_A_TIME).collect();
         if batch.is_empty() {
@@ -208,8 +225,12 @@ pub(crate) async fn all_in_one(process: Arc<Process>, plan: Plan) {
     let mut last_minute = None;
     loop {
         let minute = process.now().as_second().div_euclid(60);
-        for shard in (0..plan.policy.shards).map(Shard) {
-            let handed = if last_minute == Some(minute) {
+        let is_rewound = last_minute.is_some_and(|last| minute < last - REWOUND);
+        let is_halted = is_halted(&engine).await;
+        for shard in (0..plan.policy.shards).map(Shard).filter(|_| !is_halted) {
+            let handed = if is_rewound {
+                engine.sweep(shard, Eagerness::Eager).await.map(drop)
+            } else if last_minute == Some(minute) {
                 engine.sweep(shard, Eagerness::Due).await.map(drop)
             } else {
                 engine.tick(shard).await.map(drop)
@@ -218,7 +239,7 @@ pub(crate) async fn all_in_one(process: Arc<Process>, plan: Plan) {
                 process.tell(|| format!("cannot tick: {error}"));
             }
         }
-        last_minute = Some(minute);
+        last_minute = (!is_rewound).then_some(minute);
         drain(&engine, &process).await;
         until_next_tick(&process, &plan).await;
     }

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use super::table::{BODY, DUE, DUE_AT, OWNER, PK, PLAN, SK, VERSION, WORKING};
 
 /// An item, or a part of one.
-pub(super) type Item = HashMap<String, AttributeValue>;
+pub(crate) type Item = HashMap<String, AttributeValue>;
 
 /// The partition key of a scope.
 pub(super) fn scope_text(scope: &Scope) -> String {
@@ -78,7 +78,7 @@ fn parse_plan(text: &str) -> Option<PlanSlot> {
 }
 
 /// The item of a record.
-pub(super) fn item_of(record: Record, buckets: u16) -> Item {
+pub(crate) fn item_of(record: Record, buckets: u16) -> Item {
     let mut item = key_item(&record.key);
     let mut set = |name: &str, value| item.insert(name.to_owned(), value);
     set(VERSION, AttributeValue::N(record.version.to_string()));
@@ -145,7 +145,7 @@ fn due_of(item: &Item) -> Result<Option<Due>, LedgerError> {
 }
 
 /// The record of an item.
-pub(super) fn record_of(mut item: Item) -> Result<Record, LedgerError> {
+pub(crate) fn record_of(mut item: Item) -> Result<Record, LedgerError> {
     let key = key_of(&item)?;
     let version = version_of(&item).ok_or_else(|| corrupt(&item, VERSION))?;
     let due = due_of(&item)?;

@@ -56,6 +56,9 @@ mod table;
 mod together;
 mod usage;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use item::{Item, item_of, record_of};
+
 #[cfg(test)]
 mod tests;
 

@@ -2,4 +2,7 @@
 
 mod ses;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use ses::result as ses_result;
+
 pub use ses::{CHANNEL, Ses};

@@ -84,7 +84,7 @@ fn body(sender: &str, to: &str, notice: &NoticeText) -> String {
 }
 
 /// What an answer means: the rider or the sender is refused, or it may pass.
-fn result(status: u16, body: &[u8]) -> Result<(), NotifyError> {
+pub(crate) fn result(status: u16, body: &[u8]) -> Result<(), NotifyError> {
     let words = serde_json::from_slice::<Value>(body).ok();
     let words = words.as_ref().and_then(|words| words.get("message").or_else(|| words.get("Message"))?.as_str());
     let detail = words.map_or_else(|| status.to_string(), |words| format!("{status}: {words}"));

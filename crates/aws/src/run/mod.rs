@@ -14,6 +14,9 @@ mod poller;
 mod sink;
 mod work;
 
+#[cfg(feature = "fuzzing")]
+pub(crate) use {poller::shard_of, sink::named};
+
 #[cfg(test)]
 mod tests;
 

@@ -62,6 +62,14 @@ struct State {
     undone: Vec<Job>,
 }
 
+/// The shard that an event is for.
+pub(crate) fn shard_of(event: &Value, shards: u16) -> Result<Shard, PollerError> {
+    match Event::deserialize(event) {
+        Ok(Event { shard }) if shard < shards => Ok(Shard(shard)),
+        _ => Err(PollerError::Foreign { shards }),
+    }
+}
+
 /// The poller function.
 #[derive(Debug)]
 pub struct Poller {
@@ -91,11 +99,7 @@ impl Poller {
     pub async fn handle(&self, event: &Value, deadline: Deadline) -> Result<(), PollerError> {
         let begun = Instant::now();
         let shards = self.engine.policy().shards;
-        let Event { shard } = Event::deserialize(event).map_err(|_| PollerError::Foreign { shards })?;
-        if shard >= shards {
-            return Err(PollerError::Foreign { shards });
-        }
-        let shard = Shard(shard);
+        let shard = shard_of(event, shards)?;
         let mut line = TickLine { shard: shard.0, ..TickLine::default() };
         let result = match self.is_stopped().await {
             Ok(true) => {

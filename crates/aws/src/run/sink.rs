@@ -86,6 +86,13 @@ struct Message {
     body: String,
 }
 
+/// The records of a batch, each with its message's id.
+pub(crate) fn named(event: &Value) -> Result<Vec<(String, Value)>, SinkError> {
+    let Event { records } = Event::deserialize(event).map_err(|_| SinkError::Foreign)?;
+    let named = records.into_iter().map(|record| Ok((Named::deserialize(&record)?.message_id, record)));
+    named.collect::<Result<_, serde_json::Error>>().map_err(|_| SinkError::Foreign)
+}
+
 /// What became of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
@@ -122,9 +129,7 @@ impl SinkWorker {
     /// long as a batch may take, and in the end call them dead.
     pub async fn handle(&self, event: &Value, deadline: Deadline) -> Result<BatchAnswer, SinkError> {
         let begun = Instant::now();
-        let Event { records } = Event::deserialize(event).map_err(|_| SinkError::Foreign)?;
-        let named: Result<Vec<_>, _> = records.iter().map(Named::deserialize).collect();
-        let named = named.map_err(|_| SinkError::Foreign)?;
+        let named = named(event)?;
         let stopped = self.is_stopped().await;
         let (room, lanes) = (Semaphore::new(AT_A_TIME), Lanes::default());
         let run = async |id: String, record: &Value| {
@@ -135,7 +140,7 @@ impl SinkWorker {
             };
             (end, id, job)
         };
-        let work = named.into_iter().zip(&records).map(|(named, record)| run(named.message_id, record));
+        let work = named.iter().map(|(id, record)| run(id.clone(), record));
         let mut ends = join_all(work).await;
         let left = ends.iter().filter(|(end, ..)| *end == End::GivenBack);
         let left: Vec<_> = left.filter_map(|(_, _, job)| job.clone()).collect();

@@ -126,6 +126,9 @@ pub enum DeliveryState {
         poll_token: String,
         /// When it was taken.
         since: Timestamp,
+        /// How often the sink has said since then that it is still at it.
+        #[serde(default)]
+        asked: u32,
     },
     /// It is there.
     Delivered {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{ActivityId, ConnectionId, ContentId, How, RemoteId, Service, UserId, ids::short_digest};
+use super::{ActivityId, ConnectionId, ContentId, EventTag, How, RemoteId, Service, UserId, ids::short_digest};
 use crate::Failure;
 
 /// What happened.
@@ -148,7 +148,7 @@ pub struct Event {
     /// When.
     pub at: Timestamp,
     /// Tells events of one moment apart.
-    pub tag: String,
+    pub tag: EventTag,
     /// What.
     #[serde(flatten)]
     pub kind: EventKind,
@@ -158,7 +158,7 @@ impl Event {
     /// An event; `attempt` tells repeats of the same one in the same moment apart.
     pub fn new(user: &UserId, at: Timestamp, kind: EventKind, attempt: usize) -> Self {
         let text = format!("{kind:?}/{attempt}");
-        Self { user: user.clone(), at, tag: short_digest(text.as_bytes()), kind }
+        Self { user: user.clone(), at, tag: EventTag::from_any(&short_digest(text.as_bytes())), kind }
     }
 
     /// Where events of a moment begin among all of a rider's; later ones stand behind earlier ones.

@@ -93,6 +93,10 @@ text_id!(
     NoticeId, "notice"
 );
 text_id!(
+    /// What tells a rider's events of one moment apart.
+    EventTag, "event tag"
+);
+text_id!(
     /// A worker process that claims work.
     OwnerId, "owner"
 );

@@ -29,8 +29,8 @@ pub use event::{Event, EventKind};
 pub use failing::Failing;
 pub use habits::{Arrival, Habits};
 pub use ids::{
-    ActivityId, ConnectionId, ContentId, IdError, NoticeId, OwnerId, RemoteAccount, RemoteId, RideId, Service, Shard,
-    UserId,
+    ActivityId, ConnectionId, ContentId, EventTag, IdError, NoticeId, OwnerId, RemoteAccount, RemoteId, RideId,
+    Service, Shard, UserId,
 };
 pub use lag::{DeliveryLags, Lags};
 pub use link::{Hunch, Likeness, Link, LinkReason, Trace};

@@ -308,6 +308,9 @@ impl Notice {
         match self.state {
             NoticeState::Told => self.begin(NoticeState::Recovering),
             NoticeState::Failing | NoticeState::Undelivered { .. } if self.known => self.begin(NoticeState::Recovering),
+            // A try was begun, and whether it arrived is not known: better one word too many than a rider who believes
+            // that it still fails.
+            NoticeState::Failing if self.attempts > 0 => self.begin(NoticeState::Recovering),
             NoticeState::Failing | NoticeState::Undelivered { .. } => self.close(now),
             NoticeState::Recovering | NoticeState::Closed => {}
         }

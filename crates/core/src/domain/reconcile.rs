@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{ActivityId, ConnectionId, WalkMark};
+use super::{ActivityId, ConnectionId, RowProblem, WalkMark};
 
 /// Notes that a report keeps.
 pub const MOST_NOTES: usize = 20;
@@ -108,6 +108,9 @@ pub struct Reconcile {
     /// Minutes that the rider's wall clock is ahead of UTC, as the newest ride says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset_minutes: Option<i16>,
+    /// Rows that could not be decoded, so far.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<RowProblem>,
     /// What was found so far.
     pub found: Found,
 }
@@ -123,6 +126,7 @@ impl Reconcile {
             wake_source: false,
             wake_sinks: Vec::new(),
             offset_minutes: None,
+            problems: Vec::new(),
             found: Found::default(),
         }
     }

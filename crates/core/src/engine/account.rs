@@ -269,7 +269,7 @@ impl Engine {
             path => keys.extend(path.strip_prefix("connection/").and_then(|id| ConnectionId::new(id).ok())),
         }
         let count = u64::try_from(keys.len()).unwrap_or(u64::MAX);
-        for connection in keys.into_iter().chain(strays) {
+        for connection in keys.into_iter().chain(strays).filter(|_| !planted!(self, SecretLeft)) {
             self.ports.vault.forget(&SealedKey { user: user.clone(), connection }).await?;
         }
         Ok(count)

@@ -197,7 +197,7 @@ impl Engine {
                 return Ok(());
             }
         }
-        Err(Failure::new(Code::LedgerLocked, "the rider's record keeps changing").into())
+        Err(Failure::new(Code::Contended, "the rider's record keeps changing").into())
     }
 
     /// A name belongs to one account: renewing it with another member's token is refused.

@@ -57,10 +57,21 @@ impl Engine {
             let is_erasing = matches!(gone.state, ActivityState::Forgotten { erase: true, .. });
             let due = is_erasing.then(|| self.handed_over(user, now));
             let story = story::of_activity(&stored.doc, &gone);
-            let mut writes = vec![stored.replace(&gone, due)?];
+            let tombstone = stored.replace(&gone, due)?;
+            let mut writes = vec![if planted!(self, NoTombstone) { stored.delete() } else { tombstone }];
+            // It may have been the last that kept a file which is to be erased.
+            let mut erasing: Vec<_> = is_erasing.then(|| ride.clone()).into_iter().collect();
+            if let ActivityState::Duplicate { of, .. } = &stored.doc.state
+                && let Some(first) = self.store.activity(user, of).await?
+                && matches!(first.doc.state, ActivityState::Forgotten { erase: true, .. })
+            {
+                writes.push(first.replace(&first.doc, Some(self.handed_over(user, now)))?);
+                erasing.push(of.clone());
+            }
             let (mut withdrawn, mut sent, mut later) = (Vec::new(), Vec::new(), Vec::new());
             for delivery in self.deliveries_anywhere(&stored.doc).await? {
-                if let Some(back) = delivery.doc.withdrawn(Withdrawal::Forgotten, now) {
+                let back = delivery.doc.withdrawn(Withdrawal::Forgotten, now);
+                if let Some(back) = back.filter(|_| !planted!(self, ForgetsUnsent)) {
                     if writes.len() < MOST_TAKEN_BACK {
                         writes.push(delivery.replace(&back, None)?);
                         withdrawn.push(back);
@@ -89,32 +100,31 @@ impl Engine {
             withdrawn.iter().for_each(|delivery| self.ports.observer.delivery(delivery));
             withdrawn.extend(later.iter().map(|(_, back)| back.clone()));
             self.take_back_later(later).await?;
-            if is_erasing {
-                self.hand_over(vec![Job { user: user.clone(), task: Task::Erase { activity: ride.clone() } }]).await;
-            }
+            let erase = |activity| Job { user: user.clone(), task: Task::Erase { activity } };
+            self.hand_over(erasing.into_iter().map(erase).collect()).await;
             return Ok(Forgot { ride: gone, withdrawn, sent });
         }
         Err(contended("the rider's records"))
     }
 
     /// Deletes the file of a forgotten ride, and those that it had before; `false` when there was nothing to do. A
-    /// file that another ride has, too, stays.
+    /// file that another ride has, too, stays until that one is forgotten.
     #[tracing::instrument(skip_all, fields(user = %user, ride = %ride))]
     pub async fn erase(&self, user: &UserId, ride: &ActivityId) -> Result<bool, EngineError> {
         let Some(stored) = self.store.activity(user, ride).await? else { return Ok(false) };
-        let ActivityState::Forgotten { file: Some(file), erase: true } = stored.doc.state else { return Ok(false) };
+        let ActivityState::Forgotten { file: Some(_), erase: true } = stored.doc.state else { return Ok(false) };
         let shared = self.shared_files(user, &stored.doc).await?;
         for file in stored.doc.files().filter(|file| !shared.contains(file)) {
             // One that another ride had first is that ride's.
-            if self.owner_of(user, file).await?.as_ref() == Some(ride) {
+            if self.owner_of(user, file).await?.as_ref() == Some(ride) && !planted!(self, EraseSkipped) {
                 self.ports.archive.delete(user, file).await?;
             }
         }
-        let keep = shared.contains(&file);
+        let kept = stored.doc.files().filter(|file| shared.contains(file)).last();
         let mut erased = stored.doc.clone();
         // By it the sinks that have the ride are known.
         erased.remember_file();
-        erased.state = ActivityState::Forgotten { file: keep.then_some(file), erase: false };
+        erased.state = ActivityState::Forgotten { file: kept, erase: kept.is_some() };
         erased.updated_at = self.now();
         let saved = self.save(&stored, &erased, None).await?;
         if saved {

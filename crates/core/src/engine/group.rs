@@ -186,7 +186,8 @@ impl Engine {
         let Some(primary) = elect(&members, &known, preferred) else { return Ok((writes, members, told)) };
         relink(&mut members, &primary, why, now);
         for member in &members {
-            if member.doc.id == primary && member.is_fresh {
+            let is_primary = member.doc.id == primary;
+            if (is_primary || planted!(self, LinkedSentToo)) && member.is_fresh {
                 let (made, deliveries) = self.deliveries_of(&member.doc, &sinks, member.stored.is_none()).await?;
                 writes.extend(made);
                 told.deliveries.extend(deliveries);

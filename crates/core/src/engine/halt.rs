@@ -13,6 +13,9 @@ const TRIES: usize = 5;
 impl Engine {
     /// The operator's stop, if there is one. Whoever begins work asks first.
     pub async fn halted(&self) -> Result<Option<Halt>, EngineError> {
+        if planted!(self, HaltIgnored) {
+            return Ok(None);
+        }
         Ok(self.store.read::<Halt>(&Key::halt()).await?.map(|stored| stored.doc))
     }
 

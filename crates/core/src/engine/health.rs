@@ -28,6 +28,8 @@ struct Provider {
     swept_at: Option<Timestamp>,
     failures_in_a_row: u32,
     breaker: Option<Breaker>,
+    /// The breaker could not be written down: what the ledger says is older.
+    is_unwritten: bool,
     /// The last incident that is over.
     past: Option<Breaker>,
     /// After an open breaker's time one call tries whether the provider is back; until then the others wait.
@@ -38,7 +40,11 @@ struct Provider {
 
 impl Provider {
     /// Takes over what the ledger says.
-    fn take(&mut self, persisted: Option<Breaker>) {
+    fn take(&mut self, persisted: Option<Breaker>, now: Timestamp) {
+        if self.is_unwritten && self.breaker.as_ref().is_some_and(|breaker| breaker.open_until > now) {
+            return;
+        }
+        self.is_unwritten = false;
         let is_over = persisted.as_ref().is_some_and(|breaker| breaker.closed_at.is_some());
         (self.breaker, self.past) = if is_over { (None, persisted) } else { (persisted, self.past.take()) };
     }
@@ -143,7 +149,8 @@ impl Engine {
     /// Notes that a sink asked to be left alone until then.
     pub(super) fn leave_sink_alone(&self, user: &UserId, sink: &ConnectionId, until: Timestamp) {
         let mut sinks = self.health.sinks.lock().unwrap_or_else(PoisonError::into_inner);
-        sinks.insert((user.clone(), sink.clone()), until);
+        let known = sinks.entry((user.clone(), sink.clone())).or_insert(until);
+        *known = until.max(*known);
     }
 
     /// Reads what other processes, or earlier ones, decided about the sources' providers.
@@ -154,12 +161,12 @@ impl Engine {
         let stored = self.store.read_many::<Breaker>(&keys).await?;
         let mut persisted: BTreeMap<_, _> =
             stored.into_iter().flatten().map(|stored| (stored.doc.provider.clone(), stored.doc)).collect();
-        let mut providers = self.health.providers();
+        let (now, mut providers) = (self.now(), self.health.providers());
         for (provider, known) in providers.iter_mut() {
-            known.take(persisted.remove(provider));
+            known.take(persisted.remove(provider), now);
         }
         for (provider, breaker) in persisted {
-            providers.entry(provider).or_default().take(Some(breaker));
+            providers.entry(provider).or_default().take(Some(breaker), now);
         }
         Ok(())
     }
@@ -172,6 +179,8 @@ impl Engine {
         now: Timestamp,
     ) -> Result<(), EngineError> {
         let provider = provider_of(account);
+        // What a call that began before it says is no word about what the provider asked for since.
+        let is_over = |breaker: &Breaker| breaker.open_until <= now || is_of_a_wrong_clock(breaker, now);
         let (was_open, behind_probe) = {
             let mut providers = self.health.providers();
             let known = providers.entry(provider.clone()).or_default();
@@ -185,12 +194,21 @@ impl Engine {
             }
             known.failures_in_a_row = 0;
             known.probe_until = None;
-            (known.breaker.take().is_some(), std::mem::take(&mut known.behind_probe))
+            let closes = known.breaker.as_ref().is_some_and(is_over);
+            if closes {
+                (known.breaker, known.is_unwritten) = (None, false);
+            }
+            (closes, if closes { std::mem::take(&mut known.behind_probe) } else { BTreeSet::new() })
         };
         if was_open {
             if let Some(stored) = self.store.read::<Breaker>(&Key::breaker(&provider)).await?
                 && stored.doc.closed_at.is_none()
             {
+                // Another process was asked for patience since.
+                if !is_over(&stored.doc) {
+                    self.health.providers().entry(provider).or_default().take(Some(stored.doc), now);
+                    return Ok(());
+                }
                 let closed = Breaker { closed_at: Some(now), ..stored.doc.clone() };
                 self.save(&stored, &closed, None).await?;
                 self.health.providers().entry(provider.clone()).or_default().past = Some(closed);
@@ -267,18 +285,19 @@ impl Engine {
     ) -> Result<Breaker, EngineError> {
         const LONGEST: SignedDuration = SignedDuration::from_hours(1);
         let (now, provider) = (self.now(), provider_of(account));
-        let stored: Option<Stored<Breaker>> = self.store.read(&Key::breaker(&provider)).await?;
+        let read: Result<Option<Stored<Breaker>>, _> = self.store.read(&Key::breaker(&provider)).await;
+        let remembered = self.health.providers().get(&provider).and_then(|known| known.breaker.clone());
+        let persisted = read.as_ref().ok().and_then(Option::as_ref).map(|stored| &stored.doc);
+        let known = persisted.or(remembered.as_ref()).filter(|breaker| !is_of_a_wrong_clock(breaker, now));
         // Calls that were under way when it opened are no strikes of their own.
-        let going_on = stored.as_ref().map(|stored| &stored.doc).filter(|breaker| breaker.closed_at.is_none());
-        let going_on = going_on.filter(|breaker| !is_of_a_wrong_clock(breaker, now));
+        let going_on = known.filter(|breaker| breaker.closed_at.is_none());
         let before = going_on.map_or(0, |breaker| breaker.strikes);
         let is_open = going_on.is_some_and(|breaker| breaker.open_until > now);
-        let before_this =
-            stored.as_ref().map(|stored| &stored.doc).filter(|breaker| !is_of_a_wrong_clock(breaker, now));
         let is_same = |breaker: &&Breaker| breaker.closed_at.is_none_or(|closed| later(closed, SAME_INCIDENT) >= now);
-        let since = before_this.filter(is_same).map_or(now, |breaker| breaker.since);
+        let since = known.filter(is_same).map_or(now, |breaker| breaker.since);
         let strikes = if is_open { before } else { before.saturating_add(1) };
         let wait = self.policy.breaker_wait.saturating_mul(1 << strikes.saturating_sub(1).min(6)).min(LONGEST);
+        let asked = asked.filter(|_| !planted!(self, BreakerForgotten));
         let open_until = asked.map_or_else(|| later(now, wait), |asked| later_asked(now, asked));
         let open_until = going_on.map_or(open_until, |breaker| breaker.open_until.max(open_until));
         let breaker = Breaker {
@@ -290,19 +309,30 @@ impl Engine {
             strikes,
             failure,
         };
-        let write = match &stored {
+        tracing::warn!(provider, until = %open_until, failure = %breaker.failure, "{provider} is left alone until {open_until}");
+        {
+            // At once, and whatever becomes of the record: this process was asked, and keeps to it.
+            let mut providers = self.health.providers();
+            let known = providers.entry(provider.clone()).or_default();
+            // Another call may have been asked for more since the record was read.
+            let longer = known.breaker.take().filter(|known| known.closed_at.is_none());
+            let longer = longer.filter(|known| !is_of_a_wrong_clock(known, now) && known.open_until > open_until);
+            (known.failures_in_a_row, known.probe_until) = (0, None);
+            known.behind_probe.clear();
+            (known.breaker, known.is_unwritten) = (Some(longer.unwrap_or_else(|| breaker.clone())), true);
+        }
+        let write = match &read? {
             Some(stored) => stored.replace(&breaker, None)?,
             None => self.store.create(&breaker, None, None)?,
         };
-        // A conflict means that another worker opened it at the same time, which does as well.
-        self.store.commit(vec![write]).await?;
-        tracing::warn!(provider, until = %open_until, failure = %breaker.failure, "{provider} is left alone until {open_until}");
-        let mut providers = self.health.providers();
-        let known = providers.entry(provider).or_default();
-        known.failures_in_a_row = 0;
-        known.probe_until = None;
-        known.behind_probe.clear();
-        known.breaker = Some(breaker.clone());
+        // A conflict means that another worker opened it at the same time; the others keep to that, and this one to
+        // what it was asked for.
+        let written = self.store.commit(vec![write]).await?;
+        if let Some(known) = self.health.providers().get_mut(&provider)
+            && known.breaker.as_ref() == Some(&breaker)
+        {
+            known.is_unwritten = !written;
+        }
         Ok(breaker)
     }
 }

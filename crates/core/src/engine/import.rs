@@ -59,7 +59,8 @@ impl Engine {
         let now = self.now();
         let origin = Origin::File { name: printable(name) };
         let ride = Ride { recorded: Some(report.facts), ..Ride::default() };
-        let activity = Activity::new(user.clone(), Origin::file_id(&content), origin, ride, now);
+        let known_by = if planted!(self, DedupeByExternalId) { ContentId::of(name.as_bytes()) } else { content };
+        let activity = Activity::new(user.clone(), Origin::file_id(&known_by), origin, ride, now);
         let id = activity.id.clone();
         // Who only imports has no walks that do it.
         self.trim_events(user).await?;

@@ -80,7 +80,7 @@ impl Engine {
             self.save(&stored, &closed, None).await?;
             return Ok(Tell::Skipped);
         };
-        let quiet = contact.quiet.as_ref().and_then(|quiet| quiet.ends(now));
+        let quiet = contact.quiet.as_ref().filter(|_| !planted!(self, QuietIgnored)).and_then(|quiet| quiet.ends(now));
         if let Some(at) = quiet.max(stored.doc.not_before).filter(|at| *at > now) {
             let mut held = stored.doc.clone();
             held.not_before = Some(at);

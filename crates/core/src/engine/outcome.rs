@@ -15,8 +15,10 @@ use crate::{
     store::Stored,
 };
 
-/// A sink is asked after an accepted file for this long.
+/// A sink is asked after an accepted file for this long,
 const FOLLOW_FOR: SignedDuration = SignedDuration::from_hours(24);
+/// and at least so often: a worker whose clock is a day ahead gives up nothing at its first question.
+const FOLLOW_ASKS: u32 = 24;
 /// Waits between asking grow with the time since the file was accepted, up to this.
 const LONGEST_FOLLOW_WAIT: SignedDuration = SignedDuration::from_mins(10);
 /// A sink that asks for no wait at all gets this one.
@@ -49,15 +51,19 @@ impl Engine {
                 self.pause(connection, failure.clone()).await?;
                 self.wait_for_sink(claimed, before, connection, Some(failure)).await
             }
-            Outcome::Throttled { retry_after: Some(wait) } => {
+            Outcome::Throttled { retry_after: Some(wait) } if !planted!(self, ThrottleIgnored) => {
                 let until = later_asked(self.now(), wait).max(later(self.now(), SHORTEST_WAIT));
                 self.leave_sink_alone(&claimed.doc.user, &claimed.doc.sink, until);
                 self.retry(claimed, before, Code::SinkThrottled.into(), Wait::Until(until)).await
             }
-            Outcome::Throttled { retry_after: None } => {
+            Outcome::Throttled { .. } => {
                 self.retry(claimed, before, Code::SinkThrottled.into(), Wait::AtLeast(None)).await
             }
             Outcome::Transient { failure, retry_after } => {
+                // A time that it names holds for whatever else waits for this sink too.
+                if let Some(wait) = retry_after.filter(|_| !planted!(self, ThrottleIgnored)) {
+                    self.leave_sink_alone(&claimed.doc.user, &claimed.doc.sink, later_asked(self.now(), wait));
+                }
                 self.retry(claimed, before, failure, Wait::AtLeast(retry_after)).await
             }
             Outcome::Unknown(failure) => {
@@ -92,21 +98,20 @@ impl Engine {
     ) -> Result<Delivered, EngineError> {
         let now = self.now();
         let mut accepted = claimed.doc.clone();
-        let since = match before {
-            DeliveryState::Accepted { since, .. } => {
-                accepted.attempts = accepted.attempts.saturating_sub(1);
-                *since
-            }
-            _ => now,
+        // Questions are counted apart from the attempts to send it, of which this may have been the last.
+        accepted.attempts = 0;
+        let (since, asked) = match before {
+            DeliveryState::Accepted { since, asked, .. } => (*since, asked.saturating_add(1)),
+            _ => (now, 0),
         };
         accepted.maybe_there = true;
-        if later(since, FOLLOW_FOR) <= now {
+        if later(since, FOLLOW_FOR) <= now && asked >= FOLLOW_ASKS {
             let failure = Failure::new(Code::SinkTimeout, "accepted, but not done within a day");
             accepted.state = DeliveryState::DeadLetter { failure: failure.clone() };
             self.settle_delivery(claimed, accepted, None).await?;
             return Ok(Delivered::Failed(failure));
         }
-        accepted.state = DeliveryState::Accepted { poll_token, since };
+        accepted.state = DeliveryState::Accepted { poll_token, since, asked };
         let own = (now.duration_since(since) / 2).clamp(SHORTEST_WAIT, LONGEST_FOLLOW_WAIT);
         let at = later_asked(now, wait).max(later(now, own));
         self.settle_delivery(claimed, accepted, Some(Due::at(self.shard(&claimed.doc.user), at))).await?;

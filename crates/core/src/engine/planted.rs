@@ -71,4 +71,19 @@ bugs! {
     BackfillSkips "backfill-skips" "a step of a backfill with room for a part of its last rides skips the others";
     BytesRewritten "bytes-rewritten" "a sink gets other bytes than the file host had";
     TokenInFailure "token-in-failure" "a failure quotes the token";
+    DedupeByExternalId "dedupe-by-external-id" "an imported file is known by its name, not by its bytes";
+    NoTombstone "no-tombstone" "what is forgotten leaves no record that would keep it away";
+    ForgetsUnsent "forgets-unsent" "what was not sent of a forgotten ride is sent all the same";
+    LinkedSentToo "linked-sent-too" "a ride that another stands for is sent besides";
+    BadRowHidesPage "bad-row-hides-page" "a page of the list with a row that cannot be decoded is passed over";
+    ThrottleIgnored "throttle-ignored" "a sink that asks for patience is tried again when our own backoff says";
+    BreakerForgotten "breaker-forgotten" "how long a provider asks to be left alone is not heeded";
+    ToldTwiceADay "told-twice-a-day" "a cause is told again before the day is over";
+    QuietIgnored "quiet-ignored" "notices come in the quiet hours";
+    RecoveryUntold "recovery-untold" "nobody is told that it works again";
+    HaltIgnored "halt-ignored" "nobody sees that the operator has stopped everything";
+    SecretLeft "secret-left" "a deleted account leaves its secrets in the vault";
+    EraseSkipped "erase-skipped" "the file of a forgotten ride stays in the archive";
+    RulesNotLifted "rules-not-lifted" "what a sink's rules left out stays so when they are lifted";
+    HistoryIgnored "history-ignored" "rides from before the chosen history are fetched and sent";
 }

@@ -88,7 +88,7 @@ impl Engine {
         applied: &mut Applied,
     ) -> Result<(), EngineError> {
         let kept = matches!(ride.state, ActivityState::Fetched { .. }) && ride.link.is_none();
-        if !kept || !sink.wants(ride) {
+        if !kept || planted!(self, RulesNotLifted) || !sink.wants(ride) {
             return Ok(());
         }
         let now = self.now();

@@ -241,13 +241,16 @@ impl Engine {
     }
 
     /// What was in hand, when the connection stopped, for files that are no ride's any more: their rides were
-    /// forgotten, or have another file now. What the sink took is asked after; nothing of it is sent once more.
+    /// forgotten, have another file now, or were fetched again and have none. What the sink took is asked after;
+    /// nothing of it is sent once more. While a ride is fetched again, what was not sent waits for what comes of it.
     async fn wake_leftovers(&self, sink: &Connection, rides: &[Stored<Activity>]) -> Result<(), EngineError> {
         let (mut keys, mut reasons) = (Vec::new(), Vec::new());
         for ride in rides {
-            let (file, because) = match ride.doc.state {
-                ActivityState::Fetched { content, .. } => (Some(content), Withdrawal::Replaced),
-                ActivityState::Forgotten { .. } => (None, Withdrawal::Forgotten),
+            let (file, because) = match &ride.doc.state {
+                ActivityState::Fetched { content, .. } => (Some(*content), Some(Withdrawal::Replaced)),
+                ActivityState::Forgotten { .. } => (None, Some(Withdrawal::Forgotten)),
+                ActivityState::Rejected { .. } | ActivityState::DeadLetter { .. } => (None, Some(Withdrawal::Replaced)),
+                state if state.stage().is_some() => (None, None),
                 _ => continue,
             };
             for earlier in ride.doc.files().filter(|earlier| Some(*earlier) != file) {
@@ -264,12 +267,13 @@ impl Engine {
             }
             let is_accepted = matches!(known.doc.state, DeliveryState::Accepted { .. });
             // Of the two files one is to be there: whether it is the first is asked before the second goes.
-            let is_asked_after = known.doc.maybe_there && because == Withdrawal::Replaced;
+            let is_asked_after = known.doc.maybe_there && because == Some(Withdrawal::Replaced);
             let mut delivery = Delivery { updated_at: now, ..known.doc.clone() };
-            if is_asked_after && !is_accepted {
-                delivery.state = DeliveryState::Pending;
-            } else if !is_accepted {
-                delivery.state = DeliveryState::Withdrawn { because };
+            match because {
+                _ if is_accepted => {}
+                Some(_) if is_asked_after => delivery.state = DeliveryState::Pending,
+                Some(because) => delivery.state = DeliveryState::Withdrawn { because },
+                None => continue,
             }
             let due = (is_accepted || is_asked_after).then(|| self.handed_over(&sink.user, now));
             writes.push(known.replace(&delivery, due)?);

@@ -93,9 +93,13 @@ impl Engine {
                 let mut notice = stored.doc.clone();
                 match news {
                     News::Fails(failure) => notice.fails(failure.clone(), 1, now),
+                    News::Recovers if planted!(self, RecoveryUntold) => notice.close(now),
                     News::Recovers => notice.recovers(now),
                     News::Ends if notice.state == NoticeState::Closed => {}
                     News::Ends => notice.close(now),
+                }
+                if planted!(self, ToldTwiceADay) {
+                    notice.not_before = None;
                 }
                 if notice == stored.doc {
                     return Ok(None);

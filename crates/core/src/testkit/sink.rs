@@ -25,6 +25,8 @@ pub enum Reply {
     CommitThen(Outcome),
     /// Takes it for later: [`Sink::follow`] stores it.
     Accept,
+    /// The same, but that many questions are answered with "still at it" first.
+    AcceptFor(usize),
 }
 
 /// A call as it was made.
@@ -62,6 +64,17 @@ pub struct StoredRide {
     pub about: About,
 }
 
+/// A file that was taken for later.
+#[derive(Debug, Clone)]
+struct Accepted {
+    account: RemoteAccount,
+    content: ContentId,
+    about: About,
+    /// How many questions are still answered with "still at it".
+    asks: usize,
+    outcome: Option<Outcome>,
+}
+
 #[derive(Debug)]
 struct State {
     resend: Resend,
@@ -72,7 +85,7 @@ struct State {
     list_errors: VecDeque<SinkError>,
     probe_errors: VecDeque<SinkError>,
     stored: Vec<StoredRide>,
-    accepted: Vec<(RemoteAccount, ContentId, About, Option<Outcome>)>,
+    accepted: Vec<Accepted>,
     calls: Vec<SinkCall>,
     links: Vec<FileLink>,
 }
@@ -207,8 +220,15 @@ impl Sink for FakeSink {
                 state.store(account, file.content, about);
                 outcome
             }
-            Some(Reply::Accept) => {
-                state.accepted.push((account.clone(), file.content, about.clone(), None));
+            Some(reply @ (Reply::Accept | Reply::AcceptFor(_))) => {
+                let asks = if let Reply::AcceptFor(asks) = reply { asks } else { 0 };
+                state.accepted.push(Accepted {
+                    account: account.clone(),
+                    content: file.content,
+                    about: about.clone(),
+                    asks,
+                    outcome: None,
+                });
                 Outcome::Accepted { poll_token: state.accepted.len().to_string(), wait: Duration::from_secs(2) }
             }
             None => state.store(account, file.content, about),
@@ -219,14 +239,19 @@ impl Sink for FakeSink {
         let mut state = self.state();
         state.calls.push(SinkCall::Follow(poll_token.to_owned()));
         let index = poll_token.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
-        let accepted = index.and_then(|index| state.accepted.get(index).cloned());
+        let accepted = index.and_then(|index| state.accepted.get_mut(index));
         match accepted {
             // Asking twice stores nothing twice.
-            Some((_, _, _, Some(outcome))) => outcome,
-            Some((account, content, about, None)) => {
+            Some(Accepted { outcome: Some(outcome), .. }) => outcome.clone(),
+            Some(accepted) if accepted.asks > 0 => {
+                accepted.asks -= 1;
+                Outcome::Accepted { poll_token: poll_token.to_owned(), wait: Duration::from_secs(2) }
+            }
+            Some(accepted) => {
+                let Accepted { account, content, about, .. } = accepted.clone();
                 let outcome = state.store(&account, content, &about);
-                if let Some(entry) = index.and_then(|index| state.accepted.get_mut(index)) {
-                    entry.3 = Some(outcome.clone());
+                if let Some(accepted) = index.and_then(|index| state.accepted.get_mut(index)) {
+                    accepted.outcome = Some(outcome.clone());
                 }
                 outcome
             }

@@ -213,6 +213,48 @@ async fn an_accepted_file_is_asked_after_and_never_sent_twice() {
 }
 
 #[tokio::test]
+async fn a_file_that_is_accepted_at_the_last_attempt_is_asked_after_like_any() {
+    let (world, engine, sink) = setup(FakeSink::forgetful()).await;
+    let failing = Outcome::Transient { failure: Code::SinkAway.into(), retry_after: None };
+    for _ in 0..world.policy.delivery_backoff.len() {
+        world.sink.reply_next(Reply::Say(failing.clone()));
+    }
+    world.sink.reply_next(Reply::Accept);
+    world.quiet(&engine).await;
+    let state = world.delivery_state(&engine, &sink).await;
+    assert!(is_delivered(&state), "{state:?}");
+    let calls = world.sink.take_calls();
+    assert_eq!((world.at(&sink), attempts(&calls)), (world.files_of([1]), world.policy.delivery_backoff.len() + 1));
+}
+
+#[tokio::test]
+async fn a_worker_a_day_ahead_does_not_give_up_a_file_that_was_just_accepted() {
+    let (world, engine, sink) = setup(FakeSink::forgetful()).await;
+    world.sink.reply_next(Reply::AcceptFor(2));
+    engine.settle(&world.user, &sink.id).await.unwrap();
+    world.drain(&engine).await;
+    assert!(matches!(world.delivery_state(&engine, &sink).await, DeliveryState::Accepted { .. }));
+    world.clock.advance(SignedDuration::from_hours(25));
+    world.work(&engine).await;
+    let state = world.delivery_state(&engine, &sink).await;
+    assert!(matches!(state, DeliveryState::Accepted { asked: 1, .. }), "{state:?}");
+    world.quiet(&engine).await;
+    assert!(is_delivered(&world.delivery_state(&engine, &sink).await));
+}
+
+#[tokio::test]
+async fn a_file_that_stays_accepted_for_a_day_is_given_up_and_never_sent_again() {
+    let (world, engine, sink) = setup(FakeSink::forgetful()).await;
+    world.sink.reply_next(Reply::AcceptFor(usize::MAX));
+    let begin = world.now();
+    world.quiet(&engine).await;
+    let state = world.delivery_state(&engine, &sink).await;
+    assert!(matches!(&state, DeliveryState::DeadLetter { failure } if failure.code == Code::SinkTimeout), "{state:?}");
+    assert!(world.now().duration_since(begin) >= SignedDuration::from_hours(24));
+    assert_eq!(attempts(&world.sink.take_calls()), 1);
+}
+
+#[tokio::test]
 async fn all_attempts_of_a_delivery_have_one_id_and_say_the_same() {
     let (world, engine, _) = setup(FakeSink::default()).await;
     for _ in 0..3 {

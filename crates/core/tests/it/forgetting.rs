@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use fitbridge_core::{
     Code,
-    domain::{ActivityState, ContentId, DeliveryState, FileLocation, History, RecordedFacts, Withdrawal},
+    domain::{ActivityState, ContentId, DeliveryState, FileLocation, History, RecordedFacts, RideId, Withdrawal},
     engine::{import::Imported, resync::Resynced},
     ports::{Archive, FileError, Files, Outcome, SinkError},
     testkit::{FakeRide, FakeScanner, FakeSink, Reply, SinkCall},
@@ -64,6 +64,29 @@ async fn what_a_paused_sink_had_in_hand_of_a_forgotten_ride_is_asked_after_once_
     assert!(is_delivered(&world.delivery_state(&engine, &sink).await));
     let sent = world.sink.take_calls().into_iter().filter(|call| matches!(call, SinkCall::Deliver { .. })).count();
     assert_eq!((sent, world.at(&sink)), (1, world.files_of([1])));
+}
+
+#[tokio::test]
+async fn what_a_paused_sink_took_of_a_ride_that_is_fetched_again_is_asked_after_once_it_works() {
+    let mut world = World::new();
+    world.sink = FakeSink::forgetful();
+    world.source.upload_many(&world.account, 1..2);
+    let engine = world.engine("a");
+    let source = world.connect(&engine, None).await;
+    let sink = world.connect_sink(&engine, "s", None).await;
+    world.sink.reply_next(Reply::Accept);
+    world.poll(&engine, &source).await;
+    assert_eq!(world.delivery_state(&engine, &sink).await.name(), "accepted");
+    engine.pause_rider(&world.user).await.unwrap();
+    world.pass_minutes(5);
+    world.quiet(&engine).await;
+    let id = world.ride(&engine, &source, 1).await.id;
+    engine.resync(&world.user, &id, &[], true).await.unwrap();
+    world.source.delete(&world.account, RideId(1));
+    engine.resume_rider(&world.user).await.unwrap();
+    world.quiet(&engine).await;
+    assert_eq!(world.state(&engine, &source, 1).await.name(), "rejected", "it is gone upstream");
+    assert!(is_delivered(&world.delivery_state(&engine, &sink).await));
 }
 
 #[tokio::test]
@@ -251,6 +274,23 @@ async fn a_ride_that_is_fetched_again_on_request_is_sent_again_too() {
 }
 
 #[tokio::test]
+async fn a_ride_on_its_way_that_is_asked_for_at_one_sink_comes_to_the_others_all_the_same() {
+    let world = World::new();
+    let engine = world.engine("a");
+    let sink = world.connect_sink(&engine, "s", None).await;
+    let other = world.connect_sink(&engine, "other", None).await;
+    let source = world.connect(&engine, None).await;
+    world.poll(&engine, &source).await;
+    world.source.upload_many(&world.account, 1..2);
+    engine.poll(&world.user, &source.id).await.unwrap();
+    let id = world.ride(&engine, &source, 1).await.id;
+    let asked = engine.resync(&world.user, &id, std::slice::from_ref(&sink.id), false).await.unwrap();
+    assert!(matches!(asked, Resynced::Fetching(_)), "{asked:?}");
+    world.quiet(&engine).await;
+    assert_eq!((world.at(&sink), world.at(&other)), (world.files_of([1]), world.files_of([1])));
+}
+
+#[tokio::test]
 async fn a_ride_that_is_being_sent_while_it_is_forgotten_ends_in_one_state() {
     let world = World::new();
     let engine = world.engine("a");
@@ -293,6 +333,12 @@ async fn with_its_file_the_earlier_ones_are_erased() {
     let mut expected = vec![world.files_of([2])[0], ContentId::of(b"mended upstream")];
     expected.sort();
     assert_eq!(left, expected);
+    // Until that one is forgotten, too: whoever wanted it erased is not asked again.
+    let other = world.ride(&engine, &source, 9).await.id;
+    engine.forget(&world.user, &other, false).await.unwrap();
+    world.quiet(&engine).await;
+    let left: Vec<_> = world.archive.files().into_iter().map(|(_, file)| file).collect();
+    assert_eq!(left, world.files_of([2]));
 }
 
 fn lost() -> Outcome {

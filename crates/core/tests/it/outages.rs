@@ -8,7 +8,7 @@ use fitbridge_core::{
     engine::{Poll, connect::Wish, secrets::SourceSecret},
     ports::{Key, Source, SourceError, Task},
     store::Breaker,
-    testkit::SourceVerb,
+    testkit::{FailingLedger, SourceVerb},
 };
 use futures::FutureExt;
 
@@ -230,4 +230,37 @@ async fn breakers_that_others_closed_are_forgotten() {
     world.ledger.take_writes();
     assert_eq!(world.poll(&other, &source).await, Poll::Idle);
     assert_eq!(world.ledger.take_writes().0, 0);
+}
+
+#[tokio::test]
+async fn what_a_provider_asked_for_is_kept_by_whoever_heard_it_though_it_cannot_be_written_down() {
+    let mut heard_of = 0;
+    // Reading the breaker fails, then writing it does.
+    for call in 1..8 {
+        let world = World::new();
+        let engine = world.engine("a");
+        let source = world.connect(&engine, None).await;
+        world.poll(&engine, &source).await;
+        world.source.take_calls();
+        let failing = FailingLedger::new(Arc::new(world.ledger.clone()));
+        let hearing = world.engine_over(Arc::new(failing.clone()), "b");
+        let throttled = SourceError::Throttled { retry_after: Some(Duration::from_secs(1800)) };
+        world.source.fail_next(SourceVerb::List, throttled);
+        failing.crash_at_call(call);
+        let _ = hearing.poll(&world.user, &source.id).await;
+        failing.revive();
+        if world.source.take_calls().is_empty() {
+            continue;
+        }
+        heard_of += 1;
+        world.pass_minutes(29);
+        hearing.load_breakers().await.unwrap();
+        let poll = world.poll(&hearing, &source).await;
+        assert!(matches!(&poll, Poll::Away(why) if why.code == Code::ProviderThrottled), "call {call}: {poll:?}");
+        assert!(world.source.take_calls().is_empty(), "call {call}");
+        world.pass_minutes(2);
+        hearing.load_breakers().await.unwrap();
+        assert_eq!(world.poll(&hearing, &source).await, Poll::Idle, "call {call}: its time is over");
+    }
+    assert!(heard_of > 2, "{heard_of}");
 }

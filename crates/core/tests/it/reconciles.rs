@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use fitbridge_core::{
     Code, Engine,
-    domain::{Activity, ActivityState, Connection, ConnectionState, Delivery, DeliveryState, Report, RideId},
+    domain::{
+        Activity, ActivityState, Connection, ConnectionState, Delivery, DeliveryState, Report, RideId, RowProblem,
+    },
     engine::{Eagerness, Poll, Reconciled},
     ports::{Archive, Key, SourceError},
     store::Stored,
@@ -364,4 +366,15 @@ async fn rides_of_somebody_else_are_known_for_it_at_the_end_of_their_list_and_no
     let paused = world.connection(&engine, &source.id).await.doc.paused().cloned();
     assert_eq!(paused.map(|why| why.code), Some(Code::StrangerRides));
     assert_eq!(world.rides(&engine).await.len(), 30);
+}
+
+#[tokio::test]
+async fn a_row_that_only_a_reconcile_saw_and_could_not_decode_is_named_as_if_a_poll_had_seen_it() {
+    let (world, engine, source, _sink) = synced(3).await;
+    let problem = RowProblem { digest: "odd".into(), reason: "no number".into() };
+    world.source.add_problem(&world.account, problem.clone());
+    reconciled(&world, &engine, &source).await;
+    let named = world.connection(&engine, &source.id).await.doc.source().unwrap().problems.clone();
+    assert_eq!(named, [problem]);
+    assert_eq!(world.poll(&engine, &source).await, Poll::Idle, "nothing would look again");
 }

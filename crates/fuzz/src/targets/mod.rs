@@ -1,5 +1,6 @@
 //! What is fuzzed.
 
+mod aws;
 mod cloud;
 mod fit;
 mod ledger;
@@ -28,6 +29,7 @@ pub fn all() -> Vec<Target> {
     all.extend(cloud::ALL);
     all.extend(sinks::ALL);
     all.extend(ledger::ALL);
+    all.extend(aws::ALL);
     all
 }
 

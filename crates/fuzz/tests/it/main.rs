@@ -79,6 +79,12 @@ targets! {
     name_template: 20_000;
     queue_message: 20_000;
     ledger_document: 20_000;
+    sealed_secret: 20_000;
+    ses_answer: 20_000;
+    stack_outputs: 20_000;
+    lambda_event: 20_000;
+    ledger_item: 20_000;
+    keyring: 20_000;
 }
 
 #[test]

@@ -6,7 +6,7 @@ use fitbridge_core::{
     domain::{ContentId, RecordedFacts},
     ports::{ScanReport, Scanner, Verdict},
 };
-use jiff::{Timestamp, civil::Date, tz::Offset};
+use jiff::{SignedDuration, Timestamp, civil::Date, tz::Offset};
 
 /// What a file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,14 +19,57 @@ pub(crate) enum Kind {
     Junk,
 }
 
+/// Who recorded a ride.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Recorder {
+    /// The rider's own computer.
+    Own,
+    /// The rider's watch, on the same ride.
+    Second,
+    /// Somebody of the household, at the same time and on another way.
+    Another,
+}
+
+impl Recorder {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::Second => "second",
+            Self::Another => "another",
+        }
+    }
+
+    fn of(bytes: &[u8]) -> Option<Self> {
+        let text = String::from_utf8_lossy(bytes);
+        let word = text.split(' ').skip_while(|word| *word != "by").nth(1)?.to_owned();
+        [Self::Own, Self::Second, Self::Another].into_iter().find(|recorder| recorder.word() == word)
+    }
+
+    /// How long after the rider's own computer it was begun, s.
+    fn later_s(self) -> i64 {
+        match self {
+            Self::Own => 0,
+            Self::Second => 90,
+            Self::Another => 60,
+        }
+    }
+
+    /// Whether these two recorded one ride.
+    pub(crate) fn rode_with(self, other: Self) -> bool {
+        self == other || (self != Self::Another && other != Self::Another)
+    }
+}
+
 /// A file.
 #[derive(Debug, Clone)]
 pub(crate) struct SimFile {
     pub(crate) kind: Kind,
+    pub(crate) recorder: Recorder,
+    pub(crate) number: i64,
     pub(crate) bytes: Bytes,
 }
 
-/// Where time begins for rides: two of them are always six hours apart.
+/// Where time begins for rides: two of them that are not one are six hours apart.
 const FIRST_START_S: i64 = 1_735_711_200;
 const APART_S: i64 = 6 * 3600;
 /// All files have this many bytes when they are whole.
@@ -35,16 +78,21 @@ const WHOLE: usize = 96;
 impl SimFile {
     /// The file of a rider's ride number so-and-so.
     pub(crate) fn new(rider: &str, number: i64, kind: Kind) -> Self {
+        Self::by(Recorder::Own, rider, number, kind)
+    }
+
+    /// The same by another recorder.
+    pub(crate) fn by(recorder: Recorder, rider: &str, number: i64, kind: Kind) -> Self {
         let word = match kind {
             Kind::Ride => "ride",
             Kind::Settings => "settings",
             Kind::Junk => "junk",
         };
-        let mut text = format!("SIMFIT {word} {number} of {rider} ");
+        let mut text = format!("SIMFIT {word} {number} of {rider} by {} ", recorder.word());
         while text.len() < WHOLE {
             text.push('.');
         }
-        Self { kind, bytes: Bytes::from(text) }
+        Self { kind, recorder, number, bytes: Bytes::from(text) }
     }
 
     /// As it is while its upload is not finished.
@@ -85,8 +133,9 @@ impl Scanner for SimScanner {
     fn scan(&self, bytes: &[u8]) -> ScanReport {
         let text = String::from_utf8_lossy(bytes);
         let mut words = text.split(' ');
+        let later = SignedDuration::from_secs(Recorder::of(bytes).map_or(0, Recorder::later_s));
         let facts = |number: i64| RecordedFacts {
-            start: Some(start_of(number)),
+            start: Some(start_of(number) + later),
             utc_offset_s: Some(7200),
             elapsed_s: Some(3600.0),
             distance_m: Some(way_m(number)),
@@ -109,8 +158,8 @@ impl Scanner for SimScanner {
         }
     }
 
-    /// Nobody in this world rides with a position.
-    fn apart_m(&self, _a: &[u8], _b: &[u8]) -> Option<f64> {
-        None
+    fn apart_m(&self, a: &[u8], b: &[u8]) -> Option<f64> {
+        let together = Recorder::of(a)?.rode_with(Recorder::of(b)?);
+        Some(if together { 20.0 } else { 5000.0 })
     }
 }

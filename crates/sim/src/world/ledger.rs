@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use fitbridge_core::{
-    domain::{Activity, ActivityState, Connection, ConnectionId, OwnerId, Shard, UserId},
+    domain::{Activity, ActivityState, Connection, ConnectionId, Delivery, DeliveryState, OwnerId, Shard, UserId},
     ports::{
         Archive, Change, Claim, CommitError, Due, DueRow, Job, Key, Ledger, LedgerError, PlanPage, PlanSlot, Record,
         RecordPage, Scope, Task, Write,
@@ -14,7 +14,7 @@ use fitbridge_core::{
 use futures::FutureExt;
 use jiff::Timestamp;
 
-use super::{Process, World};
+use super::{Process, TrueRide, World};
 use crate::{
     clockwork::{MINUTE, lock},
     trouble::Fault,
@@ -49,6 +49,8 @@ pub(crate) struct Watch {
     probes: BTreeMap<Key, BTreeSet<(u32, Timestamp)>>,
     /// For which incident each connection was last tried.
     probed_for: BTreeMap<Key, Option<Timestamp>>,
+    /// Until when a delivery's sink asked not to be tried again, ms.
+    asked_until: BTreeMap<Key, i64>,
 }
 
 impl Watch {
@@ -74,10 +76,18 @@ impl Watch {
     fn note(&mut self, process: &Process, write: &Write) {
         let now = process.world.now_ms();
         let Change::Put { body, due, plan } = &write.change else {
-            self.plans.remove(&write.key);
+            if write.change == Change::Delete && write.key.path.starts_with("connection/") {
+                self.plans.remove(&write.key);
+                self.paused.entry(write.key.clone()).or_insert(now);
+            }
             return;
         };
-        if write.key.path.starts_with("connection/") {
+        if write.key.path.starts_with("delivery/") {
+            self.note_patience(process, &write.key, body, due.as_ref(), now);
+        }
+        if write.key.path.starts_with("notice/") {
+            lock(&process.world.notices).note(body);
+        } else if write.key.path.starts_with("connection/") {
             self.note_plan(&write.key, *plan, now);
             self.note_connection(process, &write.key, body, now);
         } else if write.key.path.starts_with("cursor/") {
@@ -90,6 +100,23 @@ impl Watch {
             self.note_dead_letter(process, &write.key, body);
         } else if write.key.path.starts_with("activity/") && body.contains("\"state\":\"fetched\"") {
             note_fetched(process, body);
+        }
+    }
+
+    /// What a sink asked for is kept with the delivery: whoever takes it up keeps to it.
+    fn note_patience(&mut self, process: &Process, key: &Key, body: &str, due: Option<&Due>, now: i64) {
+        let works = due.is_some_and(|due| due.claim.as_ref().is_some_and(|claim| claim.working));
+        let asked = self.asked_until.remove(key);
+        if let Some(until) = asked.filter(|until| works && now < until - MINUTE) {
+            let seconds = (until - now) / 1000;
+            let what = format!("{} is tried again {seconds} s before its sink wants it", short(&key.path));
+            process.world.broken_unless_jumped("I6", what);
+        }
+        if body.contains("\"asked_until\"")
+            && let Ok(delivery) = serde_json::from_str::<Delivery>(body)
+            && let DeliveryState::Retrying { asked_until: Some(until), .. } = delivery.state
+        {
+            self.asked_until.insert(key.clone(), process.true_ms(until));
         }
     }
 
@@ -127,7 +154,7 @@ impl Watch {
         let Some(incident) = probed_for.filter(|_| connection.paused().is_some()) else { return };
         if !self.probes.entry(key.clone()).or_default().insert((connection.renewals, incident)) {
             let what = format!("{} is tried again for the incident of {incident}", connection.id);
-            process.world.story.broken("I6", what);
+            process.world.broken_unless_jumped("I6", what);
         }
         process.count(|tally| &tally.probes_marked);
     }
@@ -150,7 +177,7 @@ impl Watch {
                     "minutes {minutes:?} of shard {} are done, but {} was not polled",
                     cursor.shard.0, key.path
                 );
-                process.world.story.broken("I1", what);
+                process.world.broken_unless_jumped("I1", what);
             }
         }
     }
@@ -175,11 +202,16 @@ fn all_rows_are_known(process: &Process, connection: &Connection, begun: i64) {
     if account.deleted_at >= begun - PAGE_AGE {
         return;
     }
-    for (ride, _) in account.rides.iter().filter(|(_, ride)| !ride.is_deleted && ride.uploaded_at < begun - PAGE_AGE) {
+    let was_seen =
+        |ride: &TrueRide| !ride.is_deleted && ride.uploaded_at < begun - PAGE_AGE && ride.bad_until < begun - PAGE_AGE;
+    for (ride, _) in account.rides.iter().filter(|(_, ride)| was_seen(ride)) {
         let id = fitbridge_core::domain::Origin::cloud_id(&connection.id, *ride);
         let known = world.ledger.get(&Key::activity(&connection.user, &id)).now_or_never();
         if matches!(known, Some(Ok(None))) {
-            world.story.broken("I1", format!("{} is marked as walked, but ride {ride} is not known", connection.id));
+            world.broken_unless_jumped(
+                "I1",
+                format!("{} is marked as walked, but ride {ride} is not known", connection.id),
+            );
         }
     }
 }
@@ -189,7 +221,8 @@ fn note_fetched(process: &Process, body: &str) {
     let Ok(activity) = serde_json::from_str::<Activity>(body) else { return };
     let ActivityState::Fetched { content, .. } = activity.state else { return };
     let world = &process.world;
-    if !matches!(world.archive.open(&activity.user, content).now_or_never(), Some(Ok(_))) {
+    let is_damaged = lock(&world.truth).damaged.contains(&content);
+    if !is_damaged && !matches!(world.archive.open(&activity.user, content).now_or_never(), Some(Ok(_))) {
         world.story.broken("I2", format!("ride {} is fetched, but not in the archive", activity.rider_id()));
     }
     if !lock(&world.truth).served.contains_key(&(activity.user.clone(), content)) {
@@ -239,8 +272,12 @@ impl Process {
                     Some(_) => format!("handed over until {}", due.at),
                     None => format!("due at {}", due.at),
                 });
+                let of = match &write.key.scope {
+                    Scope::User(user) if write.key.path.starts_with("notice/") => format!(" of {user}"),
+                    _ => String::new(),
+                };
                 let (state, attempts) = (field("state", " "), field("attempts", ", attempt "));
-                format!("writes {}{state}{attempts}, {due}", short(&write.key.path))
+                format!("writes {}{of}{state}{attempts}, {due}", short(&write.key.path))
             }
             Change::Delete => format!("deletes {}", write.key.path),
             Change::Check => format!("checks {}", write.key.path),

@@ -2,6 +2,7 @@
 
 mod files;
 mod ledger;
+mod notifiers;
 mod process;
 mod queue;
 mod sinks;
@@ -12,26 +13,31 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Mutex,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
 };
 
 use fitbridge_core::{
     Policy,
-    domain::{ContentId, RemoteAccount, RideId, UserId},
+    domain::{ConnectionId, ContentId, OwnerId, RemoteAccount, RideId, UserId},
+    ports::{Ledger, Scope},
     testkit::{FakeSource, MemoryArchive, MemoryLedger, MemoryVault},
 };
+use futures::FutureExt;
 
-pub(crate) use files::{Kind, SimFile, SimScanner, date_of, number_at};
+pub(crate) use files::{Kind, Recorder, SimFile, SimScanner, date_of, number_at};
 pub(crate) use ledger::Watch;
+pub(crate) use notifiers::{NoticeHost, NotifierPort, Via};
 pub(crate) use process::{Mortal, Process, Tally, lives};
 pub(crate) use queue::Messages;
 pub(crate) use sinks::{Manner, SinkHost, SinkPort, outage, sink_account};
+pub(crate) use source::row_problem;
 
 use crate::{
     clockwork::{Bell, Clockwork, MINUTE, lock},
     story::Story,
     trouble::{Fault, Trouble},
+    wishes::Wishes,
 };
 
 /// A ride as the cloud has it.
@@ -44,6 +50,8 @@ pub(crate) struct TrueRide {
     pub(crate) whole_at: i64,
     /// Whoever downloads it dies.
     pub(crate) kills: bool,
+    /// Before this moment (ms) its row cannot be decoded.
+    pub(crate) bad_until: i64,
     pub(crate) uploaded_at: i64,
     pub(crate) is_deleted: bool,
 }
@@ -66,8 +74,12 @@ pub(crate) struct Truth {
     pub(crate) served: BTreeMap<(UserId, ContentId), SimFile>,
     /// Files that a sink will never take.
     pub(crate) unwanted: BTreeSet<ContentId>,
+    /// Files that a sink did not take at first.
+    pub(crate) mended: BTreeSet<ContentId>,
     /// Files that kill whoever sends them.
     pub(crate) deadly: BTreeSet<ContentId>,
+    /// Files that the archive lost at some time.
+    pub(crate) damaged: BTreeSet<ContentId>,
     /// Until when the provider is in trouble, and how.
     pub(crate) incident: Option<(i64, Incident)>,
 }
@@ -97,6 +109,17 @@ pub(crate) struct World {
     pub(crate) source: FakeSource,
     pub(crate) truth: Mutex<Truth>,
     pub(crate) sinks: Mutex<SinkHost>,
+    pub(crate) notices: Mutex<NoticeHost>,
+    /// What the riders said.
+    pub(crate) wishes: Mutex<BTreeMap<UserId, Wishes>>,
+    /// Secrets that lie in the vault.
+    pub(crate) sealed: Mutex<BTreeSet<(UserId, ConnectionId)>>,
+    /// Who was asked by whom to make no call for a while: since when and until when, ms.
+    pub(crate) asked_for_patience: Mutex<BTreeMap<(OwnerId, String), (i64, i64)>>,
+    /// Since when the operator has stopped everything, ms.
+    pub(crate) halted_at: Mutex<Option<i64>>,
+    /// Whether a clock has jumped: what hangs by times alone cannot be promised then.
+    pub(crate) has_jumped: AtomicBool,
     pub(crate) messages: Messages,
     pub(crate) watch: Mutex<Watch>,
     /// The times and bounds of this world's engines.
@@ -135,6 +158,26 @@ impl World {
     pub(crate) fn incident(&self) -> Option<Incident> {
         let incident = lock(&self.truth).incident;
         incident.filter(|(until, _)| *until > self.now_ms() && self.trouble.is_on()).map(|(_, incident)| incident)
+    }
+
+    /// Notes, or looks up, what a rider said.
+    pub(crate) fn wishes<T>(&self, user: &UserId, look: impl FnOnce(&mut Wishes) -> T) -> T {
+        look(lock(&self.wishes).entry(user.clone()).or_default())
+    }
+
+    /// Whether anything of a rider lies in the ledger, the vault or the archive.
+    pub(crate) fn knows_of(&self, user: &UserId) -> bool {
+        let records = self.ledger.range(&Scope::User(user.clone()), "", None, 1).now_or_never().and_then(Result::ok);
+        records.is_none_or(|page| !page.records.is_empty())
+            || lock(&self.sealed).iter().any(|(owner, _)| owner == user)
+            || self.archive.files().iter().any(|(owner, _)| owner == user)
+    }
+
+    /// Tells of a promise that hangs by times alone; where a clock has jumped, it could not be kept.
+    pub(crate) fn broken_unless_jumped(&self, law: &'static str, what: String) {
+        if !self.has_jumped.load(Ordering::Relaxed) {
+            self.story.broken(law, what);
+        }
     }
 
     /// Looks for secrets where none may be.

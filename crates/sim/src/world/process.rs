@@ -19,9 +19,13 @@ use jiff::Timestamp;
 
 use super::World;
 use crate::{
-    clockwork::{MINUTE, SECOND, lock, to_timestamp},
+    clockwork::{HOUR, MINUTE, SECOND, lock, to_timestamp},
     trouble::Fault,
+    wishes::UNDER_WAY,
 };
+
+/// A call that was begun before somebody asked for patience is out by then, ms.
+const ON_ITS_WAY: i64 = 2 * MINUTE;
 
 /// What one job did, and for whom.
 #[derive(Debug)]
@@ -67,6 +71,10 @@ pub(crate) struct Process {
     pub(crate) calls_source: bool,
     /// How far its clock is off, ms.
     skew_ms: i64,
+    /// For a while it is off by so much more: until when, and by how much; ms.
+    jump: Mutex<(i64, i64)>,
+    /// Whose it is, where it works for one rider only.
+    rider: Option<UserId>,
     /// Something it touched killed it.
     is_doomed: AtomicBool,
     pub(crate) own_jobs: Mutex<VecDeque<Job>>,
@@ -82,9 +90,31 @@ impl Process {
             world: Arc::clone(world),
             calls_source,
             skew_ms,
+            jump: Mutex::default(),
+            rider: None,
             is_doomed: AtomicBool::new(false),
             own_jobs: Mutex::default(),
             at_work: Mutex::default(),
+        }
+    }
+
+    /// One that works for that rider only.
+    pub(crate) fn of_rider(self, rider: &UserId) -> Self {
+        Self { rider: Some(rider.clone()), ..self }
+    }
+
+    /// How far its clock is off now, ms.
+    fn off_by(&self) -> i64 {
+        let (until, by) = *lock(&self.jump);
+        self.skew_ms + if self.world.now_ms() < until { by } else { 0 }
+    }
+
+    /// Now and then its clock goes wrong for a while, and is put right again.
+    fn may_jump(&self) {
+        if self.hit(Fault::ClockJump, "its clock is ahead for a while") {
+            let by = self.world.clockwork.pick(&[HOUR, 24 * HOUR]).copied().unwrap_or(HOUR);
+            *lock(&self.jump) = (self.world.now_ms() + self.world.clockwork.between(MINUTE, HOUR), by);
+            self.world.has_jumped.store(true, Ordering::Relaxed);
         }
     }
 
@@ -101,6 +131,7 @@ impl Process {
             _ => clockwork.between(1, 400),
         };
         let ms = if self.world.trouble.hits(Fault::Slow) { clockwork.between(SECOND, longest) } else { ms };
+        self.may_jump();
         clockwork.sleep(ms).await;
     }
 
@@ -132,16 +163,43 @@ impl Process {
 
     /// The job at work may touch what is its user's, and nothing else.
     pub(crate) fn touches(&self, user: &UserId, what: impl FnOnce() -> String) {
-        if let Some(tally) = &*lock(&self.at_work)
-            && tally.user != *user
-        {
-            self.world.story.broken("I4", format!("a job of {} touches {} of {user}", tally.user, what()));
+        let of_job = lock(&self.at_work).as_ref().map(|tally| tally.user.clone());
+        if let Some(own) = of_job.or_else(|| self.rider.clone()).filter(|own| own != user) {
+            self.world.story.broken("I4", format!("what is done for {own} touches {} of {user}", what()));
+        }
+    }
+
+    /// Somebody asked this process to make no call there for so long.
+    pub(crate) fn is_asked_for_patience(&self, whom: &str, seconds: u64) {
+        let (now, wait) = (self.world.now_ms(), i64::try_from(seconds).unwrap_or(0) * SECOND);
+        let key = (self.owner.clone(), whom.to_owned());
+        lock(&self.world.asked_for_patience).insert(key, (now, now + wait));
+    }
+
+    /// No call is made where this process was asked for patience, but for those that were under way.
+    pub(crate) fn is_patient(&self, whom: &str, what: &str) {
+        let asked = lock(&self.world.asked_for_patience).get(&(self.owner.clone(), whom.to_owned())).copied();
+        let now = self.world.now_ms();
+        if let Some((since, until)) = asked.filter(|(since, until)| since + ON_ITS_WAY < now && now < until - MINUTE) {
+            let (ago, left) = ((now - since) / SECOND, (until - now) / SECOND);
+            let what = format!("{what}: {whom} asked for patience {ago} s ago, and for {left} s more");
+            self.world.broken_unless_jumped("I6", what);
+        }
+    }
+
+    /// No call is made while the operator has stopped everything, but for what was in hand.
+    pub(crate) fn is_not_halted(&self, what: &str) {
+        let now = self.world.now_ms();
+        let halted = *lock(&self.world.halted_at);
+        if let Some(since) = halted.filter(|since| since + UNDER_WAY < now) {
+            let minutes = (now - since) / MINUTE;
+            self.world.story.broken("I6", format!("{what}: everything is stopped for {minutes} minutes"));
         }
     }
 
     /// True time of a moment that this process read off its clock, ms.
     pub(crate) fn true_ms(&self, moment: Timestamp) -> i64 {
-        moment.as_millisecond() - self.skew_ms
+        moment.as_millisecond() - self.off_by()
     }
 
     /// Runs a job under a tally of its own.
@@ -164,7 +222,7 @@ impl Process {
 
 impl Clock for Process {
     fn now(&self) -> Timestamp {
-        to_timestamp(self.world.now_ms() + self.skew_ms)
+        to_timestamp(self.world.now_ms() + self.off_by())
     }
 }
 

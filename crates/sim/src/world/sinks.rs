@@ -11,17 +11,21 @@ use fitbridge_core::{
     Code, Failure,
     domain::{About, ContentId, RemoteAccount, RemoteId, Service, UserId},
     ports::{Attempt, Found, Identity, Outcome, RemoteRide, Resend, Sink, SinkError, SinkFile, SinkTarget},
+    store::Store,
 };
+use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp, civil::Date, tz::Offset};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    Process, World,
+    Process, World, date_of,
     files::{start_of, way_m},
+    number_at,
 };
 use crate::{
     clockwork::{HOUR, MINUTE, SECOND, lock},
     trouble::Fault,
+    wishes::UNDER_WAY,
 };
 
 /// The longest a call takes, ms. Twice that fits into the half of a lease that an attempt may still use.
@@ -119,6 +123,20 @@ impl SinkHost {
         account.map_or(0, |account| account.copies.iter().filter(|copy| copy.content == content).count())
     }
 
+    /// The rider deletes what lies there of a file; `false` when there was nothing.
+    pub(crate) fn take_away(&mut self, manner: Manner, rider: &UserId, content: ContentId) -> bool {
+        let Some(account) = self.accounts.get_mut(&(manner, rider.clone())) else { return false };
+        let before = account.copies.len();
+        account.copies.retain(|copy| copy.content != content);
+        account.copies.len() < before
+    }
+
+    /// Whether anything lies there under that id.
+    pub(crate) fn has_id(&self, manner: Manner, rider: &UserId, external_id: &str) -> bool {
+        let account = self.accounts.get(&(manner, rider.clone()));
+        account.is_some_and(|account| account.copies.iter().any(|copy| copy.external_id == external_id))
+    }
+
     pub(crate) fn break_down(&mut self, manner: Manner, until: i64) {
         self.outages.insert(manner, until);
     }
@@ -154,6 +172,8 @@ impl SinkPort {
         let world = self.world();
         self.process.touches(&rider, || what.to_owned());
         self.process.may_call_for(&rider, &target.account.connection_id(), what);
+        self.process.is_patient(target.account.connection_id().as_str(), what);
+        self.process.is_not_halted(what);
         self.process.count(|tally| &tally.other_calls);
         self.process.wire(LONGEST).await;
         let transient = |retry_after| Outcome::Transient { failure: Code::SinkAway.into(), retry_after };
@@ -168,10 +188,14 @@ impl SinkPort {
             return Err(Outcome::NeedsReauth(Code::SinkReconnect.into()));
         }
         if self.process.hit(Fault::SinkError, what) {
-            let seconds = Duration::from_secs(world.clockwork.below(100).unsigned_abs());
+            let most = if world.clockwork.one_in(3) { 1500 } else { 100 };
+            let seconds = Duration::from_secs(world.clockwork.below(most).unsigned_abs());
             return Err(match world.clockwork.below(5) {
                 0 => unknown(),
-                1 => Outcome::Throttled { retry_after: Some(seconds) },
+                1 => {
+                    self.process.is_asked_for_patience(target.account.connection_id().as_str(), seconds.as_secs());
+                    Outcome::Throttled { retry_after: Some(seconds) }
+                }
                 2 => Outcome::Throttled { retry_after: None },
                 3 => transient(Some(seconds)),
                 _ => transient(None),
@@ -202,7 +226,7 @@ impl SinkPort {
         let copies = account.copies.iter().filter(|copy| copy.content == content).count();
         if copies > 1 {
             let what = format!("{external_id} of {rider} lies {copies} times at {}", self.manner.service());
-            self.world().story.broken("I1", what);
+            self.world().broken_unless_jumped("I1", what);
         }
         Outcome::Created { remote_id: Some(remote_id) }
     }
@@ -215,8 +239,42 @@ impl SinkPort {
                 .story
                 .broken("I2", format!("{} comes to {} with other bytes", about.external_id, self.manner.service()));
         }
+        self.is_wanted(rider, file.content, about);
         if !lock(&world.truth).served.contains_key(&(rider.clone(), file.content)) {
             world.story.broken("I4", format!("{} comes to {rider}, to whom it was never served", about.external_id));
+        }
+    }
+}
+
+impl SinkPort {
+    /// The rider wants it there: it was not forgotten, nothing else stands for it, and it is not from before what
+    /// the rider wants.
+    fn is_wanted(&self, rider: &UserId, content: ContentId, about: &About) {
+        let (world, now) = (self.world(), self.world().now_ms());
+        let sink = sink_account(self.manner, rider).connection_id();
+        let broken =
+            |what: String| world.story.broken("I1", format!("{} goes to {sink} of {rider}: {what}", about.external_id));
+        if let Some(minutes) = world.wishes(rider, |wishes| wishes.is_gone(content, &sink, now)) {
+            broken(format!("it was forgotten {minutes} minutes ago"));
+        }
+        let store = Store::new(Arc::new(world.ledger.clone()));
+        let delivery = store.delivery(rider, &sink, &content).now_or_never().and_then(Result::ok).flatten();
+        let Some(delivery) = delivery.map(|stored| stored.doc) else { return };
+        if world.wishes(rider, |wishes| wishes.is_again(&delivery.activity)) || delivery.maybe_there {
+            return;
+        }
+        let number = about.start.map(|start| number_at(start.as_second()));
+        let reach = world.wishes(rider, |wishes| wishes.not_before);
+        if about.source == "igpsport"
+            && number.zip(reach).is_some_and(|(number, reach)| date_of(number) < date_of(reach))
+        {
+            broken("it is older than the rider wants".to_owned());
+        }
+        let ride = store.activity(rider, &delivery.activity).now_or_never().and_then(Result::ok).flatten();
+        let link = ride.and_then(|stored| stored.doc.link);
+        if let Some(link) = link.filter(|link| delivery.attempts == 1 && link.at.as_millisecond() + UNDER_WAY < now) {
+            let what = format!("{} stands for it since {:.0}", link.to, link.at);
+            world.broken_unless_jumped("I1", format!("{} goes to {sink} of {rider}: {what}", about.external_id));
         }
     }
 }

@@ -6,8 +6,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use fitbridge_core::{
     Code, Failure,
-    domain::{ActivityState, FileLocation, Origin, RemoteAccount, RideId},
-    ports::{Access, FileError, Files, ListPage, Login, Resolution, Source, SourceError, SourceIdentity, TokenFacts},
+    domain::{ActivityState, FileLocation, Origin, RemoteAccount, RideId, RowProblem},
+    ports::{
+        Access, FileError, Files, ListPage, ListedRow, Login, Resolution, Source, SourceError, SourceIdentity,
+        TokenFacts,
+    },
     store::Store,
 };
 use futures::FutureExt;
@@ -35,8 +38,13 @@ impl Process {
             self.world.story.broken("I4", format!("{} calls the source: {what}", self.name));
         }
         self.may_call_for(&user, &account.connection_id(), what);
+        self.is_patient(&account.realm, what);
+        self.is_not_halted(what);
         self.wire(LONGEST).await;
-        let throttled = |seconds| SourceError::Throttled { retry_after: Some(Duration::from_secs(seconds)) };
+        let throttled = |seconds| {
+            self.is_asked_for_patience(&account.realm, seconds);
+            SourceError::Throttled { retry_after: Some(Duration::from_secs(seconds)) }
+        };
         match self.world.incident() {
             Some(Incident::Away) => return Err(away(Code::ProviderTimeout)),
             Some(Incident::Throttles) => return Err(throttled(600)),
@@ -46,7 +54,7 @@ impl Process {
             return Err(match self.world.clockwork.below(3) {
                 0 => away(Code::ProviderAway),
                 1 => away(Code::ProviderError),
-                _ => throttled(30),
+                _ => throttled(self.world.clockwork.between(30, 900).unsigned_abs()),
             });
         }
         Ok(())
@@ -71,6 +79,18 @@ impl Process {
         Ok(())
     }
 
+    /// Some rows cannot be decoded, for a while.
+    fn spoil_rows(&self, account: &str, page: &mut ListPage) {
+        let truth = lock(&self.world.truth);
+        let Some(account) = truth.accounts.get(account) else { return };
+        let now = self.world.now_ms();
+        let bad = |row: &ListedRow| account.rides.get(&row.ride_id).is_some_and(|ride| ride.bad_until > now);
+        let (bad, good) = std::mem::take(&mut page.rows).into_iter().partition(bad);
+        page.rows = good;
+        let bad: Vec<ListedRow> = bad;
+        page.problems.extend(bad.iter().map(|row| row_problem(row.ride_id)));
+    }
+
     /// A detail call is for a ride whose place is not known, and for no other.
     fn detail_is_needed(&self, account: &RemoteAccount, ride: RideId) {
         let id = Origin::cloud_id(&account.connection_id(), ride);
@@ -84,6 +104,11 @@ impl Process {
     }
 }
 
+/// How a row is known that cannot be decoded.
+pub(crate) fn row_problem(ride: RideId) -> RowProblem {
+    RowProblem { digest: format!("row-{ride}"), reason: "nonsense".into() }
+}
+
 #[async_trait]
 impl Source for Process {
     async fn list_page(&self, access: Access<'_>, page: u32) -> Result<ListPage, SourceError> {
@@ -91,7 +116,8 @@ impl Source for Process {
         let what = format!("list page {page} of {}", access.account.account);
         self.call_source(access.account, &what).await?;
         self.check_token(access)?;
-        let listed = self.world.source.list_page(access, page).await?;
+        let mut listed = self.world.source.list_page(access, page).await?;
+        self.spoil_rows(&access.account.account, &mut listed);
         self.tell(|| format!("{what}: {:?} rows, {} here", listed.total_rows, listed.rows.len()));
         self.answer_of_source(&what).await?;
         Ok(listed)
@@ -151,7 +177,8 @@ impl Source for Process {
         };
         // Some minutes ahead of its end a token may be replaced, by clocks that are a little off.
         if before.is_some_and(|until| now < until - 6 * crate::clockwork::MINUTE) {
-            self.world.story.broken("I6", format!("a second login for {} within a token's life", login.username));
+            self.world
+                .broken_unless_jumped("I6", format!("a second login for {} within a token's life", login.username));
         }
         let token = self.world.source.token(&account, Some(to_timestamp(now + life)));
         self.tell(|| format!("{what}: a token until {}", to_timestamp(now + life)));

@@ -24,6 +24,11 @@ is_found! {
     bytes_rewritten BytesRewritten 4;
     backfill_skips BackfillSkips 4;
     token_in_failure TokenInFailure 8;
+    dedupe_by_external_id DedupeByExternalId 6;
+    bad_row_hides_page BadRowHidesPage 6;
+    told_twice_a_day ToldTwiceADay 6;
+    history_ignored HistoryIgnored 6;
+    linked_sent_too LinkedSentToo 6;
 }
 
 #[test]

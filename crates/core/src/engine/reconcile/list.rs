@@ -12,7 +12,7 @@ use crate::{
         policy::later,
         poll::{mark_of, same_list},
         secrets::SourceSecret,
-        walk::Walked,
+        walk::{MOST_PROBLEMS, Walked},
     },
     ports::{ListPage, SourceError},
     store::{Document, SeenRides, Stored},
@@ -67,6 +67,8 @@ impl Engine {
         }
         self.keep_seen(&source.doc, again, page, &seen).await?;
         step.found.seen += u64::try_from(seen.len()).unwrap_or(u64::MAX);
+        step.problems.append(&mut walked.problems);
+        step.problems.truncate(MOST_PROBLEMS);
         let late = walked.new.len() + walked.put_on_backlog;
         step.found.late += u64::try_from(late).unwrap_or(u64::MAX);
         for ride in &walked.new {
@@ -92,6 +94,7 @@ impl Engine {
                 let stands = same_list(&began, &mark_of(&first, now));
                 if !stands && again < MOST_AGAIN {
                     step.found.seen = 0;
+                    step.problems.clear();
                     ReconcilePlace::List { page: 1, mark: None, again: again + 1, recognised: Some(true) }
                 } else {
                     step.is_whole = stands;
@@ -135,6 +138,7 @@ impl Engine {
             let ids: Vec<_> = listed.rows.iter().map(|row| row.ride_id).collect();
             let nothing_new = ids.iter().all(|id| seen.contains(id));
             let is_empty = ids.is_empty() && listed.problems.is_empty();
+            walked.problems.append(&mut listed.problems);
             seen.extend(ids);
             seen.sort_unstable();
             seen.dedup();
@@ -180,6 +184,9 @@ impl Engine {
         walked: &Walked,
     ) -> Result<(), EngineError> {
         let (now, id) = (self.now(), source.doc.id.clone());
+        let mut step = step;
+        // With the mark they are the source's: polls find the list unchanged from now on.
+        let problems = finished.is_some().then(|| std::mem::take(&mut step.problems));
         self.record_step(source, next, |source| {
             if source.reconcile.as_ref().is_some_and(|known| known.begun_at == step.begun_at) {
                 source.reconcile = Some(Box::new(step.clone()));
@@ -187,6 +194,7 @@ impl Engine {
             if let Some(mark) = &finished {
                 source.mark = Some(mark.clone());
                 (source.refusals, source.failing) = (None, None);
+                source.problems = problems.clone().unwrap_or_default();
             }
             walked.begin_backfill(&id, source, now);
         })
