@@ -2,8 +2,8 @@
 
 use fitbridge_core::{
     domain::{Connection, Found, Report, Role},
-    ports::{Change, Claim, Clock as _, Due, DueRow, Expect, Key, PlanSlot, PollClass, Record, Write},
-    store::{Cursor, CursorClaim, Stored},
+    ports::{Change, Claim, Clock as _, Due, DueRow, Expect, Key, PlanSlot, PollClass, Record, Scope, Write},
+    store::{Breaker, Cursor, CursorClaim, Stored},
 };
 use fitbridge_local::SystemClock;
 use jiff::{SignedDuration, Timestamp};
@@ -68,6 +68,19 @@ impl Service {
             rows.extend(due.into_iter().filter(|row| !row.key.path.starts_with("connection/") || row.at < soon));
         }
         rows
+    }
+
+    /// Lets the waits of all providers that are left alone be over.
+    pub(crate) async fn end_breakers(&self) {
+        let store = self.engine.store();
+        let page = store.ledger().range(&Scope::System, "breaker/", None, 100).await.expect("a ledger");
+        for record in page.records {
+            let stored = store.read::<Breaker>(&record.key).await.expect("a ledger").expect("it is there");
+            if stored.doc.closed_at.is_none() {
+                let over = Breaker { open_until: SystemClock.now(), ..stored.doc.clone() };
+                store.commit(vec![stored.replace(&over, None).expect("a write")]).await.expect("a ledger");
+            }
+        }
     }
 
     /// Lets all leases end and all waits be over: what waits is due now, and what failed can be seen again.

@@ -10,6 +10,7 @@ mod clock;
 mod costs;
 mod dev;
 mod everyday;
+mod hardship;
 mod links;
 mod messages;
 mod neighbours;

@@ -6,7 +6,7 @@ use std::{
     process::Stdio,
     sync::{
         Arc, Mutex, OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -87,6 +87,8 @@ pub(crate) struct Function {
     /// The number of its process, once it was started.
     pub(crate) pid: Arc<AtomicU64>,
     said: Arc<Mutex<Vec<u8>>>,
+    /// By how much the clock of its host is ahead, in ms: what it is told of its time is by that clock.
+    pub(crate) ahead_ms: AtomicI64,
 }
 
 impl Function {
@@ -114,6 +116,7 @@ impl Function {
             process: AsyncMutex::new(None),
             pid: Arc::default(),
             said: Arc::default(),
+            ahead_ms: AtomicI64::default(),
         }
     }
 
@@ -146,7 +149,8 @@ impl Function {
         let id = self.number.fetch_add(1, Ordering::Relaxed);
         let (sender, answer) = oneshot::channel();
         self.answers.0.lock().expect("no test panicked with it").insert(id, sender);
-        let now = u128::try_from(SystemClock.now().as_millisecond()).expect("a time after 1970");
+        let now = SystemClock.now().as_millisecond() + self.ahead_ms.load(Ordering::Relaxed);
+        let now = u128::try_from(now).expect("a time after 1970");
         let invocation = Invocation { id, event: event.clone(), deadline_ms: now + time.as_millis() };
         let sent = Instant::now();
         self.invocations.send(invocation).expect("the runtime's API runs");
@@ -167,9 +171,14 @@ impl Function {
 
     /// Kills the process, whatever it is doing.
     pub(crate) fn kill(&self) {
+        self.signal("-KILL");
+    }
+
+    /// Sends its process a signal.
+    pub(crate) fn signal(&self, signal: &str) {
         let pid = self.pid.load(Ordering::Relaxed).to_string();
-        let killed = std::process::Command::new("kill").args(["-9", &pid]).status().expect("kill");
-        assert!(killed.success(), "process {pid} was there");
+        let sent = std::process::Command::new("kill").args([signal, &pid]).status().expect("kill");
+        assert!(sent.success(), "process {pid} was there");
     }
 
     /// Ends the process between invocations; the next one starts another.

@@ -6,11 +6,11 @@ use fitbridge_tests::{Bench, one_in_ten_goes_wrong, struck, sync_until_quiet};
 fn everything_arrives_once_while_a_tenth_of_all_requests_goes_wrong() {
     let bench = Bench::new(120);
     bench.connect_all();
-    one_in_ten_goes_wrong(&bench);
+    one_in_ten_goes_wrong(bench.world());
     let quiet = sync_until_quiet(&bench, 60);
     assert_eq!(quiet.summary()["failed"], 0, "{quiet}");
     bench.assert_exactly_once();
-    let routes = struck(&bench);
+    let routes = struck(bench.world());
     for route in ["igpsport-global detail", "files file", "intervals upload", "webhook receive"] {
         let (requests, wrong) = routes.get(route).copied().unwrap_or_default();
         assert!(requests >= 120 && wrong >= 1, "{route}: {wrong} of {requests}: {routes:?}");

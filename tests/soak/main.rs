@@ -23,11 +23,11 @@ fn forty_stops_lose_and_double_nothing() {
 fn two_thousand_rides_arrive_once_while_a_tenth_of_all_requests_goes_wrong() {
     let bench = Bench::new(2_000);
     bench.connect_all();
-    one_in_ten_goes_wrong(&bench);
+    one_in_ten_goes_wrong(bench.world());
     let quiet = sync_until_quiet(&bench, 200);
     assert_eq!(quiet.summary()["failed"], 0, "{quiet}");
     bench.assert_exactly_once();
-    for (route, (requests, wrong)) in struck(&bench) {
+    for (route, (requests, wrong)) in struck(bench.world()) {
         println!("{route}: {wrong} of {requests} went wrong");
     }
 }

@@ -25,21 +25,32 @@ impl MovedClock {
     /// installed.
     #[must_use]
     pub fn over(bench: &Bench) -> Option<Self> {
+        let (clock, variables) = Self::of(bench.path("clock"))?;
+        variables.iter().for_each(|(name, value)| bench.set(name, value));
+        Some(clock)
+    }
+
+    /// A clock that is set by this file, and what programs under it need in their environment. `None`, said aloud,
+    /// where libfaketime is not installed.
+    #[must_use]
+    pub fn of(setting: PathBuf) -> Option<(Self, [(&'static str, String); 5])> {
         let library =
             FOLDERS.iter().map(|folder| Path::new(folder).join("libfaketimeMT.so.1")).find(|file| file.exists());
         let Some(library) = library else {
             println!("skipped: libfaketime is not installed (on Debian: apt-get install libfaketime)");
             return None;
         };
-        let clock = Self { setting: bench.path("clock") };
+        let variables = [
+            ("LD_PRELOAD", library.display().to_string()),
+            ("FAKETIME_TIMESTAMP_FILE", setting.display().to_string()),
+            ("FAKETIME_NO_CACHE", "1".to_owned()),
+            // Waiting goes on as ever, as it does when somebody sets a machine's clock.
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+            ("DONT_FAKE_MONOTONIC", "1".to_owned()),
+        ];
+        let clock = Self { setting };
         clock.set(0);
-        bench.set("LD_PRELOAD", library.to_str().expect("a path of text"));
-        bench.set("FAKETIME_TIMESTAMP_FILE", clock.setting.to_str().expect("a path of text"));
-        bench.set("FAKETIME_NO_CACHE", "1");
-        // Waiting goes on as ever, as it does when somebody sets a machine's clock.
-        bench.set("FAKETIME_DONT_FAKE_MONOTONIC", "1");
-        bench.set("DONT_FAKE_MONOTONIC", "1");
-        Some(clock)
+        Some((clock, variables))
     }
 
     /// Sets the clock so many seconds ahead of the machine's, or behind.
