@@ -11,7 +11,7 @@ use super::{
 use crate::{
     Code, Failure,
     domain::{Connection, ConnectionState, LoginIntent, Refusals, Role, SourceProgress},
-    ports::{Access, Due, SealedKey, SourceError, VaultError},
+    ports::{Access, Due, ListPage, SealedKey, SourceError, VaultError},
     store::Stored,
 };
 
@@ -79,7 +79,8 @@ impl Engine {
             return self.pause(stored, Code::LoginUsed.into()).await.map(Err);
         }
         // A login that meets an outage may be used up by it, so something is asked first that may be asked again.
-        if let Err(error) = self.ports.source.reachable(&stored.doc.account).await {
+        let reachable = self.ports.source.reachable(&stored.doc.account).await;
+        if let Err(error) = self.heard(&stored.doc.account, reachable) {
             let error = match error {
                 SourceError::Refused(why) => SourceError::Away(Failure::new(Code::ProviderAway, why)),
                 error => error,
@@ -95,7 +96,8 @@ impl Engine {
             // Another worker is at it; the next poll sees what came of it.
             return Ok(Err(Poll::Skipped(Code::LoginUnderWay.into())));
         }
-        match self.ports.source.log_in(&stored.doc.account.realm, &login).await {
+        let token = self.ports.source.log_in(&stored.doc.account.realm, &login).await;
+        match self.heard(&stored.doc.account, token) {
             Ok(token) => {
                 let facts = match self.ports.source.token_facts(&token) {
                     Ok(facts) => facts,
@@ -165,6 +167,17 @@ impl Engine {
         .await
     }
 
+    /// A page of a source's list.
+    pub(super) async fn list_page(
+        &self,
+        connection: &Connection,
+        secret: &SourceSecret,
+        number: u32,
+    ) -> Result<ListPage, SourceError> {
+        let page = self.ports.source.list_page(access(connection, secret), number).await;
+        self.heard(&connection.account, page)
+    }
+
     /// What a failed call means for the connection: a pause, a breaker, or just another try later.
     pub(super) async fn source_failed(
         &self,
@@ -205,7 +218,7 @@ impl Engine {
         let now = self.now();
         let account = stored.doc.account.clone();
         let everybody = self.refused_with_others(&account, &stored.doc.id, now);
-        if everybody || self.ports.source.reachable(&account).await.is_err() {
+        if everybody || self.heard(&account, self.ports.source.reachable(&account).await).is_err() {
             let failure = Failure::from(Code::ProviderAway);
             self.open_breaker_for(&account, failure.clone(), None).await?;
             return Ok(Poll::Away(failure));

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     Failure,
     domain::{ConnectionId, RemoteAccount, UserId},
-    ports::{Job, Key, Task},
+    ports::{Job, Key, SourceError, Task},
     store::{Breaker, Stored},
 };
 
@@ -276,18 +276,31 @@ impl Engine {
         known.breaker.is_some() || known.failures_in_a_row >= self.policy.breaker_failures
     }
 
-    /// Opens a provider's breaker: for as long as it asks, or for longer with each strike.
-    pub(super) async fn open_breaker_for(
+    /// What a source answered. Where it asks for patience, this process keeps to that from now on, whatever becomes of
+    /// the job that asked and of what it writes.
+    pub(super) fn heard<T>(&self, account: &RemoteAccount, answer: Result<T, SourceError>) -> Result<T, SourceError> {
+        let asked = match &answer {
+            Err(SourceError::Throttled { retry_after: Some(asked) }) => *asked,
+            Err(SourceError::AwayFor { retry_after, .. }) => *retry_after,
+            _ => return answer,
+        };
+        answer.inspect_err(|error| {
+            let breaker = self.next_breaker(account, error.failure(), Some(asked), None);
+            self.keep_to(&breaker);
+        })
+    }
+
+    /// The breaker of a provider that failed now: open for as long as it asks, or for longer with each strike.
+    fn next_breaker(
         &self,
         account: &RemoteAccount,
         failure: Failure,
         asked: Option<Duration>,
-    ) -> Result<Breaker, EngineError> {
+        persisted: Option<&Breaker>,
+    ) -> Breaker {
         const LONGEST: SignedDuration = SignedDuration::from_hours(1);
         let (now, provider) = (self.now(), provider_of(account));
-        let read: Result<Option<Stored<Breaker>>, _> = self.store.read(&Key::breaker(&provider)).await;
         let remembered = self.health.providers().get(&provider).and_then(|known| known.breaker.clone());
-        let persisted = read.as_ref().ok().and_then(Option::as_ref).map(|stored| &stored.doc);
         let known = persisted.or(remembered.as_ref()).filter(|breaker| !is_of_a_wrong_clock(breaker, now));
         // Calls that were under way when it opened are no strikes of their own.
         let going_on = known.filter(|breaker| breaker.closed_at.is_none());
@@ -300,27 +313,36 @@ impl Engine {
         let asked = asked.filter(|_| !planted!(self, BreakerForgotten));
         let open_until = asked.map_or_else(|| later(now, wait), |asked| later_asked(now, asked));
         let open_until = going_on.map_or(open_until, |breaker| breaker.open_until.max(open_until));
-        let breaker = Breaker {
-            provider: provider.clone(),
-            open_until,
-            opened_at: now,
-            since,
-            closed_at: None,
-            strikes,
-            failure,
-        };
+        Breaker { provider, open_until, opened_at: now, since, closed_at: None, strikes, failure }
+    }
+
+    /// Makes no call while this breaker is open, or a longer one that another call was asked for meanwhile.
+    fn keep_to(&self, breaker: &Breaker) {
+        let mut providers = self.health.providers();
+        let known = providers.entry(breaker.provider.clone()).or_default();
+        let longer = known.breaker.take().filter(|known| known.closed_at.is_none());
+        let longer = longer
+            .filter(|known| !is_of_a_wrong_clock(known, breaker.opened_at) && known.open_until > breaker.open_until);
+        (known.failures_in_a_row, known.probe_until) = (0, None);
+        known.behind_probe.clear();
+        (known.breaker, known.is_unwritten) = (Some(longer.unwrap_or_else(|| breaker.clone())), true);
+    }
+
+    /// Opens a provider's breaker: at once, and whatever becomes of the record, for this process; with the record for
+    /// the others.
+    pub(super) async fn open_breaker_for(
+        &self,
+        account: &RemoteAccount,
+        failure: Failure,
+        asked: Option<Duration>,
+    ) -> Result<Breaker, EngineError> {
+        let provider = provider_of(account);
+        let read: Result<Option<Stored<Breaker>>, _> = self.store.read(&Key::breaker(&provider)).await;
+        let persisted = read.as_ref().ok().and_then(Option::as_ref).map(|stored| &stored.doc);
+        let breaker = self.next_breaker(account, failure, asked, persisted);
+        let open_until = breaker.open_until;
         tracing::warn!(provider, until = %open_until, failure = %breaker.failure, "{provider} is left alone until {open_until}");
-        {
-            // At once, and whatever becomes of the record: this process was asked, and keeps to it.
-            let mut providers = self.health.providers();
-            let known = providers.entry(provider.clone()).or_default();
-            // Another call may have been asked for more since the record was read.
-            let longer = known.breaker.take().filter(|known| known.closed_at.is_none());
-            let longer = longer.filter(|known| !is_of_a_wrong_clock(known, now) && known.open_until > open_until);
-            (known.failures_in_a_row, known.probe_until) = (0, None);
-            known.behind_probe.clear();
-            (known.breaker, known.is_unwritten) = (Some(longer.unwrap_or_else(|| breaker.clone())), true);
-        }
+        self.keep_to(&breaker);
         let write = match &read? {
             Some(stored) => stored.replace(&breaker, None)?,
             None => self.store.create(&breaker, None, None)?,

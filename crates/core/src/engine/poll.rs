@@ -99,7 +99,7 @@ impl Engine {
             Err(instead) => return Ok(instead),
         };
         let connection = stored.doc.clone();
-        let first = match self.ports.source.list_page(access(&connection, &secret), 1).await {
+        let first = match self.list_page(&connection, &secret, 1).await {
             Ok(page) => page,
             Err(SourceError::Refused(_)) if planted!(self, TokenInFailure) => {
                 let quoted = secrecy::ExposeSecret::expose_secret(&secret.token).to_owned();

@@ -47,7 +47,7 @@ impl Engine {
         }
         let sealed = self.ports.vault.open(&sealed_key(&stored.doc)).await.ok();
         let Some(secret) = sealed.as_ref().and_then(SourceSecret::from_sealed) else { return Ok(Poll::Paused(reason)) };
-        match self.ports.source.list_page(access(&stored.doc, &secret), 1).await {
+        match self.list_page(&stored.doc, &secret, 1).await {
             Ok(_) => self.resume_after_probe(stored, reason).await,
             Err(SourceError::Refused(_)) if self.is_in_trouble(&account) => {
                 self.open_breaker_for(&account, Code::ProviderAway.into(), None).await?;

@@ -72,6 +72,7 @@ impl Engine {
         };
         let account = source.doc.clone();
         let answer = self.ports.source.resolve(access(&account, &secret), ride_id).await;
+        let answer = self.heard(&account.account, answer);
         if matches!(answer, Ok(_) | Err(SourceError::NotReady | SourceError::NotFound(_))) {
             self.provider_answered(&account.account, &account.id, self.now()).await?;
         }

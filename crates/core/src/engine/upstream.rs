@@ -50,7 +50,7 @@ impl Engine {
         {
             return Err(Failure::from(Code::TokenExpired).into());
         }
-        let listed = match self.ports.source.list_page(access(connection, &secret), page).await {
+        let listed = match self.list_page(connection, &secret, page).await {
             Ok(listed) => listed,
             Err(error) => return Ok(Err(error)),
         };

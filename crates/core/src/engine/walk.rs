@@ -115,7 +115,7 @@ impl Engine {
                 walked.is_complete = true;
                 break;
             }
-            first = match self.ports.source.list_page(access(connection, secret), 1).await {
+            first = match self.list_page(connection, secret, 1).await {
                 Ok(page) => page,
                 Err(error) => {
                     walked.cut = Some(Cut { error: Some(error), place: None });
@@ -209,7 +209,7 @@ impl Engine {
             number = if is_first { goes_on_with.max(2) } else { number + 1 };
             let error = match (!is_first).then(|| self.is_enough(walked)) {
                 Some(true) => None,
-                _ => match self.ports.source.list_page(access(connection, secret), number).await {
+                _ => match self.list_page(connection, secret, number).await {
                     Ok(next) => {
                         (before, page) = (ids, next);
                         continue;

@@ -191,13 +191,15 @@ impl<'a> Case<'a> {
     }
 
     /// A ride's number and recorder, where these decide which group it is in: not where the rider had a say, or a
-    /// file was lost, or a clock was wrong.
+    /// file was lost or came cut, or a clock was wrong.
     fn recorded<'b>(&self, ride: &'b Activity) -> Option<(&'b Activity, i64, Recorder)> {
-        let ActivityState::Fetched { content, .. } = ride.state else { return None };
+        let ActivityState::Fetched { content, ref integrity, .. } = ride.state else { return None };
         let truth = lock(&self.world.truth);
         let file = truth.served.get(&(self.rider.user.clone(), content))?;
         let tomorrow = ride.first_seen_at + SignedDuration::from_hours(24);
-        let is_clear = self.world.wishes(&self.rider.user, |wishes| wishes.is_untouched(&ride.id))
+        let is_whole = !matches!(integrity, Integrity::Salvageable { .. });
+        let is_clear = is_whole
+            && self.world.wishes(&self.rider.user, |wishes| wishes.is_untouched(&ride.id))
             && truth.damaged.is_empty()
             && !self.world.has_jumped.load(Ordering::Relaxed)
             && ride.ride.start().is_some_and(|start| start < tomorrow);
@@ -261,7 +263,8 @@ impl<'a> Case<'a> {
             return;
         }
         let is_withdrawn = |delivery: &&Delivery| {
-            matches!(delivery.state, DeliveryState::Withdrawn { because: Withdrawal::Forgotten })
+            let because = [Withdrawal::Forgotten, Withdrawal::Linked];
+            because.into_iter().any(|because| delivery.state == DeliveryState::Withdrawn { because })
         };
         if self.world.wishes(&self.rider.user, |wishes| wishes.came_back(&ride.id)) && known.iter().all(is_withdrawn) {
             return;

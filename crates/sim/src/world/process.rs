@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// A call that was begun before somebody asked for patience is out by then, ms.
-const ON_ITS_WAY: i64 = 2 * MINUTE;
+pub(super) const ON_ITS_WAY: i64 = 2 * MINUTE;
 
 /// What one job did, and for whom.
 #[derive(Debug)]

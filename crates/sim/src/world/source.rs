@@ -16,7 +16,7 @@ use fitbridge_core::{
 use futures::FutureExt;
 use secrecy::SecretString;
 
-use super::{Incident, Process, SimFile, World};
+use super::{Incident, Process, SimFile, World, process::ON_ITS_WAY};
 use crate::{
     clockwork::{lock, to_timestamp},
     trouble::Fault,
@@ -98,6 +98,8 @@ impl Process {
         let known = store.activity(&World::rider_of(account), &id).now_or_never();
         if let Some(Ok(Some(stored))) = known
             && matches!(stored.doc.state, ActivityState::Fetched { .. } | ActivityState::Duplicate { .. })
+            // A call may be on its way that was made for somebody who has lost the ride meanwhile.
+            && self.true_ms(stored.doc.updated_at) + ON_ITS_WAY < self.world.now_ms()
         {
             self.world.story.broken("I6", format!("a detail call for ride {ride}, which is fetched"));
         }

@@ -126,7 +126,7 @@ impl Engine {
         let most = u32::try_from(self.policy.reconcile_pages.max(1)).unwrap_or(1);
         let mut page = first;
         loop {
-            let mut listed = match self.ports.source.list_page(access(source, secret), page).await {
+            let mut listed = match self.list_page(source, secret, page).await {
                 Ok(listed) => listed,
                 // What was read is read; the next step finds out whether the source is away for longer.
                 Err(SourceError::Away(_) | SourceError::Unreached(_)) if page > first => return Ok(Ok(Read::On(page))),
@@ -145,7 +145,7 @@ impl Engine {
             self.note_rows(source, std::mem::take(&mut listed.rows), walked).await?;
             let at_the_end = is_empty || listed.total_pages.map_or(nothing_new, |pages| page >= pages);
             if at_the_end || page >= MOST_PAGES {
-                let again = self.ports.source.list_page(access(source, secret), 1).await;
+                let again = self.list_page(source, secret, 1).await;
                 return Ok(again.map(Read::End));
             }
             page += 1;
