@@ -180,7 +180,7 @@ pub struct Notice {
     /// When a failure was last told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told_at: Option<Timestamp>,
-    /// Whether the rider believes that it fails.
+    /// Whether the rider believes that it fails, or may.
     #[serde(default)]
     pub known: bool,
     /// Not before this moment: once a day.
@@ -283,6 +283,8 @@ impl Notice {
 
     /// It is not tried any more to tell the message: those channels that have it, have it.
     pub fn gives_up_telling(&mut self, message: Message, why: Failure, now: Timestamp) {
+        // An attempt before this one may have arrived.
+        self.known |= message == Message::Failure && self.attempts > 1;
         if self.done.is_empty() {
             (self.state, self.updated_at) = (NoticeState::Undelivered { why, which: message }, now);
         } else {
@@ -449,6 +451,19 @@ mod tests {
         notice.was_told_in_part(Message::Recovery, webhook(), now);
         notice.gives_up_telling(Message::Recovery, Code::MailRefused.into(), now);
         assert_eq!(notice.state, NoticeState::Closed);
+    }
+
+    #[test]
+    fn what_may_have_been_told_before_it_was_given_up_is_told_to_work_again() {
+        let now = at("2026-01-10T12:00:00Z");
+        let after = |attempts| {
+            let mut notice = Notice { attempts, ..notice(now) };
+            notice.gives_up_telling(Message::Failure, Code::MailRefused.into(), now);
+            notice.recovers(now);
+            notice.pending()
+        };
+        assert_eq!(after(1), None, "the only attempt was refused: nobody was told");
+        assert_eq!(after(2), Some(Message::Recovery), "the answer to the first attempt may have been lost");
     }
 
     #[test]

@@ -6,7 +6,6 @@ use jiff::SignedDuration;
 
 use super::{
     Engine, EngineError,
-    access::access,
     policy::{is_to_come, later},
     reconcile::next_night,
     walk::Cut,

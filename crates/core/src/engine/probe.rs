@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::{
     Engine, EngineError, Poll,
-    access::{access, sealed_key},
+    access::sealed_key,
     policy::{SKEW, later},
     secrets::SourceSecret,
 };

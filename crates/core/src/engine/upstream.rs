@@ -1,6 +1,6 @@
 //! Looking at a source without changing anything: for lists and dry runs.
 
-use super::{Engine, EngineError, access::access, secrets::SourceSecret};
+use super::{Engine, EngineError, secrets::SourceSecret};
 use crate::{
     Code, Failure,
     domain::{Activity, Connection, Origin},

@@ -9,7 +9,6 @@ use jiff::Timestamp;
 
 use super::{
     Engine, EngineError,
-    access::access,
     policy::later,
     poll::{mark_of, same_list},
     secrets::SourceSecret,

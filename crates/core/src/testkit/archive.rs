@@ -48,7 +48,7 @@ impl MemoryArchive {
 
     /// Writes other bytes over a stored file, as a bad disk does.
     pub fn damage(&self, user: &UserId, content: ContentId) {
-        self.state().files.insert((user.clone(), content), Bytes::from_static(b"bit rot"));
+        self.state().files.entry((user.clone(), content)).and_modify(|file| *file = Bytes::from_static(b"bit rot"));
     }
 
     /// Every file that is stored, with its owner.

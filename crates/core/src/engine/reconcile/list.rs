@@ -8,7 +8,6 @@ use crate::{
     domain::{Connection, Reconcile, ReconcilePlace, RideId, WalkMark},
     engine::{
         Poll,
-        access::access,
         policy::later,
         poll::{mark_of, same_list},
         secrets::SourceSecret,
