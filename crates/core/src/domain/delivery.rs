@@ -355,6 +355,15 @@ impl Delivery {
         })
     }
 
+    /// Whether it was given up because the archive had lost its file, or had it damaged.
+    pub fn lost_its_file(&self) -> bool {
+        let is_for_it = |failure: &Failure| matches!(failure.code, Code::ArchiveMissing | Code::ArchiveCorrupt);
+        let (DeliveryState::Rejected { failure } | DeliveryState::DeadLetter { failure }) = &self.state else {
+            return false;
+        };
+        is_for_it(failure)
+    }
+
     /// Whether it waits until its sink is connected again: blocked, or open with no due time.
     pub fn waits_for_connection(&self, is_due: bool) -> bool {
         matches!(self.state, DeliveryState::Blocked { .. }) || (self.state.is_open() && !is_due)

@@ -393,6 +393,15 @@ fn goes_on(known: &Stored<Delivery>, ride: &Activity, sink: &Connection, now: Ti
                 ..Delivery::for_sink(ride, sink, delivery.content, now)
             });
         }
+        // The archive has it again.
+        _ if known.doc.lost_its_file() => {
+            delivery.given_up = known.doc.state.given_up_as();
+            delivery.attempts = 0;
+            delivery.state = match sink.paused() {
+                Some(failure) => DeliveryState::Blocked { failure: failure.clone() },
+                None => DeliveryState::Pending,
+            };
+        }
         _ if !sink.is_active() || !known.doc.waits_for_connection(known.due.is_some()) => return None,
         DeliveryState::Accepted { .. } => {}
         _ => delivery.state = DeliveryState::Pending,

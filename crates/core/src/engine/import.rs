@@ -5,9 +5,7 @@ use bytes::Bytes;
 use super::{Engine, EngineError, fetch::Accepted};
 use crate::{
     Code,
-    domain::{
-        Activity, ActivityId, ActivityState, ContentId, DeliveryState, Integrity, Origin, RecordedFacts, Ride, UserId,
-    },
+    domain::{Activity, ActivityId, ActivityState, ContentId, Integrity, Origin, RecordedFacts, Ride, UserId},
     ports::{ArchiveError, Key, Verdict},
     store::{ContentOwner, Stored},
 };
@@ -111,12 +109,7 @@ impl Engine {
     async fn resume_deliveries(&self, ride: &Activity, file: ContentId) -> Result<bool, EngineError> {
         let mut goes_on = false;
         for delivery in self.deliveries_anywhere(ride).await? {
-            let failure = match &delivery.doc.state {
-                DeliveryState::Rejected { failure } | DeliveryState::DeadLetter { failure } => failure,
-                _ => continue,
-            };
-            let is_for_it = matches!(failure.code, Code::ArchiveMissing | Code::ArchiveCorrupt);
-            if delivery.doc.content == file && is_for_it {
+            if delivery.doc.content == file && delivery.doc.lost_its_file() {
                 goes_on |= self.begin_delivery_anew(&delivery).await?;
             }
         }

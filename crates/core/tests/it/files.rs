@@ -6,7 +6,7 @@ use fitbridge_core::{
     Code, Failure,
     domain::{ActivityState, ContentId, Integrity, RideId},
     engine::import::Imported,
-    ports::{Archive, ArchiveError, FileError, SourceError, Verdict},
+    ports::{Archive, ArchiveError, FileError, Outcome, SourceError, Verdict},
     testkit::{FakeRide, SourceVerb},
 };
 use jiff::SignedDuration;
@@ -251,6 +251,30 @@ async fn a_lost_file_that_is_imported_again_is_there_again_and_what_waited_for_i
         assert_eq!(world.at(&sink), [content]);
         assert!(matches!(engine.import(&world.user, "usb", bytes).await.unwrap(), Imported::Duplicate { .. }));
     }
+}
+
+#[tokio::test]
+async fn a_lost_file_that_is_fetched_again_goes_where_it_was_given_up() {
+    let world = World::new();
+    let engine = world.engine("a");
+    let source = world.connect(&engine, None).await;
+    let sink = world.connect_sink(&engine, "s", None).await;
+    world.source.upload_many(&world.account, 1..2);
+    let content = ContentId::of(&FakeRide::generated(1).bytes);
+    world.sink.reply_always(Some(Outcome::Transient { failure: Code::SinkAway.into(), retry_after: None }));
+    world.poll(&engine, &source).await;
+    world.work(&engine).await;
+    world.archive.damage(&world.user, content);
+    world.sink.reply_always(None);
+    world.quiet(&engine).await;
+    assert_eq!(
+        world.delivery_state(&engine, &sink).await.failure().map(|failure| failure.code),
+        Some(Code::ArchiveCorrupt)
+    );
+    engine.begin_reconcile(&world.user, &source.id).await.unwrap();
+    world.quiet(&engine).await;
+    assert!(world.archive.open(&world.user, content).await.is_ok());
+    assert_eq!(world.at(&sink), [content]);
 }
 
 #[tokio::test]
