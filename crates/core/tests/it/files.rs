@@ -265,15 +265,17 @@ async fn a_lost_file_that_is_fetched_again_goes_where_it_was_given_up() {
     world.poll(&engine, &source).await;
     world.work(&engine).await;
     world.archive.damage(&world.user, content);
-    world.source.fail_always(SourceVerb::Resolve, Some(SourceError::NotReady));
+    world.source.fail_always(SourceVerb::Resolve, Some(SourceError::Away(Code::ProviderAway.into())));
     world.sink.reply_always(None);
-    world.quiet(&engine).await;
+    while world.delivery_state(&engine, &sink).await.is_open() {
+        world.clock.advance(SignedDuration::from_hours(1));
+        world.work(&engine).await;
+    }
     assert_eq!(
         world.delivery_state(&engine, &sink).await.failure().map(|failure| failure.code),
         Some(Code::ArchiveCorrupt)
     );
     world.source.fail_always(SourceVerb::Resolve, None);
-    engine.begin_reconcile(&world.user, &source.id).await.unwrap();
     world.quiet(&engine).await;
     assert!(world.archive.open(&world.user, content).await.is_ok());
     assert_eq!(world.at(&sink), [content]);
