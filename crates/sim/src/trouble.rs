@@ -213,6 +213,11 @@ impl Trouble {
     }
 
     /// How often each kind happened.
+    /// How often that has happened.
+    pub(crate) fn count(&self, fault: Fault) -> u64 {
+        lock(&self.counts).get(&fault).copied().unwrap_or(0)
+    }
+
     pub(crate) fn counts(&self) -> BTreeMap<Fault, u64> {
         lock(&self.counts).clone()
     }

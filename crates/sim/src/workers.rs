@@ -107,9 +107,11 @@ fn idle_costs_one_request(
     let writes = tally.writes.load(Ordering::Relaxed);
     let is_alone = after.version - before.version == writes;
     let is_elsewhere = before.plan != after.plan;
+    let was_paused = !before.doc.is_active();
     let source = |stored: &Stored<Connection>| stored.doc.source().cloned().unwrap_or_default();
     let (before, after) = (source(&before), source(&after));
     let nothing_to_mend = probes == 0
+        && !was_paused
         && before.refusals.is_none()
         && before.failing.is_none()
         && before.token_ends_at == after.token_ends_at;

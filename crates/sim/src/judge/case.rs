@@ -22,6 +22,7 @@ use crate::{
     asks::connection,
     clockwork::lock,
     riders::Rider,
+    trouble::Fault,
     world::{Kind, Manner, Recorder, TrueRide, World, row_problem, sink_account},
 };
 
@@ -293,6 +294,7 @@ impl<'a> Case<'a> {
         // An earlier file of the ride is known by the same id.
         let is_known_by_id = copies == 0 && is_again && host.has_id(manner, user, &delivery.about.external_id);
         let has_jumped = self.world.has_jumped.load(Ordering::Relaxed);
+        let most_attempts = u64::try_from(self.world.policy.delivery_backoff.len()).unwrap_or(u64::MAX);
         match &delivery.state {
             DeliveryState::Delivered { .. } => {
                 copies == 1 || is_known_by_id || (copies == 0 && is_taken_away) || (copies > 1 && has_jumped)
@@ -301,7 +303,12 @@ impl<'a> Case<'a> {
             DeliveryState::Rejected { .. } => {
                 copies == 0 && (truth.unwanted.contains(&content) || truth.mended.contains(&content))
             }
-            DeliveryState::DeadLetter { .. } => copies == 0 && truth.deadly.contains(&content),
+            DeliveryState::DeadLetter { failure } => {
+                // Chance may kill each of its workers, and who is killed later may have sent it.
+                let died_often = || self.world.trouble.count(Fault::Crash) > most_attempts;
+                let is_deadly = copies == 0 && truth.deadly.contains(&content);
+                is_deadly || (failure.code == Code::AttemptsUsedUp && copies <= 1 && died_often())
+            }
             _ => false,
         }
     }
