@@ -212,12 +212,12 @@ impl Trouble {
         self.is_on.store(false, Ordering::Relaxed);
     }
 
-    /// How often each kind happened.
-    /// How often that has happened.
+    /// How often that happened.
     pub(crate) fn count(&self, fault: Fault) -> u64 {
         lock(&self.counts).get(&fault).copied().unwrap_or(0)
     }
 
+    /// How often each kind happened.
     pub(crate) fn counts(&self) -> BTreeMap<Fault, u64> {
         lock(&self.counts).clone()
     }
