@@ -154,6 +154,7 @@ impl Rider {
             }
             Ask::Export => drop(engine.export(&self.user, &mut Paper(world)).await?),
             Ask::DeleteAccount => {
+                world.wishes(&self.user, |wishes| wishes.is_leaving = true);
                 engine.delete_account(&self.user).await?;
                 world.wishes(&self.user, |wishes| {
                     wishes.deleted_at = wishes.deleted_at.or(Some(world.now_ms()));

@@ -289,7 +289,7 @@ fn is_paused(world: &World, user: &UserId, account: &RemoteAccount) -> bool {
 }
 
 /// The first ride that a rider wants who does not want all of them.
-const HISTORY_FROM: i64 = 497;
+const HISTORY_FROM: i64 = 504;
 
 fn reach(world: &World) -> History {
     match world.clockwork.below(8) {

@@ -45,6 +45,8 @@ pub(crate) struct Wishes {
     pub(crate) quiet_since: Option<i64>,
     /// Whether all of the rider's channels stand since they were first set.
     pub(crate) lost_a_channel: bool,
+    /// Whether the account was asked to be deleted, which may be done in part.
+    pub(crate) is_leaving: bool,
     /// Since when the account is deleted, ms.
     pub(crate) deleted_at: Option<i64>,
 }

@@ -167,13 +167,16 @@ impl Engine {
         .await
     }
 
-    /// A page of a source's list.
+    /// A page of a source's list. Whoever reads many pages stops where the provider asks for patience meanwhile.
     pub(super) async fn list_page(
         &self,
         connection: &Connection,
         secret: &SourceSecret,
         number: u32,
     ) -> Result<ListPage, SourceError> {
+        if let Some(failure) = self.asked_to_wait(&connection.account) {
+            return Err(SourceError::Away(failure));
+        }
         let page = self.ports.source.list_page(access(connection, secret), number).await;
         self.heard(&connection.account, page)
     }

@@ -112,6 +112,14 @@ impl Engine {
         (until > now || planted!(self, BreakerNeverCloses)).then(|| Breaker { open_until: until, ..breaker.clone() })
     }
 
+    /// Why no call may be made to a provider now, whoever it is that tries whether it is back.
+    pub(super) fn asked_to_wait(&self, account: &RemoteAccount) -> Option<Failure> {
+        let now = self.now();
+        let providers = self.health.providers();
+        let breaker = providers.get(&provider_of(account))?.breaker.as_ref()?;
+        (breaker.open_until > now && !is_of_a_wrong_clock(breaker, now)).then(|| breaker.failure.clone())
+    }
+
     /// From when to when a provider's last incident was; to the end of time while it goes on.
     pub(super) fn last_incident(&self, account: &RemoteAccount) -> Option<(Timestamp, Timestamp)> {
         let providers = self.health.providers();

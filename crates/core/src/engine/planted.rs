@@ -66,7 +66,7 @@ bugs! {
     DueDropped "due-dropped" "a delivery that is to be tried again has no time for it";
     IgnoresPause "ignores-pause" "a delivery goes out although its connection is paused";
     BreakerNeverCloses "breaker-never-closes" "a breaker stays open when its time is over";
-    UserUnchecked "user-unchecked" "a fetched ride does not notice a sink that was connected meanwhile";
+    UserUnchecked "user-unchecked" "a fetched ride does not notice a sink that was connected meanwhile, nor does a reconcile";
     IdlePollWrites "idle-poll-writes" "a poll that found nothing new leaves a mark";
     BackfillSkips "backfill-skips" "a step of a backfill with room for a part of its last rides skips the others";
     BytesRewritten "bytes-rewritten" "a sink gets other bytes than the file host had";

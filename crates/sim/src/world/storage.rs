@@ -12,7 +12,7 @@ use fitbridge_core::{
 use futures::FutureExt;
 use secrecy::SecretString;
 
-use super::{Process, TrueAccount};
+use super::{Process, TrueAccount, ledger::short};
 use crate::{clockwork::lock, trouble::Fault};
 
 /// The longest a call takes, ms.
@@ -92,6 +92,7 @@ impl Archive for Process {
         }
         self.world.has_no_secret("the archive", &String::from_utf8_lossy(&bytes));
         let put = self.world.archive.put(user, content, bytes).await?;
+        self.tell(|| format!("archives {} of {user}", short(&content.to_string())));
         self.wire(LONGEST).await;
         if self.hit(Fault::StorageAnswerLost, "the archive has it, its answer is lost") {
             return Err(ArchiveError::Unavailable("the answer is lost".into()));
@@ -107,6 +108,7 @@ impl Archive for Process {
 
     async fn delete(&self, user: &UserId, content: ContentId) -> Result<(), ArchiveError> {
         self.archive_away(user).await?;
+        self.tell(|| format!("erases {} of {user}", short(&content.to_string())));
         self.world.archive.delete(user, content).await
     }
 

@@ -164,7 +164,7 @@ impl Engine {
         };
         for sink in sinks {
             // One that goes through the archive anyway needs no help.
-            if sink.sink().is_some_and(|progress| progress.resume.is_some()) {
+            if sink.sink().is_some_and(|progress| progress.resume.is_some()) || planted!(self, UserUnchecked) {
                 continue;
             }
             let files: Vec<_> = rides.iter().filter_map(|ride| Some((ride, fetched(ride)?))).collect();
