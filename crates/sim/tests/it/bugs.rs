@@ -27,8 +27,8 @@ is_found! {
     dedupe_by_external_id DedupeByExternalId 6;
     bad_row_hides_page BadRowHidesPage 6;
     told_twice_a_day ToldTwiceADay 6;
-    history_ignored HistoryIgnored 60;
-    linked_sent_too LinkedSentToo 60;
+    history_ignored HistoryIgnored 6;
+    linked_sent_too LinkedSentToo 6;
 }
 
 #[test]
