@@ -25,7 +25,7 @@ test: setup ## Everything: unit, conformance, property and end-to-end tests, the
 	@.ci/venv >/dev/null || [ $$? = 3 ] # installs the emulator, or says what is skipped without it
 	$(CARGO) build -p fitbridge -p fitbridge-poller -p fitbridge-sink
 	RUST_TEST_THREADS=4 $(CARGO) test --workspace --features fitbridge-tests/aws
-	$(CARGO) run --profile sim -q -p fitbridge-sim -- --seeds 1000
+	$(CARGO) run --profile sim -q -p fitbridge-sim -- --seeds 2000
 	$(CARGO) run --profile sim -q -p fitbridge-sim -- --bugs
 	tests/deploy/terraform
 	CARGO="$(CARGO)" tests/deploy/sizes
