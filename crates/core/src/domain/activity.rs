@@ -316,7 +316,9 @@ impl Activity {
 
     /// Remembers the file it has now, for when it has another one or none.
     pub fn remember_file(&mut self) {
-        if let Some(content) = self.state.content().filter(|content| !self.earlier.contains(content)) {
+        if let Some(content) = self.state.content() {
+            // The last one is the one it had last.
+            self.earlier.retain(|earlier| *earlier != content);
             self.earlier.push(content);
             let surplus = self.earlier.len().saturating_sub(MOST_EARLIER);
             self.earlier.drain(..surplus);

@@ -261,8 +261,8 @@ impl Notice {
                 self.count = count;
                 self.begin_failure(now);
             }
-            // Nobody was told that it worked meanwhile.
-            NoticeState::Recovering if self.done.is_empty() => {
+            // Nobody was told that it worked meanwhile, and the rider certainly that it failed.
+            NoticeState::Recovering if self.done.is_empty() && self.told_at.is_some_and(|told| told >= self.since) => {
                 (self.state, self.count) = (NoticeState::Told, self.count.saturating_add(count));
             }
             NoticeState::Recovering | NoticeState::Closed | NoticeState::Undelivered { .. } => {
@@ -451,6 +451,16 @@ mod tests {
         notice.was_told_in_part(Message::Recovery, webhook(), now);
         notice.gives_up_telling(Message::Recovery, Code::MailRefused.into(), now);
         assert_eq!(notice.state, NoticeState::Closed);
+    }
+
+    #[test]
+    fn what_fails_again_before_anybody_certainly_knew_of_it_is_told() {
+        let now = at("2026-01-10T12:00:00Z");
+        let mut notice = Notice { attempts: 1, ..notice(now) };
+        notice.recovers(now);
+        assert_eq!(notice.pending(), Some(Message::Recovery));
+        notice.fails(Code::DiskFull.into(), 1, now);
+        assert_eq!(notice.pending(), Some(Message::Failure));
     }
 
     #[test]

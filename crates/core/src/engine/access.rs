@@ -206,6 +206,8 @@ impl Engine {
                 self.open_breaker_for(&account, failure.clone(), Some(retry_after)).await?;
                 Ok(Poll::Away(failure))
             }
+            // The call was not made.
+            SourceError::Away(_) if self.asked_to_wait(&account).is_some() => Ok(Poll::Away(failure)),
             SourceError::Away(_) | SourceError::Unreached(_) | SourceError::NotFound(_) | SourceError::NotReady => {
                 if self.failed_too_often(&account) {
                     self.open_breaker_for(&account, failure.clone(), None).await?;

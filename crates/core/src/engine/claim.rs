@@ -81,9 +81,7 @@ impl Engine {
         if claimed.attempts > most_attempts(&self.policy.ride_backoff) {
             let failure = stored.doc.state.failure().cloned().unwrap_or_else(died_each_time);
             claimed.state = ActivityState::DeadLetter { failure };
-            if self.save(&stored, &claimed, None).await? {
-                self.ports.observer.activity(&claimed);
-            }
+            self.give_up_ride(&stored, claimed).await?;
             return Ok(None);
         }
         self.take(stored, claimed, now).await

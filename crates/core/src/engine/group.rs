@@ -263,7 +263,7 @@ impl Engine {
         let keys: Vec<_> = wanting.iter().map(|sink| key(&sink.doc, content)).collect();
         let known = self.store.read_many::<Delivery>(&keys).await?;
         for (sink, known) in wanting.into_iter().zip(known) {
-            let begins = known.as_ref().is_none_or(|known| matches!(known.doc.state, DeliveryState::Withdrawn { .. }));
+            let begins = known.as_ref().is_none_or(|known| begins_anew(&known.doc));
             if begins {
                 let (taken_back, stays) = self.earlier_files(ride, content, &sink.doc).await?;
                 for (delivery, withdrawn) in taken_back {
@@ -372,13 +372,19 @@ fn elect(
     forgotten.map(|member| member.doc.id.clone()).or_else(sent_first).or_else(named).or_else(best)
 }
 
+/// Whether a known delivery begins anew when its ride has a file: it was taken back, or given up for want of that.
+fn begins_anew(delivery: &Delivery) -> bool {
+    matches!(delivery.state, DeliveryState::Withdrawn { .. }) || delivery.lost_its_file()
+}
+
 /// A known delivery, opened again where it was taken back, or where it waited for a connection that was made
 /// anew while the file was being fetched.
 fn goes_on(known: &Stored<Delivery>, ride: &Activity, sink: &Connection, now: Timestamp) -> Option<Delivery> {
     let mut delivery = Delivery { updated_at: now, ..known.doc.clone() };
     match known.doc.state {
         // It may be there, under the name that was told then.
-        DeliveryState::Withdrawn { .. } if known.doc.maybe_there => {
+        _ if begins_anew(&known.doc) && known.doc.maybe_there => {
+            delivery.given_up = known.doc.state.given_up_as().or(known.doc.given_up);
             delivery.attempts = 0;
             delivery.state = match sink.paused() {
                 Some(failure) => DeliveryState::Blocked { failure: failure.clone() },
@@ -386,21 +392,13 @@ fn goes_on(known: &Stored<Delivery>, ride: &Activity, sink: &Connection, now: Ti
             };
         }
         // Nothing of it was ever told: name and rules are those of today.
-        DeliveryState::Withdrawn { .. } => {
+        _ if begins_anew(&known.doc) => {
             return Some(Delivery {
+                given_up: known.doc.state.given_up_as().or(known.doc.given_up),
                 created_at: delivery.created_at,
                 send_anyway: delivery.send_anyway,
                 ..Delivery::for_sink(ride, sink, delivery.content, now)
             });
-        }
-        // The archive has it again.
-        _ if known.doc.lost_its_file() => {
-            delivery.given_up = known.doc.state.given_up_as();
-            delivery.attempts = 0;
-            delivery.state = match sink.paused() {
-                Some(failure) => DeliveryState::Blocked { failure: failure.clone() },
-                None => DeliveryState::Pending,
-            };
         }
         _ if !sink.is_active() || !known.doc.waits_for_connection(known.due.is_some()) => return None,
         DeliveryState::Accepted { .. } => {}

@@ -28,7 +28,7 @@ struct Provider {
     swept_at: Option<Timestamp>,
     failures_in_a_row: u32,
     breaker: Option<Breaker>,
-    /// The breaker could not be written down: what the ledger says is older.
+    /// The breaker is not written down, or not yet: what the ledger says is older.
     is_unwritten: bool,
     /// The last incident that is over.
     past: Option<Breaker>,
@@ -320,7 +320,10 @@ impl Engine {
         let wait = self.policy.breaker_wait.saturating_mul(1 << strikes.saturating_sub(1).min(6)).min(LONGEST);
         let asked = asked.filter(|_| !planted!(self, BreakerForgotten));
         let open_until = asked.map_or_else(|| later(now, wait), |asked| later_asked(now, asked));
-        let open_until = going_on.map_or(open_until, |breaker| breaker.open_until.max(open_until));
+        // What this process was asked for may not be written down yet.
+        let promised = remembered.as_ref().filter(|one| one.closed_at.is_none() && !is_of_a_wrong_clock(one, now));
+        let longest = going_on.into_iter().chain(promised).map(|breaker| breaker.open_until).max();
+        let open_until = longest.map_or(open_until, |longest| longest.max(open_until));
         Breaker { provider, open_until, opened_at: now, since, closed_at: None, strikes, failure }
     }
 

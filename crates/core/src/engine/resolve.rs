@@ -238,6 +238,9 @@ impl Engine {
         let mut settled = claimed.doc.clone();
         settled.state = state;
         settled.updated_at = self.now();
+        if settled.state.given_up_as().is_some() {
+            return self.give_up_ride(claimed, settled).await;
+        }
         let saved = self.save(claimed, &settled, due).await?;
         if saved {
             self.ports.observer.activity(&settled);

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::{Engine, EngineError, contended, import::Imported};
+use super::{Engine, EngineError, contended, fetch::Accepted, import::Imported};
 use crate::{
     Code, Failure,
     domain::{
@@ -141,11 +141,17 @@ impl Engine {
     }
 
     fn fetched(&self, content: ContentId, bytes: &Bytes) -> ActivityState {
+        let Accepted { content, size_bytes, integrity } = self.accepted(content, bytes);
+        ActivityState::Fetched { content, size_bytes, integrity }
+    }
+
+    /// A file that was accepted before and is in the archive.
+    pub(super) fn accepted(&self, content: ContentId, bytes: &Bytes) -> Accepted {
         let integrity = match self.ports.scanner.scan(bytes).verdict {
             Verdict::Valid => Integrity::Intact,
             Verdict::Salvageable(code) | Verdict::Rejected(code) => Integrity::Salvageable { code },
         };
-        ActivityState::Fetched { content, size_bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX), integrity }
+        Accepted { content, size_bytes: u64::try_from(bytes.len()).unwrap_or(u64::MAX), integrity }
     }
 
     /// Begins the deliveries of a ride whose file is here; `None` when something changed meanwhile.
