@@ -7,11 +7,13 @@
 use jiff::{SignedDuration, Timestamp, civil::Time, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 
-use super::{ConnectionId, NoticeId, Service, UserId, ids::short_digest};
+use super::{ConnectionId, NoticeId, Service, UserId, ids::short_digest, story::Item};
 use crate::{Code, Failure};
 
 /// The same cause is told at most once in so long.
 pub const ONCE_IN: SignedDuration = SignedDuration::from_hours(24);
+/// Rides or deliveries that a notice knows one by one; of more, it is over when these are.
+const MOST_ITEMS: usize = 100;
 
 /// What a notice is about: a code, and the connection it concerns where it concerns one.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -186,6 +188,9 @@ pub struct Notice {
     /// Not before this moment: once a day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<Timestamp>,
+    /// The rides or deliveries that fail of that cause, where it is about such; a bounded number of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub of: Vec<Item>,
     /// Channels that have the message already.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub done: Vec<Service>,
@@ -213,6 +218,7 @@ impl Notice {
             told_at: None,
             known: false,
             not_before: None,
+            of: Vec::new(),
             done: Vec::new(),
             untold: None,
             attempts: 0,
@@ -250,6 +256,22 @@ impl Notice {
         self.begin(NoticeState::Failing);
         let day_over = self.told_at.max(tried_at).and_then(|told| told.checked_add(ONCE_IN).ok());
         self.not_before = day_over.filter(|over| *over > now);
+    }
+
+    /// One more ride or delivery fails of that cause.
+    pub fn concerns(&mut self, item: Item) {
+        if self.of.len() < MOST_ITEMS && !self.of.contains(&item) {
+            self.of.push(item);
+        }
+    }
+
+    /// One of them does no more. `true` when that was the last, as far as is known: then the cause itself is over.
+    pub fn concerns_no_more(&mut self, item: &Item) -> bool {
+        self.of.retain(|known| known != item);
+        if !self.of.is_empty() && self.state == NoticeState::Failing {
+            self.count = self.count.saturating_sub(1).max(1);
+        }
+        self.of.is_empty()
     }
 
     /// It failed (again).
@@ -323,6 +345,7 @@ impl Notice {
         (self.state, self.known, self.count, self.not_before) = (NoticeState::Closed, false, 0, None);
         (self.attempts, self.updated_at, self.untold) = (0, now, None);
         self.done.clear();
+        self.of.clear();
     }
 
     /// A message was told while the record may have gone on: `number` is the message's.

@@ -3,6 +3,7 @@
 
 use super::{
     Activity, ActivityState, Cause, Connection, ConnectionState, Delivery, DeliveryState, EventKind, Failing, Origin,
+    ids::short_digest,
 };
 use crate::{Code, Failure};
 
@@ -10,12 +11,15 @@ use crate::{Code, Failure};
 #[derive(Debug, Clone, PartialEq)]
 pub enum News {
     /// It failed.
-    Fails(Failure),
+    Fails(Failure, Option<Item>),
     /// It works again.
-    Recovers,
+    Recovers(Option<Item>),
     /// It is of no interest any more: nobody is told.
-    Ends,
+    Ends(Option<Item>),
 }
+
+/// Which of several rides or deliveries a piece of news is about that share a cause; `None` for the cause itself.
+pub type Item = String;
 
 /// What a change means to people.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -38,15 +42,28 @@ impl Story {
     }
 
     fn fails(&mut self, cause: Cause, failure: &Failure) {
-        self.news.push((cause, News::Fails(failure.clone())));
+        self.news.push((cause, News::Fails(failure.clone(), None)));
+    }
+
+    fn one_fails(&mut self, cause: Cause, failure: &Failure, item: Item) {
+        self.news.push((cause, News::Fails(failure.clone(), Some(item))));
     }
 
     fn recovers(&mut self, cause: Cause) {
-        self.news.push((cause, News::Recovers));
+        self.news.push((cause, News::Recovers(None)));
     }
 
-    fn ends(&mut self, cause: Cause) {
-        self.news.push((cause, News::Ends));
+    fn one_recovers(&mut self, cause: Cause, item: Item) {
+        self.news.push((cause, News::Recovers(Some(item))));
+    }
+
+    /// Nobody is told of that cause any more.
+    pub fn ends(&mut self, cause: Cause) {
+        self.news.push((cause, News::Ends(None)));
+    }
+
+    fn one_ends(&mut self, cause: Cause, item: Item) {
+        self.news.push((cause, News::Ends(Some(item))));
     }
 }
 
@@ -89,11 +106,7 @@ pub fn of_connection(before: Option<&Connection>, after: &Connection) -> Story {
         }
         (ConnectionState::Removed { .. }, _) if !was_removed => {
             story.events.push(EventKind::Disconnected { connection, name });
-            let reason = paused.map(|reason| reason.code);
-            let lasting = before.and_then(lasting).map(|(code, _)| code);
-            for code in [Code::AttemptsUsedUp, Code::TokenExpiring].into_iter().chain(reason).chain(lasting) {
-                story.ends(Cause::of(code, id));
-            }
+            // Whoever removes it ends what its notices were about.
             return story;
         }
         _ => {}
@@ -167,7 +180,7 @@ pub fn of_activity(before: &Activity, after: &Activity) -> Story {
             let code = after.state.given_up_as().unwrap_or(failure.code);
             // Settings and workouts among the rides are nothing to wake anybody for.
             if code != Code::NotActivity {
-                story.fails(Cause { code, connection: source }, failure);
+                story.one_fails(Cause { code, connection: source }, failure, item_of_ride(after));
             }
         }
         ActivityState::Forgotten { .. } => story.events.push(EventKind::Forgotten { activity: after.id.clone() }),
@@ -176,9 +189,11 @@ pub fn of_activity(before: &Activity, after: &Activity) -> Story {
     if let Some(code) = before.given_up.or_else(|| before.state.given_up_as()) {
         let cause = Cause { code, connection: after.source().cloned() };
         match after.state {
-            ActivityState::Fetched { .. } | ActivityState::Duplicate { .. } => story.recovers(cause),
+            ActivityState::Fetched { .. } | ActivityState::Duplicate { .. } => {
+                story.one_recovers(cause, item_of_ride(after));
+            }
             // The rider does not want it any more.
-            ActivityState::Forgotten { .. } => story.ends(cause),
+            ActivityState::Forgotten { .. } => story.one_ends(cause, item_of_ride(after)),
             _ => {}
         }
     }
@@ -190,7 +205,9 @@ pub fn of_delivery(before: &Delivery, after: &Delivery) -> Story {
     let mut story = Story::default();
     // One that waits for its sink's connection, or was given up, is told of as that.
     match (Failing::told(before.failing.as_ref()), Failing::told(after.failing.as_ref())) {
-        (None, Some(failure)) => story.fails(Cause::of(failure.code, &after.sink), failure),
+        (None, Some(failure)) => {
+            story.one_fails(Cause::of(failure.code, &after.sink), failure, item_of_delivery(after))
+        }
         (Some(failure), None) if matches!(after.state, DeliveryState::Delivered { .. }) => {
             story.recovers(Cause::of(failure.code, &after.sink));
         }
@@ -205,15 +222,31 @@ pub fn of_delivery(before: &Delivery, after: &Delivery) -> Story {
             let (content, how, remote_id) = (after.content, *how, remote_id.clone());
             story.events.push(EventKind::Delivered { activity, sink, content, how, remote_id });
             if let Some(code) = after.given_up {
-                story.recovers(Cause::of(code, &after.sink));
+                story.one_recovers(Cause::of(code, &after.sink), item_of_delivery(after));
             }
         }
         DeliveryState::Rejected { failure } | DeliveryState::DeadLetter { failure } => {
             let code = after.state.given_up_as().unwrap_or(failure.code);
             story.events.push(EventKind::Failed { activity, sink: Some(sink), failure: failure.clone() });
-            story.fails(Cause::of(code, &after.sink), failure);
+            story.one_fails(Cause::of(code, &after.sink), failure, item_of_delivery(after));
+        }
+        // The rider does not want it there any more, or not by itself.
+        DeliveryState::Withdrawn { .. } => {
+            let lasting = Failing::told(before.failing.as_ref()).map(|failure| failure.code);
+            let given_up = before.given_up.or_else(|| before.state.given_up_as());
+            for code in lasting.into_iter().chain(given_up) {
+                story.one_ends(Cause::of(code, &after.sink), item_of_delivery(after));
+            }
         }
         _ => {}
     }
     story
+}
+
+fn item_of_ride(ride: &Activity) -> Item {
+    short_digest(ride.id.as_str().as_bytes())
+}
+
+fn item_of_delivery(delivery: &Delivery) -> Item {
+    short_digest(delivery.content.as_bytes())
 }

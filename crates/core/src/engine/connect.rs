@@ -254,7 +254,12 @@ impl Engine {
             self.ports.vault.forget(&key).await?;
             let without_plan = Stored { plan: None, ..stored.clone() };
             let writes = vec![without_plan.replace(&removed, None)?, owner.replace(&rest, None)?];
-            let story = story::of_connection(Some(&stored.doc), &removed);
+            let mut story = story::of_connection(Some(&stored.doc), &removed);
+            for notice in self.notices(user).await?.into_iter().map(|notice| notice.doc) {
+                if notice.cause.connection.as_ref() == Some(&removed.id) {
+                    story.ends(notice.cause);
+                }
+            }
             if self.commit_told(user, writes, &story).await? {
                 self.ports.observer.connection(&removed);
                 return Ok(removed);

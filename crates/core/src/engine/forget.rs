@@ -56,7 +56,7 @@ impl Engine {
             };
             let is_erasing = matches!(gone.state, ActivityState::Forgotten { erase: true, .. });
             let due = is_erasing.then(|| self.handed_over(user, now));
-            let story = story::of_activity(&stored.doc, &gone);
+            let mut story = story::of_activity(&stored.doc, &gone);
             let tombstone = stored.replace(&gone, due)?;
             let mut writes = vec![if planted!(self, NoTombstone) { stored.delete() } else { tombstone }];
             // It may have been the last that kept a file which is to be erased.
@@ -74,6 +74,7 @@ impl Engine {
                 if let Some(back) = back.filter(|_| !planted!(self, ForgetsUnsent)) {
                     if writes.len() < MOST_TAKEN_BACK {
                         writes.push(delivery.replace(&back, None)?);
+                        story.news.extend(story::of_delivery(&delivery.doc, &back).news);
                         withdrawn.push(back);
                     } else {
                         // Whoever delivers looks at the ride, and sends none of them before.

@@ -8,9 +8,10 @@ use super::{Engine, EngineError, contended};
 use crate::{
     Code, Failure,
     domain::{
-        Activity, ActivityId, ActivityState, Connection, Delivery, DeliveryState, EventKind, Link, LinkReason, Story,
-        Trace, UserId, Withdrawal,
+        Activity, ActivityId, ActivityState, Cause, Connection, Delivery, DeliveryState, EventKind, Link, LinkReason,
+        Story, Trace, UserId, Withdrawal,
         link::{MOST_TOGETHER, worth},
+        story::{self, News},
     },
     ports::{Key, Write},
     store::Stored,
@@ -53,6 +54,8 @@ pub(super) struct Told {
     /// Deliveries to take back that have no room in the commit. They follow it: whoever delivers looks at the ride and
     /// sends none of them before.
     later: Vec<(Stored<Delivery>, Delivery)>,
+    /// What it means for notices that deliveries are taken back.
+    news: Vec<(Cause, News)>,
 }
 
 impl Told {
@@ -60,6 +63,7 @@ impl Told {
         self.rides.extend(other.rides);
         self.deliveries.extend(other.deliveries);
         self.later.extend(other.later);
+        self.news.extend(other.news);
         self
     }
 }
@@ -203,6 +207,7 @@ impl Engine {
                 match delivery.doc.withdrawn(Withdrawal::Linked, now) {
                     Some(withdrawn) if writes.len() < MOST_TAKEN_BACK => {
                         writes.push(delivery.replace(&withdrawn, None)?);
+                        told.news.extend(story::of_delivery(&delivery.doc, &withdrawn).news);
                         told.deliveries.push(withdrawn);
                     }
                     Some(withdrawn) => told.later.push((delivery.clone(), withdrawn)),
@@ -326,7 +331,9 @@ impl Engine {
         told: Told,
         story: &Story,
     ) -> Result<bool, EngineError> {
-        if !self.commit_told(user, writes, story).await? {
+        let news = story.news.iter().cloned().chain(told.news).collect();
+        let story = Story { events: story.events.clone(), news };
+        if !self.commit_told(user, writes, &story).await? {
             return Ok(false);
         }
         for ride in &told.rides {

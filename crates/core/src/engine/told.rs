@@ -66,8 +66,8 @@ impl Engine {
         let mut writes: Vec<Write> = Vec::new();
         for (cause, news) in &story.news {
             let news = match news {
-                News::Fails(_) if silent => continue,
-                _ if silent => &News::Ends,
+                News::Fails(..) if silent => continue,
+                _ if silent => &News::Ends(None),
                 news => news,
             };
             let write = self.notice_write(user, cause, news).await?;
@@ -81,22 +81,28 @@ impl Engine {
         let stored: Option<Stored<Notice>> = self.store.read(&Key::notice(user, &cause.id())).await?;
         let now = self.now();
         match (stored, news) {
-            (None, News::Recovers | News::Ends) => Ok(None),
-            (None, News::Fails(failure)) => {
+            (None, News::Recovers(_) | News::Ends(_)) => Ok(None),
+            (None, News::Fails(failure, item)) => {
                 if !self.is_room_for_a_notice(user).await? {
                     return self.count_only(user, failure).await;
                 }
-                let notice = Notice::new(user, cause.clone(), failure.clone(), 1, now);
+                let mut notice = Notice::new(user, cause.clone(), failure.clone(), 1, now);
+                item.iter().for_each(|item| notice.concerns(item.clone()));
                 Ok(Some(self.store.create(&notice, self.due_of_notice(&notice, None), None)?))
             }
             (Some(stored), news) => {
                 let mut notice = stored.doc.clone();
                 match news {
-                    News::Fails(failure) => notice.fails(failure.clone(), 1, now),
-                    News::Recovers if planted!(self, RecoveryUntold) => notice.close(now),
-                    News::Recovers => notice.recovers(now),
-                    News::Ends if notice.state == NoticeState::Closed => {}
-                    News::Ends => notice.close(now),
+                    News::Fails(failure, item) => {
+                        item.iter().for_each(|item| notice.concerns(item.clone()));
+                        notice.fails(failure.clone(), 1, now);
+                    }
+                    // Others of the same cause still fail: the rider has to hear of those, or has heard.
+                    News::Recovers(Some(item)) | News::Ends(Some(item)) if !notice.concerns_no_more(item) => {}
+                    News::Recovers(_) if planted!(self, RecoveryUntold) => notice.close(now),
+                    News::Recovers(_) => notice.recovers(now),
+                    News::Ends(_) if notice.state == NoticeState::Closed => {}
+                    News::Ends(_) => notice.close(now),
                 }
                 if planted!(self, ToldTwiceADay) {
                     notice.not_before = None;

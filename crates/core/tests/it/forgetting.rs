@@ -85,7 +85,7 @@ async fn what_a_paused_sink_took_of_a_ride_that_is_fetched_again_is_asked_after_
     world.source.delete(&world.account, RideId(1));
     engine.resume_rider(&world.user).await.unwrap();
     world.quiet(&engine).await;
-    assert_eq!(world.state(&engine, &source, 1).await.name(), "rejected", "it is gone upstream");
+    assert_eq!(world.state(&engine, &source, 1).await.name(), "fetched", "gone upstream, it keeps its file");
     assert!(is_delivered(&world.delivery_state(&engine, &sink).await));
 }
 

@@ -82,6 +82,7 @@ impl Engine {
             // The unknown rows of the pages before are this account's too: they are read once more, and recorded.
             _ if walked.recognised && recognised == Some(false) => {
                 step.found.seen = 0;
+                step.problems.clear();
                 ReconcilePlace::List { page: 1, mark: None, again, recognised: Some(true) }
             }
             Read::On(page) => {
