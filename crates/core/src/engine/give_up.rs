@@ -48,6 +48,6 @@ impl Engine {
             Err(ArchiveError::Missing(_) | ArchiveError::Damaged(_)) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        Ok(Some(self.accepted(*file, &bytes)))
+        Ok(Some(self.file_again(*file, &bytes)))
     }
 }

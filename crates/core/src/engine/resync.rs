@@ -141,12 +141,12 @@ impl Engine {
     }
 
     fn fetched(&self, content: ContentId, bytes: &Bytes) -> ActivityState {
-        let Accepted { content, size_bytes, integrity } = self.accepted(content, bytes);
+        let Accepted { content, size_bytes, integrity } = self.file_again(content, bytes);
         ActivityState::Fetched { content, size_bytes, integrity }
     }
 
     /// A file that was accepted before and is in the archive.
-    pub(super) fn accepted(&self, content: ContentId, bytes: &Bytes) -> Accepted {
+    pub(super) fn file_again(&self, content: ContentId, bytes: &Bytes) -> Accepted {
         let integrity = match self.ports.scanner.scan(bytes).verdict {
             Verdict::Valid => Integrity::Intact,
             Verdict::Salvageable(code) | Verdict::Rejected(code) => Integrity::Salvageable { code },

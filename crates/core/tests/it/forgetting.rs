@@ -3,7 +3,9 @@
 use bytes::Bytes;
 use fitbridge_core::{
     Code,
-    domain::{ActivityState, ContentId, DeliveryState, FileLocation, History, RecordedFacts, RideId, Withdrawal},
+    domain::{
+        ActivityState, ContentId, DeliveryState, EventKind, FileLocation, History, RecordedFacts, RideId, Withdrawal,
+    },
     engine::{import::Imported, resync::Resynced},
     ports::{Archive, FileError, Files, Outcome, SinkError},
     testkit::{FakeRide, FakeScanner, FakeSink, Reply, SinkCall},
@@ -87,6 +89,33 @@ async fn what_a_paused_sink_took_of_a_ride_that_is_fetched_again_is_asked_after_
     world.quiet(&engine).await;
     assert_eq!(world.state(&engine, &source, 1).await.name(), "fetched", "gone upstream, it keeps its file");
     assert!(is_delivered(&world.delivery_state(&engine, &sink).await));
+}
+
+#[tokio::test]
+async fn a_ride_that_cannot_be_fetched_anew_keeps_the_file_it_had() {
+    let world = World::new();
+    world.source.upload_many(&world.account, 1..2);
+    let engine = world.engine("a");
+    let source = world.connect(&engine, None).await;
+    let sink = world.connect_sink(&engine, "s", None).await;
+    world.poll(&engine, &source).await;
+    let before = world.ride(&engine, &source, 1).await;
+    world.source.delete(&world.account, RideId(1));
+    engine.resync(&world.user, &before.id, &[], true).await.unwrap();
+    world.quiet(&engine).await;
+    assert_eq!(world.ride(&engine, &source, 1).await.state, before.state);
+    let later = world.connect_sink(&engine, "t", None).await;
+    world.quiet(&engine).await;
+    assert_eq!((world.at(&sink), world.at(&later)), (world.files_of([1]), world.files_of([1])));
+    let events = engine.events(&world.user, None).await.unwrap();
+    let failures = events.iter().filter(|event| matches!(&event.kind, EventKind::Failed { sink: None, .. })).count();
+    assert_eq!(failures, 1, "and the rider can see why");
+    // A file that the archive has lost too is no file.
+    let content = before.state.content().unwrap();
+    Archive::delete(&world.archive, &world.user, content).await.unwrap();
+    engine.resync(&world.user, &before.id, &[], true).await.unwrap();
+    world.quiet(&engine).await;
+    assert_eq!(world.state(&engine, &source, 1).await.name(), "rejected");
 }
 
 #[tokio::test]

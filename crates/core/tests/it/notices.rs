@@ -508,6 +508,65 @@ async fn the_trouble_of_a_ride_that_is_forgotten_is_told_to_nobody() {
 }
 
 #[tokio::test]
+async fn the_end_of_one_rides_trouble_silences_no_other_ride() {
+    for is_forgotten in [true, false] {
+        let world = World::new();
+        let engine = world.engine("a");
+        with_contact(&world, &engine).await;
+        world.source.upload_many(&world.account, 1..3);
+        world.source.files().fail_always(Some(FileError::Never(Code::FileTooLarge.into())));
+        let source = world.connect(&engine, None).await;
+        world.poll(&engine, &source).await;
+        world.work(&engine).await;
+        let [first, second] = [1, 2].map(|number| world.ride(&engine, &source, number));
+        let (first, second) = (first.await, second.await);
+        if is_forgotten {
+            engine.forget(&world.user, &first.id, false).await.unwrap();
+            world.clock.advance(world.policy.notice_gather);
+            assert_eq!(told(&world, &engine).await, [(Some(Message::Failure), Some(Code::FileTooLarge), 1)]);
+        } else {
+            world.clock.advance(world.policy.notice_gather);
+            assert_eq!(told(&world, &engine).await, [(Some(Message::Failure), Some(Code::FileTooLarge), 2)]);
+            world.source.files().fail_always(None);
+            engine.redrive(&world.user, &Which::ride(first.id)).await.unwrap();
+            world.work(&engine).await;
+            world.clock.advance(world.policy.notice_gather);
+            assert_eq!(told(&world, &engine).await, [], "the other one does not work again");
+        }
+        world.source.files().fail_always(None);
+        engine.redrive(&world.user, &Which::ride(second.id)).await.unwrap();
+        world.work(&engine).await;
+        world.clock.advance(world.policy.notice_gather);
+        assert_eq!(told(&world, &engine).await, [(Some(Message::Recovery), Some(Code::FileTooLarge), 0)]);
+    }
+}
+
+#[tokio::test]
+async fn what_a_sink_refused_ends_with_the_ride_or_the_sink() {
+    for is_forgotten in [true, false] {
+        let world = World::new();
+        let engine = world.engine("a");
+        with_contact(&world, &engine).await;
+        world.source.upload_many(&world.account, 1..2);
+        let source = world.connect(&engine, None).await;
+        world.connect_sink(&engine, "s", None).await;
+        world.sink.reply_always(Some(Outcome::Rejected(Code::SinkRejected.into())));
+        world.poll(&engine, &source).await;
+        world.work(&engine).await;
+        world.clock.advance(world.policy.notice_gather);
+        assert_eq!(told(&world, &engine).await, [(Some(Message::Failure), Some(Code::SinkRejected), 1)]);
+        match is_forgotten {
+            true => drop(engine.forget(&world.user, &world.rides(&engine).await[0].id, false).await.unwrap()),
+            false => drop(engine.disconnect(&world.user, "s").await.unwrap()),
+        }
+        world.clock.advance(world.policy.notice_gather);
+        assert_eq!(told(&world, &engine).await, []);
+        let notices = engine.notices(&world.user).await.unwrap();
+        assert!(notices.iter().all(|notice| notice.doc.state == NoticeState::Closed), "{notices:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_end_of_a_full_disk_is_told_however_long_it_lasted() {
     for hours in [0, 1, 12] {
         let world = World::new();
