@@ -107,7 +107,7 @@ async fn a_ride_that_cannot_be_fetched_anew_keeps_the_file_it_had() {
     let later = world.connect_sink(&engine, "t", None).await;
     world.quiet(&engine).await;
     assert_eq!((world.at(&sink), world.at(&later)), (world.files_of([1]), world.files_of([1])));
-    let events = engine.events(&world.user, None).await.unwrap();
+    let (events, _) = engine.events(&world.user, None, None, 100).await.unwrap();
     let failures = events.iter().filter(|event| matches!(&event.kind, EventKind::Failed { sink: None, .. })).count();
     assert_eq!(failures, 1, "and the rider can see why");
     // A file that the archive has lost too is no file.
