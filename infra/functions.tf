@@ -11,7 +11,6 @@ locals {
     FITBRIDGE_POLL_MINUTES         = var.poll_minutes
     FITBRIDGE_POLL_PLAN            = var.poll_plan
     FITBRIDGE_REQUESTS_PER_SECOND  = var.requests_per_second
-    FITBRIDGE_STOPPED              = var.stopped
     FITBRIDGE_LOG                  = var.log_level
     FITBRIDGE_MAIL_SENDER          = var.mail_sender
     FITBRIDGE_IGPSPORT_URL         = var.igpsport_url

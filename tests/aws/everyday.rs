@@ -95,22 +95,18 @@ async fn two_hundred_riders_over_the_keyring() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stopped_service_asks_nobody_and_its_heart_beats() {
-    let Some(mut service) = Service::start(&[]).await else { return };
+    let Some(service) = Service::start(&[]).await else { return };
     let riders = service.add_riders(2, 2).await;
     service.tick().await.done();
     service.world().clear_journal();
-    let running = std::mem::take(&mut service.environment);
-    let mut stopped = running.clone();
-    stopped.push(("FITBRIDGE_STOPPED".to_owned(), "true".to_owned()));
-    let (poller, sink) = (service.poller, service.sink);
-    service.poller = crate::runtime::Function::new("poller", stopped.clone()).await;
-    service.sink = crate::runtime::Function::new("sink", stopped).await;
+    service.admin(&["stop"], "").await.exits(0);
+    service.pass_minutes(1).await;
     assert_eq!(service.tick().await, Answer::Done(Value::Null));
     service.pump().await;
     assert_eq!(service.world().request_counts().values().sum::<u64>(), 0);
     service.poller.said_with("\"TicksDone\":1.0").await;
 
-    (service.poller, service.sink) = (poller, sink);
+    service.admin(&["go"], "").await.exits(0);
     service.end_leases().await;
     service.pass_minutes(1).await;
     service.run_until_quiet().await;

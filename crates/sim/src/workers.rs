@@ -177,7 +177,8 @@ async fn tick(engine: &Engine, process: &Process, shard: Shard, plan: &Plan) {
     // What an earlier tick had no time for comes due again by itself.
     lock(&process.own_jobs).clear();
     let clockwork = &process.world.clockwork;
-    let (mut ticket, polls) = match engine.begin_tick(shard).await {
+    let most = if clockwork.one_in(8) { 1 } else { usize::MAX };
+    let (mut ticket, polls) = match engine.begin_tick(shard, most).await {
         Ok(Some((ticket, polls))) => (Some(ticket), polls),
         Ok(None) => (None, Vec::new()),
         Err(error) => return process.tell(|| format!("cannot tick: {error}")),

@@ -21,7 +21,6 @@ const SHARDS: &str = "FITBRIDGE_SHARDS";
 const POLL_MINUTES: &str = "FITBRIDGE_POLL_MINUTES";
 const POLL_PLAN: &str = "FITBRIDGE_POLL_PLAN";
 const REQUESTS_PER_SECOND: &str = "FITBRIDGE_REQUESTS_PER_SECOND";
-const STOPPED: &str = "FITBRIDGE_STOPPED";
 const LOG: &str = "FITBRIDGE_LOG";
 const MAIL_SENDER: &str = "FITBRIDGE_MAIL_SENDER";
 const IGPSPORT_URL: &str = "FITBRIDGE_IGPSPORT_URL";
@@ -41,7 +40,6 @@ const KNOWN: &[&str] = &[
     POLL_MINUTES,
     POLL_PLAN,
     REQUESTS_PER_SECOND,
-    STOPPED,
     LOG,
     MAIL_SENDER,
     IGPSPORT_URL,
@@ -92,8 +90,6 @@ pub struct Environment {
     /// `FITBRIDGE_REQUESTS_PER_SECOND`: most calls to the source a second, over all shards; `None` (0) is no
     /// limit. 5 unless said or the source is replaced.
     pub requests_per_second: Option<f64>,
-    /// `FITBRIDGE_STOPPED`: the kill switch; nothing is asked of any provider.
-    pub stopped: bool,
     /// `FITBRIDGE_LOG`, else Lambda's `AWS_LAMBDA_LOG_LEVEL`: which log lines are written.
     pub log: Level,
     /// `FITBRIDGE_MAIL_SENDER`: the address that notices are mailed from; without it they go by webhook only.
@@ -149,7 +145,6 @@ impl Environment {
             _ => None,
         });
         let rate = reader.optional(REQUESTS_PER_SECOND, "0 (no limit) or a number from 0.01 to 10000", rate);
-        let stopped = reader.optional(STOPPED, "true or false", switch);
         let log = log_level(&mut reader);
         let igpsport_url = reader.optional(IGPSPORT_URL, A_URL, url);
         let igpsport_china_url = reader.optional(IGPSPORT_CHINA_URL, A_URL, url);
@@ -182,7 +177,6 @@ impl Environment {
             poll_class: poll_class.unwrap_or(PollClass::Warm),
             adaptive: adaptive.unwrap_or(true),
             requests_per_second: rate.unwrap_or_else(|| real.then_some(5.0)),
-            stopped: stopped.unwrap_or(false),
             log,
             mail_sender,
             ses_endpoint,
@@ -217,9 +211,6 @@ impl Environment {
         if !self.trusted_hosts.is_empty() {
             let hosts = self.trusted_hosts.join(", ");
             warnings.push(format!("{TRUSTED_HOSTS} is set: {hosts} pass the URL guard"));
-        }
-        if self.stopped {
-            warnings.push(format!("{STOPPED} is set: no provider is asked anything"));
         }
         warnings
     }
@@ -294,14 +285,6 @@ fn rate(text: &str) -> Option<Option<f64>> {
     }
 }
 
-fn switch(text: &str) -> Option<bool> {
-    match text.to_ascii_lowercase().as_str() {
-        "true" | "1" | "yes" | "on" => Some(true),
-        "false" | "0" | "no" | "off" => Some(false),
-        _ => None,
-    }
-}
-
 fn hosts(text: &str) -> Option<Vec<String>> {
     let hosts: Vec<_> = text.split(',').map(str::trim).filter(|host| !host.is_empty()).map(str::to_owned).collect();
     let with_port = |host: &String| host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
@@ -324,11 +307,11 @@ mod tests {
 
     #[test]
     fn little_is_needed() {
-        let environment = parse(&[("PATH", "/bin"), (STOPPED, "")]).unwrap();
+        let environment = parse(&[("PATH", "/bin"), (REQUESTS_PER_SECOND, "")]).unwrap();
         assert_eq!(environment.table, "fitbridge-ledger");
         assert_eq!((environment.vault, environment.secret_prefix.as_str()), (VaultChoice::PerUserSecret, "fitbridge"));
         assert_eq!((environment.shards, environment.poll_class), (1, PollClass::Warm));
-        assert_eq!((environment.requests_per_second, environment.stopped), (Some(5.0), false));
+        assert_eq!(environment.requests_per_second, Some(5.0));
         assert_eq!((environment.log, environment.secret_recovery_days), (Level::INFO, 7));
     }
 
@@ -339,7 +322,6 @@ mod tests {
             (QUEUE_URL, "jobs"),
             (VAULT, "keyring"),
             (SHARDS, "0"),
-            (STOPPED, "maybe"),
             (REQUESTS_PER_SECOND, "fast"),
             (SECRET_PREFIX, "/x"),
             (SECRET_RECOVERY_DAYS, "3"),
@@ -376,10 +358,10 @@ mod tests {
     fn the_rate_is_split_and_replaced_hosts_are_not_paced() {
         let environment = parse(&[(REQUESTS_PER_SECOND, "10"), (SHARDS, "4")]).unwrap();
         assert_eq!(environment.requests_per_second_of_a_shard(), Some(2.5));
-        let environment = parse(&[(IGPSPORT_URL, "http://127.0.0.1:1"), (TRUSTED_HOSTS, "a:1, b:2"), (STOPPED, "on")]);
+        let environment = parse(&[(IGPSPORT_URL, "http://127.0.0.1:1"), (TRUSTED_HOSTS, "a:1, b:2")]);
         let environment = environment.unwrap();
         assert_eq!(environment.requests_per_second, None);
-        assert_eq!((environment.trusted_hosts.len(), environment.warnings().len()), (2, 3));
+        assert_eq!((environment.trusted_hosts.len(), environment.warnings().len()), (2, 2));
         assert_eq!(parse(&[(REQUESTS_PER_SECOND, "0")]).unwrap().requests_per_second, None);
     }
 

@@ -65,6 +65,9 @@ macro_rules! metrics {
 metrics! {
     /// Ticks that were done; by shard too. When it is missing, nothing runs: the heartbeat.
     TicksDone Count;
+    /// Minutes of the plan whose polls are not made at the end of a tick; by shard too. Where it grows, there are more
+    /// polls than `RequestsPerSecond` has room for.
+    MinutesBehind Count;
     /// Polls that the source answered.
     PollSucceeded Count;
     /// Polls that failed; the line's `PollFailedCodes` says with which codes.
@@ -104,7 +107,7 @@ metrics! {
 impl Metric {
     /// Whether it is told for each shard too.
     fn is_per_shard(self) -> bool {
-        self == Self::TicksDone
+        matches!(self, Self::TicksDone | Self::MinutesBehind)
     }
 
     /// The property that says why, where the metric is about failures.

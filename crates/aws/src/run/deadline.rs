@@ -49,6 +49,11 @@ impl Deadline {
         Instant::now() < self.begin_until
     }
 
+    /// For how long something may be begun from now on.
+    pub fn time_to_begin(&self) -> Duration {
+        self.begin_until.saturating_duration_since(Instant::now())
+    }
+
     /// When everything has to be finished.
     pub fn end(&self) -> Instant {
         self.end

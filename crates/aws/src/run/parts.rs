@@ -125,7 +125,7 @@ impl Parts {
         let ports = Ports { source, ..self.ports(Arc::new(queue)) };
         let engine = Arc::new(self.engine(ports, self.policy()));
         self.warm(Role::Source).await;
-        Ok(Poller::new(engine, jobs, self.metrics, at_a_time, self.environment.stopped))
+        Ok(Poller::new(engine, jobs, self.metrics, at_a_time, rate))
     }
 
     /// The sink function, warmed.
@@ -141,7 +141,7 @@ impl Parts {
         let policy = Policy { calls_source: false, ..self.policy() };
         let engine = Arc::new(self.engine(ports, policy));
         self.warm(Role::Sink).await;
-        Ok(SinkWorker::new(engine, self.metrics, self.environment.stopped))
+        Ok(SinkWorker::new(engine, self.metrics))
     }
 
     /// An operator's engine: it may connect riders to anything that the functions can reach, and hands over

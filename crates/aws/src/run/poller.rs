@@ -5,7 +5,7 @@ use std::{collections::HashSet, io, sync::Arc};
 use fitbridge_core::{
     Code, Engine,
     domain::Shard,
-    engine::{Eagerness, EngineError},
+    engine::{Eagerness, EngineError, Ticket},
     ports::Job,
 };
 use jiff::Timestamp;
@@ -60,6 +60,14 @@ struct State {
     jobs: Jobs,
     /// Polls that our own storage kept from being made, while it let most others be: they are made by the next tick.
     undone: Vec<Job>,
+    made: Option<Made>,
+}
+
+/// The polls that were made of minutes that are not done, from that one on.
+#[derive(Debug)]
+struct Made {
+    from: i64,
+    polls: HashSet<Job>,
 }
 
 /// The shard that an event is for.
@@ -78,15 +86,16 @@ pub struct Poller {
     state: Mutex<State>,
     metrics: Arc<Metrics>,
     at_a_time: usize,
-    stopped: bool,
+    /// Requests to providers a second; `None` for as many as there is time for.
+    rate: Option<f64>,
 }
 
 impl Poller {
     /// Over an engine whose queue keeps calls to the source in this process, where `jobs` is their end. At
-    /// most `at_a_time` run at once. One that is `stopped` asks nothing of anybody, and only shows that it is
-    /// alive.
-    pub fn new(engine: Arc<Engine>, jobs: Jobs, metrics: Arc<Metrics>, at_a_time: usize, stopped: bool) -> Self {
-        Self { engine, state: Mutex::new(State { jobs, undone: Vec::new() }), metrics, at_a_time, stopped }
+    /// most `at_a_time` run at once, and `rate` requests a second where that is bounded.
+    pub fn new(engine: Arc<Engine>, jobs: Jobs, metrics: Arc<Metrics>, at_a_time: usize, rate: Option<f64>) -> Self {
+        let state = State { jobs, undone: Vec::new(), made: None };
+        Self { engine, state: Mutex::new(state), metrics, at_a_time, rate }
     }
 
     /// The present moment.
@@ -101,13 +110,13 @@ impl Poller {
         let shards = self.engine.policy().shards;
         let shard = shard_of(event, shards)?;
         let mut line = TickLine { shard: shard.0, ..TickLine::default() };
-        let result = match self.is_stopped().await {
-            Ok(true) => {
+        let result = match self.engine.halted().await.map_err(PollerError::from) {
+            Ok(Some(_)) => {
                 tracing::warn!("stopped: nothing is asked of any provider");
                 self.metrics.count(Metric::TicksDone);
                 Ok(())
             }
-            Ok(false) => self.tick(shard, &deadline, &mut line).await,
+            Ok(None) => self.tick(shard, &deadline, &mut line).await,
             Err(error) => Err(error),
         };
         line.took = begun.elapsed();
@@ -118,24 +127,29 @@ impl Poller {
         result
     }
 
-    /// Whether the deployment is stopped, or the operator has stopped the service since.
-    async fn is_stopped(&self) -> Result<bool, PollerError> {
-        Ok(self.stopped || self.engine.halted().await?.is_some())
+    /// Polls that a tick has time for, at one request each.
+    fn most_polls(&self, deadline: &Deadline) -> usize {
+        self.rate.map_or(usize::MAX, |rate| (rate * deadline.time_to_begin().as_secs_f64()) as usize)
     }
 
     async fn tick(&self, shard: Shard, deadline: &Deadline, line: &mut TickLine) -> Result<(), PollerError> {
         let mut state = self.state.lock().await;
-        let State { jobs, undone } = &mut *state;
+        let State { jobs, undone, made } = &mut *state;
         self.engine.end_walks_at(Some(deadline.of_walks(self.now())));
         // Left by an invocation that was cut. Their records come due again by themselves.
         while jobs.try_recv().is_ok() {}
         for metric in [Metric::PollSucceeded, Metric::PollFailed] {
             self.metrics.add(metric, 0);
         }
-        let (ticket, mut polls) = match self.engine.begin_tick(shard).await? {
+        let (ticket, mut polls) = match self.engine.begin_tick(shard, self.most_polls(deadline)).await? {
             Some((ticket, polls)) => (Some(ticket), polls),
             None => (None, Vec::new()),
         };
+        let minutes = ticket.as_ref().map(Ticket::minutes);
+        // A minute with more polls than a tick has time for is made in parts.
+        let before = made.take().filter(|made| Some(made.from) == minutes.as_ref().map(|minutes| *minutes.start()));
+        let mut made_of_it = before.map(|before| before.polls).unwrap_or_default();
+        polls.retain(|job| !made_of_it.contains(job));
         let planned: HashSet<_> = polls.iter().cloned().collect();
         polls.extend(std::mem::take(undone).into_iter().filter(|job| !planned.contains(job)));
         line.polls = polls.len();
@@ -159,8 +173,18 @@ impl Poller {
             Some(ticket) => deadline.closing("to give the tick back", self.engine.give_tick_back(ticket)).await,
             None => None,
         };
-        let Worked { done, failed, poll_failures, polls_undone, polls_left, others_left, others_cut } = worked;
+        let Worked { done, failed, poll_failures, polls_made, polls_undone, polls_left, others_left, others_cut } =
+            worked;
         *undone = polls_undone;
+        if let (Some(minutes), Ok(false)) = (&minutes, &finished) {
+            made_of_it.extend(polls_made);
+            *made = Some(Made { from: *minutes.start(), polls: made_of_it });
+        }
+        if let Some(minutes) = &minutes {
+            let now = self.now().as_second().div_euclid(60);
+            let done = if matches!(finished, Ok(true)) { *minutes.end() } else { minutes.start() - 1 };
+            self.metrics.add(Metric::MinutesBehind, usize::try_from(now - done).unwrap_or(0));
+        }
         (line.worked, line.failed) = (done, failed);
         for code in poll_failures {
             self.metrics.count_failure(Metric::PollFailed, code.as_str());

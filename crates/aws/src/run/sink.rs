@@ -107,14 +107,12 @@ enum End {
 pub struct SinkWorker {
     engine: Arc<Engine>,
     metrics: Arc<Metrics>,
-    stopped: bool,
 }
 
 impl SinkWorker {
-    /// Over an engine that calls no source. One that is `stopped` lets go of its messages without doing
-    /// anything: what they are about is in the ledger, and comes due again.
-    pub fn new(engine: Arc<Engine>, metrics: Arc<Metrics>, stopped: bool) -> Self {
-        Self { engine, metrics, stopped }
+    /// Over an engine that calls no source.
+    pub fn new(engine: Arc<Engine>, metrics: Arc<Metrics>) -> Self {
+        Self { engine, metrics }
     }
 
     /// The present moment.
@@ -167,19 +165,14 @@ impl SinkWorker {
         Ok(BatchAnswer { failures: ends.into_iter().map(|(_, id, _)| FailedItem { id }).collect() })
     }
 
-    /// Whether the deployment is stopped, or the operator has stopped the service since. A ledger that does
-    /// not answer stops nothing: each record meets it again.
+    /// Whether the operator has stopped the service: its messages are let go, then, for what they are about is in the
+    /// ledger and comes due again. A ledger that does not answer stops nothing: each record meets it again.
     async fn is_stopped(&self) -> bool {
-        self.stopped
-            || self
-                .engine
-                .halted()
-                .await
-                .unwrap_or_else(|error| {
-                    tracing::warn!(%error, "whether the service is stopped cannot be read: {error}");
-                    None
-                })
-                .is_some()
+        let halted = self.engine.halted().await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "whether the service is stopped cannot be read: {error}");
+            None
+        });
+        halted.is_some()
     }
 
     /// The job in a record, if there is one that the sink may do.

@@ -20,6 +20,8 @@ use jiff::SignedDuration;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 
+use fitbridge_host::Paced;
+
 use super::{Deadline, Poller, SinkWorker};
 use crate::{
     metrics::Metrics,
@@ -73,17 +75,23 @@ impl World {
         Arc::new(Engine::new(ports, policy, OwnerId::new(owner).unwrap()))
     }
 
-    fn poller(&self, stopped: bool) -> Poller {
-        let (local, jobs) = InProcessQueue::new();
-        let queue = Arc::new(RoutedQueue::new(Arc::new(local), Arc::new(self.queue.clone())));
-        let engine = self.engine(Ports { queue, ..self.ports.clone() }, Policy::default(), "poller");
-        Poller::new(engine, jobs, Arc::new(Metrics::new("poller")), 4, stopped)
+    fn poller(&self) -> Poller {
+        self.paced(None)
     }
 
-    fn sink(&self, scanner: Arc<dyn Scanner>, stopped: bool) -> SinkWorker {
+    fn paced(&self, rate: Option<f64>) -> Poller {
+        let (local, jobs) = InProcessQueue::new();
+        let queue = Arc::new(RoutedQueue::new(Arc::new(local), Arc::new(self.queue.clone())));
+        let source: Arc<dyn Source> = Arc::new(self.source.clone());
+        let source = rate.map_or(Arc::clone(&source), |rate| Arc::new(Paced::new(source, rate)));
+        let engine = self.engine(Ports { queue, source, ..self.ports.clone() }, Policy::default(), "poller");
+        Poller::new(engine, jobs, Arc::new(Metrics::new("poller")), 4, rate)
+    }
+
+    fn sink(&self, scanner: Arc<dyn Scanner>) -> SinkWorker {
         let policy = Policy { calls_source: false, ..Policy::default() };
         let engine = self.engine(Ports { scanner, ..self.ports.clone() }, policy, "sink");
-        SinkWorker::new(engine, Arc::new(Metrics::new("sink")), stopped)
+        SinkWorker::new(engine, Arc::new(Metrics::new("sink")))
     }
 
     async fn connect(&self, rider: u32, rides: u64) {
@@ -121,10 +129,10 @@ fn tick() -> Value {
 async fn a_record_that_panics_is_the_only_one_that_goes_back() {
     let world = World::new();
     world.connect(1, 5).await;
-    world.poller(false).handle(&tick(), ample()).await.unwrap();
+    world.poller().handle(&tick(), ample()).await.unwrap();
     let account = world.source.account("global", "1");
     let deadly = world.source.bytes(&account, RideId(3)).unwrap();
-    let sink = world.sink(Arc::new(Fragile(ContentId::of(&deadly))), false);
+    let sink = world.sink(Arc::new(Fragile(ContentId::of(&deadly))));
     let event = world.event();
     let answer = sink.handle(&event, ample()).await.unwrap();
     let fetch = format!("\"{}\"", fitbridge_core::domain::Origin::cloud_id(&account.connection_id(), RideId(3)));
@@ -139,18 +147,20 @@ async fn a_record_that_panics_is_the_only_one_that_goes_back() {
 }
 
 #[tokio::test]
-async fn what_was_not_begun_is_given_back_and_a_stopped_sink_lets_go() {
+async fn what_was_not_begun_is_given_back_and_a_sink_that_is_stopped_lets_go() {
     let world = World::new();
     world.connect(1, 3).await;
-    world.poller(false).handle(&tick(), ample()).await.unwrap();
+    world.poller().handle(&tick(), ample()).await.unwrap();
     let event = world.event();
-    let sink = world.sink(Arc::new(FakeScanner::default()), false);
+    let sink = world.sink(Arc::new(FakeScanner::default()));
     let none = Deadline::new(Duration::ZERO, Duration::ZERO);
     assert!(sink.handle(&event, none).await.unwrap().failures.is_empty());
     assert!(world.source.files().take_calls().is_empty());
-    let stopped = world.sink(Arc::new(FakeScanner::default()), true);
-    assert!(stopped.handle(&event, ample()).await.unwrap().failures.is_empty());
+    let operator = world.engine(world.ports.clone(), Policy::default(), "operator");
+    operator.halt("a test").await.unwrap();
+    assert!(sink.handle(&event, ample()).await.unwrap().failures.is_empty());
     assert!(world.source.files().take_calls().is_empty());
+    operator.go_on().await.unwrap();
     assert!(sink.handle(&event, ample()).await.unwrap().failures.is_empty());
     assert_eq!(world.source.files().take_calls().len(), 3);
 }
@@ -161,7 +171,7 @@ async fn a_tick_is_done_when_its_polls_were_made_and_only_then() {
     for rider in 0..10 {
         world.connect(rider, 0).await;
     }
-    let poller = world.poller(false);
+    let poller = world.poller();
     let engine = world.engine(world.ports.clone(), Policy::default(), "looks");
     let cursor = async || {
         let stored = engine.store().read::<Cursor>(&fitbridge_core::ports::Key::cursor(Shard(0))).await.unwrap();
@@ -178,11 +188,38 @@ async fn a_tick_is_done_when_its_polls_were_made_and_only_then() {
     assert_eq!(world.lists(), 0, "the minute is done");
 
     world.clock.advance(SignedDuration::from_mins(1));
-    world.poller(true).handle(&tick(), ample()).await.unwrap();
+    engine.halt("a test").await.unwrap();
+    poller.handle(&tick(), ample()).await.unwrap();
     assert_eq!((world.lists(), cursor().await.done_minute), (0, minute), "stopped");
+    engine.go_on().await.unwrap();
     for foreign in [json!({}), json!({ "shard": 1 }), json!("shard")] {
         assert!(poller.handle(&foreign, ample()).await.is_err());
     }
+}
+
+#[tokio::test]
+async fn a_minute_with_more_polls_than_a_tick_has_time_for_is_made_in_parts() {
+    let world = World::new();
+    for rider in 0..12 {
+        world.connect(rider, 0).await;
+    }
+    let poller = world.paced(Some(50.0));
+    let engine = world.engine(world.ports.clone(), Policy::default(), "looks");
+    let minute = world.clock.now().as_second().div_euclid(60);
+    let mut lists = 0;
+    for ticks in 1.. {
+        // Time for five polls or so.
+        poller.handle(&tick(), Deadline::new(Duration::from_millis(200), Duration::from_millis(100))).await.unwrap();
+        lists += world.lists();
+        let key = fitbridge_core::ports::Key::cursor(Shard(0));
+        let cursor = engine.store().read::<Cursor>(&key).await.unwrap().unwrap();
+        if cursor.doc.done_minute == minute {
+            assert!(ticks > 1, "it was too much for one");
+            break;
+        }
+        assert!(ticks < 20, "it is never done: {lists} polls so far");
+    }
+    assert!((12..24).contains(&lists), "and nobody but who was cut was polled twice for it: {lists}");
 }
 
 #[tokio::test]
@@ -191,7 +228,7 @@ async fn what_polls_find_is_resolved_in_the_same_tick() {
     for rider in 0..3 {
         world.connect(rider, 4).await;
     }
-    world.poller(false).handle(&tick(), ample()).await.unwrap();
+    world.poller().handle(&tick(), ample()).await.unwrap();
     let fetches =
         world.queue.take().into_iter().filter(|job| matches!(job.task, fitbridge_core::ports::Task::Fetch { .. }));
     assert_eq!(fetches.count(), 12);
@@ -209,7 +246,7 @@ async fn resolves_without_time_are_given_back_and_the_next_tick_makes_them() {
     // What it found it handed to itself, and is gone: the leases end.
     assert_eq!(world.queue.take().len(), 4);
     world.clock.advance(SignedDuration::from_mins(10));
-    let poller = world.poller(false);
+    let poller = world.poller();
     let resolved = || {
         let calls = world.source.take_calls();
         calls.iter().filter(|call| matches!(call, SourceCall::Resolve { .. })).count()
@@ -262,7 +299,7 @@ async fn polls_that_our_own_storage_failed_are_made_again_and_hold_up_no_minute_
     for rider in 0..10 {
         world.connect(rider, 0).await;
     }
-    let poller = world.poller(false);
+    let poller = world.poller();
     let engine = world.engine(world.ports.clone(), Policy::default(), "looks");
     let done = async || {
         let stored = engine.store().read::<Cursor>(&fitbridge_core::ports::Key::cursor(Shard(0))).await.unwrap();
@@ -294,12 +331,12 @@ async fn polls_that_our_own_storage_failed_are_made_again_and_hold_up_no_minute_
 async fn records_without_time_are_due_again_at_once_and_no_message_fails_for_it() {
     let world = World::new();
     world.connect(1, 3).await;
-    world.poller(false).handle(&tick(), ample()).await.unwrap();
+    world.poller().handle(&tick(), ample()).await.unwrap();
     let event = world.event();
-    let sink = world.sink(Arc::new(FakeScanner::default()), false);
+    let sink = world.sink(Arc::new(FakeScanner::default()));
     let none = Deadline::new(Duration::ZERO, Duration::ZERO);
     assert!(sink.handle(&event, none).await.unwrap().failures.is_empty());
-    world.poller(false).handle(&tick(), ample()).await.unwrap();
+    world.poller().handle(&tick(), ample()).await.unwrap();
     let again = world.event();
     let records = |event: &Value| event["Records"].as_array().unwrap().len();
     assert_eq!(records(&again), records(&event), "not only when their leases end");
@@ -347,8 +384,8 @@ async fn a_sink_that_hangs_leaves_room_for_the_deliveries_to_another() {
         let user = UserId::new(format!("rider{rider}")).unwrap();
         engine.connect_sink(&Wish { user, name: "s".into(), history: None }, &identity, None).await.unwrap();
     }
-    let sink = world.sink(Arc::new(FakeScanner::default()), false);
-    world.poller(false).handle(&tick(), ample()).await.unwrap();
+    let sink = world.sink(Arc::new(FakeScanner::default()));
+    world.poller().handle(&tick(), ample()).await.unwrap();
     // The files, and then what follows from them.
     sink.handle(&world.event(), ample()).await.unwrap();
     let deliveries = world.event();

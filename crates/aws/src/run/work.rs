@@ -55,6 +55,8 @@ pub(super) struct Worked {
     pub(super) failed: usize,
     /// Why polls failed at our own end, where no observer is told: storage, or a panic.
     pub(super) poll_failures: Vec<Code>,
+    /// Polls that were made, well or badly.
+    pub(super) polls_made: Vec<Job>,
     /// Polls that failed at our own end although it may be well again by now, at the second try too.
     pub(super) polls_undone: Vec<Job>,
     /// Polls that were not begun, or cut by the deadline.
@@ -136,7 +138,9 @@ pub(super) async fn work(
             Err(code) if is_passing(code) && tried_again.insert(job.clone()) => polls.push_back(job),
             result => {
                 worked.polls_left -= 1;
-                worked.polls_undone.extend(result.is_err_and(is_passing).then_some(job));
+                let polls =
+                    if result.is_err_and(is_passing) { &mut worked.polls_undone } else { &mut worked.polls_made };
+                polls.push(job);
                 worked.poll_failures.extend(result.err());
             }
         }

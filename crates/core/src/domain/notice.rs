@@ -268,9 +268,6 @@ impl Notice {
     /// One of them does no more. `true` when that was the last, as far as is known: then the cause itself is over.
     pub fn concerns_no_more(&mut self, item: &Item) -> bool {
         self.of.retain(|known| known != item);
-        if !self.of.is_empty() && self.state == NoticeState::Failing {
-            self.count = self.count.saturating_sub(1).max(1);
-        }
         self.of.is_empty()
     }
 

@@ -1,6 +1,6 @@
 //! Picking who is polled and what is due.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::RangeInclusive};
 
 use jiff::Timestamp;
 
@@ -43,7 +43,14 @@ pub struct Tick {
 #[must_use = "until it is finished or given back, no other tick of the shard polls"]
 pub struct Ticket {
     cursor: Stored<Cursor>,
-    minute: i64,
+    minutes: RangeInclusive<i64>,
+}
+
+impl Ticket {
+    /// The minutes whose polls are made, since 1970.
+    pub fn minutes(&self) -> RangeInclusive<i64> {
+        self.minutes.clone()
+    }
 }
 
 /// What counts as due.
@@ -66,7 +73,7 @@ impl Engine {
         if self.halted().await?.is_some() {
             return Ok(tick);
         }
-        if let Some((ticket, polls)) = self.begin_tick(shard).await? {
+        if let Some((ticket, polls)) = self.begin_tick(shard, usize::MAX).await? {
             tick.polls = polls.len();
             if planted!(self, CursorBeforePolls) {
                 self.finish_tick(ticket).await?;
@@ -84,11 +91,12 @@ impl Engine {
         Ok(tick)
     }
 
-    /// Begins a tick: claims the shard's cursor and names the polls of all minutes since the last one that
-    /// was done, each source once. `None` when this minute is done, or another tick is at work. Whoever
+    /// Begins a tick: claims the shard's cursor and names the polls of the minutes since the last one that was done,
+    /// oldest first, each source once; of at least one minute, and of no more than have `most` polls, so that who has
+    /// not caught up at once does so bit by bit. `None` when this minute is done, or another tick is at work. Whoever
     /// makes the polls itself calls [`Engine::finish_tick`] afterwards, so that no poll is lost with it; a
     /// tick that dies in between is made up for once its claim has ended (`Policy::tick_lease`).
-    pub async fn begin_tick(&self, shard: Shard) -> Result<Option<(Ticket, Vec<Job>)>, EngineError> {
+    pub async fn begin_tick(&self, shard: Shard, most: usize) -> Result<Option<(Ticket, Vec<Job>)>, EngineError> {
         self.load_breakers().await?;
         let now = self.now();
         let minute = now.as_second().div_euclid(60);
@@ -99,8 +107,8 @@ impl Engine {
         // Polls are no records: those of the last minute may have died with the process that had them in hand.
         let lost = cursor.doc.done_by.as_ref().is_some_and(|owner| self.ports.ledger.is_gone(owner));
         let from = self.catch_up_from(cursor.doc.done_minute - i64::from(lost), minute);
-        let polls = self.planned_polls(shard, from..=minute).await?;
-        Ok(Some((Ticket { cursor, minute }, polls)))
+        let (last, polls) = self.planned_polls(shard, from..=minute, most).await?;
+        Ok(Some((Ticket { cursor, minutes: from..=last }, polls)))
     }
 
     /// The first minute that a tick makes the polls of: the one after the last that was done, at most a period
@@ -113,8 +121,8 @@ impl Engine {
 
     /// Marks a tick's minutes as done; `false` when another tick took them over meanwhile.
     pub async fn finish_tick(&self, ticket: Ticket) -> Result<bool, EngineError> {
-        let (minute, by) = (ticket.minute, Some(self.owner.clone()));
-        self.release(ticket, minute, by).await
+        let (last, by) = (*ticket.minutes.end(), Some(self.owner.clone()));
+        self.release(ticket, last, by).await
     }
 
     /// Gives a tick back whose polls were not all made: the next one makes them.
@@ -179,37 +187,51 @@ impl Engine {
         Ok(Some(stored))
     }
 
+    /// The polls of the first of these minutes, and of as many of the others as have `most` together; and the last of
+    /// them.
     async fn planned_polls(
         &self,
         shard: Shard,
-        minutes: std::ops::RangeInclusive<i64>,
-    ) -> Result<Vec<Job>, EngineError> {
-        let mut slots = BTreeSet::new();
+        minutes: RangeInclusive<i64>,
+        most: usize,
+    ) -> Result<(i64, Vec<Job>), EngineError> {
         let shards = self.with_dropped(shard).await?;
+        let (mut last, end) = (*minutes.start(), *minutes.end());
+        let (mut slots, mut seen, mut jobs) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
         for minute in minutes {
-            for class in PollClass::ALL {
-                let slot = u16::try_from(minute.rem_euclid(i64::from(class.slots()))).unwrap_or(0);
-                slots.extend(shards.iter().map(|shard| PlanSlot { shard: *shard, class, slot }));
-            }
-        }
-        let (mut seen, mut jobs) = (BTreeSet::new(), Vec::new());
-        for slot in slots {
-            let mut cursor: Option<String> = None;
-            loop {
-                let page = self.store.ledger().planned(slot, cursor.as_deref(), PLAN_PAGE).await;
-                let page = page.map_err(StoreError::from)?;
-                for row in page.rows {
-                    if seen.insert(row.key.clone()) {
-                        jobs.extend(poll_job(&row.key));
-                    }
-                }
-                cursor = page.next;
-                if cursor.is_none() {
-                    break;
+            let mut of_minute = Vec::new();
+            for slot in slots_of(minute, &shards) {
+                if slots.insert(slot) {
+                    let keys = self.planned_keys(slot).await?.into_iter();
+                    of_minute.extend(keys.filter(|key| seen.insert(key.clone())).filter_map(|key| poll_job(&key)));
                 }
             }
+            let is_too_much = !of_minute.is_empty() && jobs.len() + of_minute.len() > most;
+            if is_too_much && !jobs.is_empty() {
+                tracing::info!(
+                    minutes_left = end - last,
+                    "the polls of {} minutes are left to the next tick",
+                    end - last
+                );
+                break;
+            }
+            jobs.extend(of_minute);
+            last = minute;
         }
-        Ok(jobs)
+        Ok((last, jobs))
+    }
+
+    async fn planned_keys(&self, slot: PlanSlot) -> Result<Vec<Key>, EngineError> {
+        let (mut keys, mut cursor) = (Vec::new(), None::<String>);
+        loop {
+            let page = self.store.ledger().planned(slot, cursor.as_deref(), PLAN_PAGE).await;
+            let page = page.map_err(StoreError::from)?;
+            keys.extend(page.rows.into_iter().map(|row| row.key));
+            cursor = page.next;
+            if cursor.is_none() {
+                return Ok(keys);
+            }
+        }
     }
 
     /// What is due in a shard and in those that are no more which fall to it, the longest due first.
@@ -386,6 +408,14 @@ fn is_asked(record: &Record, now: Timestamp) -> bool {
         Ok(asked) => asked.asked_until.is_some_and(heeded),
         Err(_) => false,
     }
+}
+
+/// The slots whose polls are made in a minute.
+fn slots_of(minute: i64, shards: &[Shard]) -> impl Iterator<Item = PlanSlot> {
+    PollClass::ALL.into_iter().flat_map(move |class| {
+        let slot = u16::try_from(minute.rem_euclid(i64::from(class.slots()))).unwrap_or(0);
+        shards.iter().map(move |shard| PlanSlot { shard: *shard, class, slot })
+    })
 }
 
 fn poll_job(key: &Key) -> Option<Job> {

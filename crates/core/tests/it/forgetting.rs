@@ -106,12 +106,12 @@ async fn a_ride_that_cannot_be_fetched_anew_keeps_the_file_it_had() {
     assert_eq!(world.ride(&engine, &source, 1).await.state, before.state);
     let later = world.connect_sink(&engine, "t", None).await;
     world.quiet(&engine).await;
-    assert_eq!((world.at(&sink), world.at(&later)), (world.files_of([1]), world.files_of([1])));
+    let content = before.state.content().unwrap();
+    assert_eq!((world.at(&sink), world.at(&later)), (vec![content], vec![content]));
     let (events, _) = engine.events(&world.user, None, None, 100).await.unwrap();
     let failures = events.iter().filter(|event| matches!(&event.kind, EventKind::Failed { sink: None, .. })).count();
     assert_eq!(failures, 1, "and the rider can see why");
     // A file that the archive has lost too is no file.
-    let content = before.state.content().unwrap();
     Archive::delete(&world.archive, &world.user, content).await.unwrap();
     engine.resync(&world.user, &before.id, &[], true).await.unwrap();
     world.quiet(&engine).await;

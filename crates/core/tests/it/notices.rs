@@ -523,7 +523,7 @@ async fn the_end_of_one_rides_trouble_silences_no_other_ride() {
         if is_forgotten {
             engine.forget(&world.user, &first.id, false).await.unwrap();
             world.clock.advance(world.policy.notice_gather);
-            assert_eq!(told(&world, &engine).await, [(Some(Message::Failure), Some(Code::FileTooLarge), 1)]);
+            assert_eq!(told(&world, &engine).await, [(Some(Message::Failure), Some(Code::FileTooLarge), 2)]);
         } else {
             world.clock.advance(world.policy.notice_gather);
             assert_eq!(told(&world, &engine).await, [(Some(Message::Failure), Some(Code::FileTooLarge), 2)]);

@@ -200,20 +200,42 @@ async fn due_records_that_nobody_understands_do_not_stand_in_the_way() {
 async fn a_tick_is_done_only_when_its_polls_were_made() {
     let world = riders(PollClass::Hot, 5).await;
     let engine = world.engine("a");
-    let (ticket, polls) = engine.begin_tick(SHARD).await.unwrap().unwrap();
+    let (ticket, polls) = engine.begin_tick(SHARD, usize::MAX).await.unwrap().unwrap();
     assert_eq!(polls.len(), 5);
-    assert!(world.engine("b").begin_tick(SHARD).await.unwrap().is_none(), "one tick at a time");
+    assert!(world.engine("b").begin_tick(SHARD, usize::MAX).await.unwrap().is_none(), "one tick at a time");
     assert!(engine.give_tick_back(ticket).await.unwrap());
 
     // Whoever dies with its polls leaves them to the next, once its claim has ended.
-    let died = world.engine("b").begin_tick(SHARD).await.unwrap().unwrap();
+    let died = world.engine("b").begin_tick(SHARD, usize::MAX).await.unwrap().unwrap();
     assert_eq!(died.1.len(), 5, "what was given back is there at once");
     world.clock.advance(world.policy.tick_lease);
-    let (ticket, polls) = world.engine("c").begin_tick(SHARD).await.unwrap().unwrap();
+    let (ticket, polls) = world.engine("c").begin_tick(SHARD, usize::MAX).await.unwrap().unwrap();
     assert_eq!(polls.len(), 5);
     assert!(!engine.finish_tick(died.0).await.unwrap(), "it has lost its claim");
     assert!(engine.finish_tick(ticket).await.unwrap());
-    assert!(engine.begin_tick(SHARD).await.unwrap().is_none(), "the minute is done");
+    assert!(engine.begin_tick(SHARD, usize::MAX).await.unwrap().is_none(), "the minute is done");
+}
+
+#[tokio::test]
+async fn who_has_more_polls_to_make_up_for_than_time_catches_up_bit_by_bit() {
+    let world = riders(PollClass::Warm, 40).await;
+    let engine = world.engine("a");
+    let all = engine.begin_tick(SHARD, usize::MAX).await.unwrap().unwrap();
+    assert!(engine.finish_tick(all.0).await.unwrap());
+    world.pass_minutes(30);
+    let (mut polled, mut next, mut ticks) = (std::collections::BTreeSet::new(), None, 0);
+    while let Some((ticket, polls)) = engine.begin_tick(SHARD, 10).await.unwrap() {
+        let minutes = ticket.minutes();
+        assert!(polls.len() <= 10 || minutes.clone().count() == 1, "{} polls of {minutes:?}", polls.len());
+        assert!(next.is_none_or(|next| next == *minutes.start()), "no minute is left out: {minutes:?}");
+        next = Some(minutes.end() + 1);
+        polled.extend(polls.into_iter().map(|poll| poll.user));
+        ticks += 1;
+        assert!(engine.finish_tick(ticket).await.unwrap());
+    }
+    assert_eq!(polled.len(), 40);
+    assert!((4..=30).contains(&ticks), "{ticks} ticks");
+    assert_eq!(next, Some(world.now().as_second().div_euclid(60) + 1));
 }
 
 #[tokio::test]
