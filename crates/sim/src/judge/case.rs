@@ -304,7 +304,8 @@ impl<'a> Case<'a> {
                 copies == 0 && (truth.unwanted.contains(&content) || truth.mended.contains(&content))
             }
             DeliveryState::DeadLetter { failure } => {
-                // Chance may kill each of its workers, and who is killed later may have sent it.
+                // Chance may kill each of its workers (that they were so many is judged when it is given up), and one that
+                // is killed may have sent it.
                 let died_often = || self.world.trouble.count(Fault::Crash) > most_attempts;
                 let is_deadly = copies == 0 && truth.deadly.contains(&content);
                 is_deadly || (failure.code == Code::AttemptsUsedUp && copies <= 1 && died_often())

@@ -56,7 +56,7 @@ pub(super) fn judge(world: &World, rider: &Rider) {
             let id = Cause::of(told.code, &connection.id).id();
             let was_given_up = notices.get(&id).is_some_and(|notice| {
                 notice.untold.is_some()
-                    || matches!(notice.state, NoticeState::Undelivered { .. })
+                    || matches!(notice.state, NoticeState::Undelivered { which: Message::Recovery, .. })
                     || lock(&world.notices).was_refused(&notice.message_id())
             });
             if told.message == Message::Failure && ends_with_the_pause(told.code) && !was_given_up {

@@ -173,7 +173,11 @@ impl Process {
     pub(crate) fn is_asked_for_patience(&self, whom: &str, seconds: u64) {
         let (now, wait) = (self.world.now_ms(), i64::try_from(seconds).unwrap_or(0) * SECOND);
         let key = (self.owner.clone(), whom.to_owned());
-        lock(&self.world.asked_for_patience).insert(key, (now, now + wait));
+        let mut asked = lock(&self.world.asked_for_patience);
+        // Who calls all the same and is asked anew was asked before.
+        let before = asked.get(&key).copied().filter(|(_, until)| now < until - MINUTE);
+        let (since, until) = before.map_or((now, now + wait), |(since, until)| (since, until.max(now + wait)));
+        asked.insert(key, (since, until));
     }
 
     /// No call is made where this process was asked for patience, but for those that were under way.
