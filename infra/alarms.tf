@@ -115,6 +115,25 @@ resource "aws_cloudwatch_metric_alarm" "LagTooLong" {
   ok_actions          = [aws_sns_topic.Alarms.arn]
 }
 
+resource "aws_cloudwatch_metric_alarm" "PollsBehind" {
+  alarm_name        = "${var.service_name}-PollsBehind"
+  alarm_description = "More polls are planned than the allowed rate has room for: riders are looked at late."
+  namespace         = "FitBridge"
+  metric_name       = "MinutesBehind"
+  dimensions = {
+    Function = "${var.service_name}-poller"
+  }
+  statistic = "Maximum"
+  period    = 300
+  # A stop of the service is made up for within that time.
+  evaluation_periods  = 6
+  threshold           = 10
+  comparison_operator = "GreaterThanThreshold"
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.Alarms.arn]
+  ok_actions          = [aws_sns_topic.Alarms.arn]
+}
+
 resource "aws_cloudwatch_metric_alarm" "NothingDelivered" {
   alarm_name        = "${var.service_name}-NothingDelivered"
   alarm_description = "Rides are tried again and again, and for hours not one reached its sink."
