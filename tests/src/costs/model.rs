@@ -42,7 +42,7 @@ pub(super) mod assumed {
     /// A keyring is fetched so often in a month by each process.
     pub(crate) const KEYRING_FETCHES: f64 = super::MINUTES / 5.0;
     /// Metrics that the template's alarms watch: an alarm is charged for each.
-    pub(crate) const ALARM_METRICS: f64 = 25.0;
+    pub(crate) const ALARM_METRICS: f64 = 26.0;
 }
 
 /// A price in dollars, and what of it costs nothing each month for ever.
@@ -242,8 +242,8 @@ impl Situation {
             (Group::S3, list::S3_GET, sum(|of| of.s3_gets) + files_looked_at),
             (Group::S3, list::S3_GB, self.riders * RIDES_A_DAY * DAYS * MONTHS_KEPT * FILE_BYTES / 1e9),
             (Group::CloudWatch, list::LOG_GB, logged / 1e9),
-            // One of them is told for each shard.
-            (Group::CloudWatch, list::METRIC, counted.metrics + shards - 1.0),
+            // Two of them are told for each shard.
+            (Group::CloudWatch, list::METRIC, counted.metrics + 2.0 * (shards - 1.0)),
             (Group::CloudWatch, list::ALARM, ALARM_METRICS),
             (Group::CloudWatch, list::DASHBOARD, 1.0),
             (Group::Out, list::OUT_GB, (pages * POLL_BYTES + rides * FILE_BYTES) / 1e9),
