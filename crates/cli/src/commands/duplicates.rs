@@ -4,7 +4,6 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use fitbridge_core::{
     domain::{Activity, ActivityId, Likeness, Link},
-    engine::group::Group,
     ports::Clock,
 };
 use fitbridge_local::SystemClock;
@@ -27,7 +26,7 @@ pub(crate) async fn list(context: &Context) -> Result<Exit, Stop> {
     let app = context.look()?;
     let found = app.engine.duplicates(&app.user).await?;
     for group in &found.groups {
-        print_group(context, group);
+        print_group(context, &group.primary, &group.others);
     }
     let mut names = BTreeMap::<&ActivityId, Option<Activity>>::new();
     for suggestion in &found.suggestions {
@@ -75,7 +74,7 @@ pub(crate) async fn link(context: &Context, rides: &[String]) -> Result<Exit, St
     }
     let user = app.user.clone();
     let group = app.engine.link(&user, &ids).await?;
-    print_group(context, &group);
+    print_group(context, &group.primary, &group.others);
     finish(context, &mut app, &tally).await
 }
 
@@ -90,7 +89,7 @@ pub(crate) async fn split(context: &Context, ride: &str) -> Result<Exit, Stop> {
     if left.others.is_empty() {
         context.out.line(format!("{} is a ride of its own", bold(left.primary.rider_id())));
     } else {
-        print_group(context, &left);
+        print_group(context, &left.primary, &left.others);
     }
     finish(context, &mut app, &tally).await
 }
@@ -113,12 +112,11 @@ pub(super) async fn finish(context: &Context, app: &mut App, tally: &Tally) -> R
     Ok(exit)
 }
 
-fn print_group(context: &Context, group: &Group) {
-    let primary = &group.primary;
+fn print_group(context: &Context, primary: &Activity, linked: &[Activity]) {
     let sent = if primary.state.name() == "forgotten" { "forgotten" } else { "sent" };
     context.out.line(format!("{} {} ({sent})", bold(primary.rider_id()), about(primary)));
     let mut others = Vec::new();
-    for other in &group.others {
+    for other in linked {
         let why = other.link.as_ref().map_or("", |link| link.why.sentence());
         context.out.line(format!("  {} {} ({why} {})", bold(other.rider_id()), about(other), primary.rider_id()));
         others
