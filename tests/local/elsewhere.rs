@@ -1,8 +1,9 @@
 //! Rides that reached Intervals.icu by another route: told and held, not doubled.
 
-use fitbridge_simulator::{NewActivity, Region, RideView, Role};
+use fitbridge_simulator::{Fault, FaultRule, NewActivity, Region, RideView, Role};
 use fitbridge_tests::Bench;
 use jiff::tz::Offset;
+use serde_json::json;
 
 /// A bench whose first `there` rides are at Intervals.icu by way of Strava, a minute off.
 fn bench(rides: usize, there: usize) -> (Bench, Vec<RideView>) {
@@ -72,4 +73,38 @@ fn what_is_there_is_listed_before_the_first_upload_and_only_once() {
     bench.add_rides(2);
     bench.sync().exits(0);
     assert_eq!(bench.requests(Role::Intervals, Some("list")), lists);
+}
+
+/// Every upload to Intervals.icu ends with this status.
+fn uploads_end_with(bench: &Bench, code: u16) {
+    let fault = FaultRule::new(Fault::Status { code, retry_after: None }).on(Role::Intervals).route("upload");
+    bench.world().add_fault(fault);
+}
+
+#[test]
+fn what_becomes_of_held_rides_that_are_sent_is_told_and_the_exit_code_says_it() {
+    let (bench, rides) = bench(3, 3);
+    bench.connect_all();
+    bench.sync().exits(0);
+    let number = |of: usize| rides[of].ride_id.to_string();
+
+    bench.run(&["admin", "stop"]).exits(0);
+    bench.run(&["held", "send", "--all"]).exits(2).says("[stopped]");
+    bench.run(&["admin", "go"]).exits(0);
+    assert_eq!(bench.run(&["--json", "held"]).exits(0).summary()["held"], 3, "they wait still");
+
+    uploads_end_with(&bench, 422);
+    let refused = bench.run(&["--json", "held", "send", &number(0)]).exits(2);
+    let (delivery, summary) = (refused.of_type("delivery").remove(0), refused.summary());
+    assert_eq!((&delivery["state"], &delivery["code"]), (&json!("rejected"), &json!("sink_rejected")), "{refused}");
+    assert_eq!((&summary["told"], &summary["deliveries"]["intervals"]["failed"]), (&json!(1), &json!(1)), "{summary}");
+    bench.run(&["held", "send", &number(1)]).exits(2).says("1 failed").says("[sink_rejected]").says("next:");
+    bench.world().clear_faults();
+
+    uploads_end_with(&bench, 503);
+    bench.run(&["held", "send", "--all"]).exits(2).says("1 pending").says("[sink_away]");
+    bench.world().clear_faults();
+    bench.run(&["retry", "--all"]).exits(0).says("2 rides and deliveries are begun anew").says("2 created");
+    bench.sync().exits(0);
+    bench.assert_exactly_once();
 }

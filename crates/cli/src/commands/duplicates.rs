@@ -96,6 +96,13 @@ pub(crate) async fn split(context: &Context, ride: &str) -> Result<Exit, Stop> {
 
 /// Works on what was begun, and prints what came of it.
 pub(super) async fn finish(context: &Context, app: &mut App, tally: &Tally) -> Result<Exit, Stop> {
+    let (exit, summary) = work_off(context, app, tally).await?;
+    context.out.record(&summary);
+    Ok(exit)
+}
+
+/// The same up to the summary, for commands that have more to say in it.
+pub(super) async fn work_off(context: &Context, app: &mut App, tally: &Tally) -> Result<(Exit, Value), Stop> {
     app.lanes.drain().await;
     tally.bar().finish_and_clear();
     let sinks: Vec<_> = connections(app).await?.into_iter().filter(|one| one.sink().is_some()).collect();
@@ -108,8 +115,7 @@ pub(super) async fn finish(context: &Context, app: &mut App, tally: &Tally) -> R
         context.out.note(format!("fitbridge: {}", plain(&failure.to_string())));
         exit = Exit::Failed;
     }
-    context.out.record(&counts.record());
-    Ok(exit)
+    Ok((exit, counts.record()))
 }
 
 fn print_group(context: &Context, primary: &Activity, linked: &[Activity]) {
