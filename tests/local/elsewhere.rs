@@ -108,3 +108,38 @@ fn what_becomes_of_held_rides_that_are_sent_is_told_and_the_exit_code_says_it() 
     bench.sync().exits(0);
     bench.assert_exactly_once();
 }
+
+#[test]
+fn the_operator_passes_a_riders_word_on() {
+    let (bench, rides) = bench(4, 3);
+    bench.connect_all();
+    bench.sync().exits(0);
+    bench.run(&["admin", "held", "nobody"]).exits(1).says("no_such_rider");
+    let listed = bench.run(&["--json", "admin", "held", "me"]).exits(0);
+    assert_eq!((listed.of_type("held").len(), &listed.summary()["held"]), (3, &json!(3)), "{listed}");
+    let first = listed.of_type("held").remove(0);
+    let what = (&first["rider"], &first["sink"], &first["route"]);
+    assert_eq!(what, (&json!("me"), &json!("intervals"), &json!("STRAVA")), "{first}");
+    bench.run(&["admin", "held", "me"]).exits(0).says("already at intervals").says("fitbridge admin held me send");
+
+    let before = bench.home_tree();
+    let dry = bench.run(&["--json", "admin", "held", "me", "send", "--all", "--dry-run"]).exits(0);
+    assert_eq!((dry.of_type("held").len(), &dry.summary()["told"]), (3, &json!(0)), "{dry}");
+    assert_eq!(bench.home_tree(), before, "a dry run changes nothing");
+    let elsewhere = bench.run(&["--json", "admin", "held", "me", "send", "--all", "--sink", "folder"]).exits(0);
+    assert_eq!(elsewhere.summary()["found"], 0, "{elsewhere}");
+    bench.run(&["admin", "held", "me", "send"]).exits(1);
+    bench.run(&["admin", "held", "me", "send", "12"]).exits(1).says("no_such_ride");
+
+    let sent = bench.run(&["--json", "admin", "held", "me", "send", &rides[0].ride_id.to_string()]).exits(0);
+    assert_eq!((&sent.summary()["found"], &sent.summary()["told"]), (&json!(1), &json!(1)), "{sent}");
+    bench.run(&["admin", "held", "me", "skip", "--all", "--sink", "intervals"]).exits(0).says("2 of 2 held deliveries");
+    bench.run(&["admin", "held", "me"]).exits(0).says("no ride is held");
+    bench.sync().exits(0);
+    let mut there: Vec<_> = [0, 3].map(|of: usize| bench.sha_of(rides[of].ride_id)).into();
+    there.sort();
+    assert_eq!(bench.at_intervals(), there, "the one that was to be sent, and the one that was never held");
+    let events = bench.run(&["--json", "audit"]).exits(0).of_type("event");
+    let acts: Vec<_> = events.iter().filter(|event| event["event"] == "act").map(|event| &event["act"]).collect();
+    assert_eq!(acts, ["held_send", "held_skip"], "{events:?}");
+}
