@@ -8,11 +8,14 @@ use std::{
 
 use axum::{Json, Router, routing::post};
 use fitbridge_core::{
-    domain::UserId,
+    domain::{Delivery, UserId},
     ports::{SealedKey, VaultError},
 };
-use fitbridge_simulator::{AthleteId, Fault, FaultRule, MemberId, NewAthlete, NewMember, Region, RideBatch, Role};
+use fitbridge_simulator::{
+    AthleteId, Fault, FaultRule, MemberId, NewActivity, NewAthlete, NewMember, Region, RideBatch, Role,
+};
 use fitbridge_tests::Output;
+use jiff::tz::Offset;
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, net::TcpListener, process::Command};
 
@@ -138,6 +141,42 @@ async fn what_was_given_up_is_shown_and_begun_anew() {
     assert_eq!(rest.summary()["begun"], 2, "{rest}");
     service.run_until_quiet().await;
     service.assert_exactly_once(&riders);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_riders_word_for_held_rides_is_passed_on() {
+    let Some(service) = Service::start(&[]).await else { return };
+    let rider = service.add_riders(1, 3).await.remove(0);
+    let rides = service.world().rides(Region::Global, rider.member);
+    for ride in &rides[..2] {
+        // The rider's account is two hours ahead of UTC.
+        let start_date_local = Offset::constant(2).to_datetime(ride.start);
+        let stub = NewActivity { start_date_local, source: "STRAVA".into(), ..NewActivity::default() };
+        service.world().add_activity(&rider.athlete, &stub).expect("an activity");
+    }
+    service.run_until_quiet().await;
+    // By the rides' numbers, so the two that are there already come last: the world has the newest first.
+    let states = async || {
+        let mut all = service.deliveries(&rider).await;
+        all.retain(|delivery| delivery.sink.as_str().starts_with("intervals"));
+        all.sort_by_key(Delivery::rider_id);
+        all.iter().map(|delivery| delivery.state.name()).collect::<Vec<_>>()
+    };
+    assert_eq!(states().await, ["delivered", "held", "held"]);
+    let user = rider.user.as_str();
+    let listed = service.admin(&["held", user], "").await.exits(0);
+    assert_eq!((listed.of_type("held").len(), listed.of_type("held")[0]["route"].as_str()), (2, Some("STRAVA")));
+    let (send, skip) = (rides[0].ride_id.to_string(), rides[1].ride_id.to_string());
+    let dry = service.admin(&["held", user, "send", &send, "--dry-run"], "").await.exits(0).summary();
+    assert_eq!((&dry["found"], &dry["told"]), (&json!(1), &json!(0)), "{dry}");
+    let sent = service.admin(&["held", user, "send", &send], "").await.exits(0).summary();
+    assert_eq!(sent["told"], 1, "{sent}");
+    service.admin(&["held", user, "skip", &skip, "--sink", "intervals"], "").await.exits(0);
+    assert_eq!(states().await, ["delivered", "skipped", "pending"], "the sink has it in its queue");
+    service.run_until_quiet().await;
+    assert_eq!(states().await, ["delivered", "skipped", "delivered"], "what was to be sent is there");
+    let acts = service.admin(&["audit", user], "").await.exits(0);
+    assert!(acts.text().contains("held_send") && acts.text().contains("held_skip"), "{acts}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use fitbridge_simulator::{FileSpec, NewRide, Region, RideBatch};
+use fitbridge_simulator::{Fault, FaultRule, FileSpec, NewRide, Region, RideBatch, Role};
 use fitbridge_tests::{Bench, FailingDisk, Mount, Setup, end_leases, tree_of, wait_until};
 use rusqlite::Connection;
 
@@ -200,4 +200,25 @@ fn write_alone(file: &Path, bytes: &[u8]) {
         let _ = std::fs::remove_file(format!("{}{beside}", file.display()));
     }
     std::fs::write(file, bytes).expect("written");
+}
+
+#[test]
+fn a_ledger_that_fails_while_a_retry_works_is_told() {
+    let bench = Bench::new(1);
+    bench.connect_all();
+    let refusal = Fault::Status { code: 422, retry_after: None };
+    bench.world().add_fault(FaultRule::new(refusal).on(Role::Intervals).route("upload"));
+    bench.sync().exits(2);
+    bench.world().clear_faults();
+    // It takes the rider's word, and not what a worker writes.
+    let ledger = Connection::open(bench.home().join("ledger.sqlite")).expect("the ledger opens");
+    let sql = "CREATE TRIGGER no_claim BEFORE UPDATE ON records WHEN NEW.path LIKE 'delivery/%' AND NEW.working = 1 \
+               BEGIN SELECT RAISE(ABORT, 'the disk is tired'); END";
+    ledger.execute_batch(sql).expect("a trigger");
+    bench.run(&["retry", "--all"]).exits(1).says("the disk is tired");
+    ledger.execute_batch("DROP TRIGGER no_claim").expect("no trigger");
+    drop(ledger);
+    end_leases(bench.home());
+    bench.sync().exits(0);
+    bench.assert_exactly_once();
 }

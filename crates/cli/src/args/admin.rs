@@ -10,7 +10,7 @@ use jiff::{
     tz::Offset,
 };
 
-use super::{Connect, Notify};
+use super::{Connect, Notify, WordArgs};
 
 /// `fitbridge admin`.
 #[derive(Debug, Args)]
@@ -83,6 +83,17 @@ pub(crate) enum Verb {
         rider: UserId,
         /// Only this source
         name: Option<String>,
+    },
+    /// A rider's rides that wait for a word, because they are there already by another route
+    #[command(
+        after_help = "Examples:\n  fitbridge admin --aws held ada\n  fitbridge admin --aws held ada send 31827705\n  fitbridge admin --aws held ada skip --all --sink intervals --dry-run"
+    )]
+    Held {
+        /// Whose
+        rider: UserId,
+        /// What the rider says; without it they are listed
+        #[command(subcommand)]
+        word: Option<HeldWord>,
     },
     /// Begin anew with what was rejected or given up
     #[command(
@@ -191,6 +202,33 @@ pub(crate) enum Users {
         #[arg(long)]
         yes: bool,
     },
+}
+
+/// The rider's word for held rides, as the operator passes it on.
+#[derive(Debug, Subcommand)]
+pub(crate) enum HeldWord {
+    /// Send them all the same
+    Send(HeldArgs),
+    /// Leave them; they are never sent
+    Skip(HeldArgs),
+}
+
+impl HeldWord {
+    /// Which rides it is for.
+    pub(crate) fn args(&self) -> &HeldArgs {
+        let (Self::Send(args) | Self::Skip(args)) = self;
+        args
+    }
+}
+
+/// Which held rides are meant.
+#[derive(Debug, Args)]
+pub(crate) struct HeldArgs {
+    #[command(flatten)]
+    pub which: WordArgs,
+    /// Show which are meant; change nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// What is begun anew.

@@ -1,11 +1,14 @@
 //! What several commands look up or print.
 
 use anstyle::AnsiColor;
-use fitbridge_core::domain::Connection;
+use fitbridge_core::{
+    Engine,
+    domain::{Connection, UserId},
+};
 
 use super::{
     Context,
-    tally::{Counts, Tally},
+    tally::{Counts, SinkCounts, Tally},
 };
 use crate::{
     app::App,
@@ -13,18 +16,23 @@ use crate::{
     out::paint,
 };
 
-/// A rider's connections.
+/// The connections of this machine's rider.
 pub(crate) async fn connections(app: &App) -> Result<Vec<Connection>, Stop> {
-    let store = app.engine.store();
-    let Some(user) = store.user(&app.user).await? else { return Ok(Vec::new()) };
+    connections_of(&app.engine, &app.user).await
+}
+
+/// A rider's connections.
+pub(crate) async fn connections_of(engine: &Engine, user: &UserId) -> Result<Vec<Connection>, Stop> {
+    let store = engine.store();
+    let Some(user) = store.user(user).await? else { return Ok(Vec::new()) };
     Ok(store.connections(&user.doc).await?.into_iter().map(|stored| stored.doc).collect())
 }
 
-/// Prints the deliveries by sink and what failed, and says how the command ends.
+/// Prints the deliveries by sink, where there were any, and what failed, and says how the command ends.
 pub(crate) fn print_deliveries(context: &Context, tally: &Tally, counts: &Counts) -> Exit {
     let out = context.out;
     let mut exit = Exit::Done;
-    for (sink, of) in &counts.deliveries {
+    for (sink, of) in counts.deliveries.iter().filter(|(_, of)| **of != SinkCounts::default()) {
         let open = if of.pending + of.failed == 0 { AnsiColor::Green } else { AnsiColor::Yellow };
         out.line(format!(
             "  {}: {} created, {} already there, {} pending, {} failed{}",

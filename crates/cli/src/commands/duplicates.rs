@@ -4,7 +4,6 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use fitbridge_core::{
     domain::{Activity, ActivityId, Likeness, Link},
-    engine::group::Group,
     ports::Clock,
 };
 use fitbridge_local::SystemClock;
@@ -27,7 +26,7 @@ pub(crate) async fn list(context: &Context) -> Result<Exit, Stop> {
     let app = context.look()?;
     let found = app.engine.duplicates(&app.user).await?;
     for group in &found.groups {
-        print_group(context, group);
+        print_group(context, &group.primary, &group.others);
     }
     let mut names = BTreeMap::<&ActivityId, Option<Activity>>::new();
     for suggestion in &found.suggestions {
@@ -75,7 +74,7 @@ pub(crate) async fn link(context: &Context, rides: &[String]) -> Result<Exit, St
     }
     let user = app.user.clone();
     let group = app.engine.link(&user, &ids).await?;
-    print_group(context, &group);
+    print_group(context, &group.primary, &group.others);
     finish(context, &mut app, &tally).await
 }
 
@@ -90,13 +89,20 @@ pub(crate) async fn split(context: &Context, ride: &str) -> Result<Exit, Stop> {
     if left.others.is_empty() {
         context.out.line(format!("{} is a ride of its own", bold(left.primary.rider_id())));
     } else {
-        print_group(context, &left);
+        print_group(context, &left.primary, &left.others);
     }
     finish(context, &mut app, &tally).await
 }
 
 /// Works on what was begun, and prints what came of it.
 pub(super) async fn finish(context: &Context, app: &mut App, tally: &Tally) -> Result<Exit, Stop> {
+    let (exit, summary) = work_off(context, app, tally).await?;
+    context.out.record(&summary);
+    Ok(exit)
+}
+
+/// The same up to the summary, for commands that have more to say in it.
+pub(super) async fn work_off(context: &Context, app: &mut App, tally: &Tally) -> Result<(Exit, Value), Stop> {
     app.lanes.drain().await;
     tally.bar().finish_and_clear();
     let sinks: Vec<_> = connections(app).await?.into_iter().filter(|one| one.sink().is_some()).collect();
@@ -109,16 +115,14 @@ pub(super) async fn finish(context: &Context, app: &mut App, tally: &Tally) -> R
         context.out.note(format!("fitbridge: {}", plain(&failure.to_string())));
         exit = Exit::Failed;
     }
-    context.out.record(&counts.record());
-    Ok(exit)
+    Ok((exit, counts.record()))
 }
 
-fn print_group(context: &Context, group: &Group) {
-    let primary = &group.primary;
+fn print_group(context: &Context, primary: &Activity, linked: &[Activity]) {
     let sent = if primary.state.name() == "forgotten" { "forgotten" } else { "sent" };
     context.out.line(format!("{} {} ({sent})", bold(primary.rider_id()), about(primary)));
     let mut others = Vec::new();
-    for other in &group.others {
+    for other in linked {
         let why = other.link.as_ref().map_or("", |link| link.why.sentence());
         context.out.line(format!("  {} {} ({why} {})", bold(other.rider_id()), about(other), primary.rider_id()));
         others

@@ -1,12 +1,20 @@
 //! Finding the ride that a person means.
 
-use fitbridge_core::{Code, Failure, domain::Activity};
+use fitbridge_core::{
+    Code, Engine, Failure,
+    domain::{Activity, UserId},
+};
 
 use crate::{app::App, exit::Stop};
 
-/// Finds a ride by iGPSport's number, our id, or the start of its SHA-256 (at least 6 digits).
+/// Finds a ride of this machine's rider.
 pub(crate) async fn ride(app: &App, text: &str) -> Result<Activity, Stop> {
-    let all = app.engine.store().all::<Activity>(&app.user, "activity/").await?;
+    ride_of(&app.engine, &app.user, text).await
+}
+
+/// Finds a rider's ride by iGPSport's number, our id, or the start of its SHA-256 (at least 6 digits).
+pub(crate) async fn ride_of(engine: &Engine, user: &UserId, text: &str) -> Result<Activity, Stop> {
+    let all = engine.store().all::<Activity>(user, "activity/").await?;
     let is_exact = |ride: &Activity| ride.rider_id() == text || ride.id.as_str() == text;
     let is_start = |ride: &Activity| {
         text.len() >= 6

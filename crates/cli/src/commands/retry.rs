@@ -5,12 +5,7 @@ use std::sync::Arc;
 use fitbridge_core::{engine::redrive::Which, ports::Clock};
 use fitbridge_local::SystemClock;
 
-use super::{
-    Context,
-    common::{connections, print_deliveries},
-    find,
-    tally::Tally,
-};
+use super::{Context, duplicates::finish, find, tally::Tally};
 use crate::exit::{Exit, Stop};
 
 /// Puts rides and deliveries back to work and works on them.
@@ -26,15 +21,6 @@ pub(crate) async fn run(context: &Context, rides: &[String], all: bool) -> Resul
         let ride = find::ride(&app, ride).await?;
         begun += app.engine.redrive(&app.user, &Which::ride(ride.id)).await?;
     }
-    app.lanes.drain().await;
-    tally.bar().finish_and_clear();
-    let sinks: Vec<_> = connections(&app).await?.into_iter().filter(|one| one.sink().is_some()).collect();
-    let counts = tally.counts(&sinks);
-    for record in tally.records(&sinks) {
-        context.out.record(&record);
-    }
-    context.out.line(format!("{begun} rides and deliveries were begun anew"));
-    let exit = print_deliveries(context, &tally, &counts);
-    context.out.record(&counts.record());
-    Ok(exit)
+    context.out.line(format!("{begun} rides and deliveries are begun anew"));
+    finish(context, &mut app, &tally).await
 }

@@ -94,7 +94,7 @@ impl Tally {
         }
     }
 
-    /// The counts; `sinks` are shown even where nothing happened.
+    /// The counts; `sinks` are among them even where nothing happened.
     pub(crate) fn counts(&self, sinks: &[Connection]) -> Counts {
         let touched = self.touched();
         let mut counts = Counts::default();

@@ -77,6 +77,7 @@ pub async fn serve(lanes: &mut Lanes, stop: impl Future<Output = ()>) -> Result<
         }
     }
     let (finished, released) = lanes.stop(PATIENCE).await;
-    tracing::info!(finished, released, "stopped: {finished} jobs finished, {released} left for the next run");
+    // Whoever served tells the rider.
+    tracing::debug!(finished, released, "stopped: {finished} jobs finished, {released} left for the next run");
     Ok(Served { finished, released })
 }

@@ -5,6 +5,7 @@ mod aws;
 mod connections;
 mod dead_letters;
 mod desk;
+mod held;
 mod redrive;
 mod riders;
 mod switch;
@@ -44,6 +45,7 @@ fn need(verb: &Verb) -> Need {
         | Verb::DeadLetters(DeadLetters::List(_) | DeadLetters::Replay { dry_run: true, .. })
         | Verb::Status => Need::Look,
         Verb::Redrive(args) if args.dry_run => Need::Look,
+        Verb::Held { word, .. } if word.as_ref().is_none_or(|word| word.args().dry_run) => Need::Look,
         Verb::Notify { what, .. } if what.only_looks() => Need::Look,
         _ => Need::Change,
     }
@@ -56,6 +58,7 @@ async fn verb(desk: &Desk, verb: Verb) -> Result<Exit, Stop> {
         Verb::Disconnect { rider, name } => connections::disconnect(desk, &rider, &name).await,
         Verb::Connections { rider } => connections::list(desk, &rider).await,
         Verb::Reconcile { rider, name } => account::reconcile(desk, &rider, name.as_deref()).await,
+        Verb::Held { rider, word } => held::run(desk, &rider, word).await,
         Verb::Redrive(args) => redrive::run(desk, &args, SystemClock.now()).await,
         Verb::DeadLetters(what) => dead_letters::run(desk, what).await,
         Verb::Notify { rider, what } => riders::notify(desk, &rider, what).await,
