@@ -206,7 +206,7 @@ pub fn of_delivery(before: &Delivery, after: &Delivery) -> Story {
     // One that waits for its sink's connection, or was given up, is told of as that.
     match (Failing::told(before.failing.as_ref()), Failing::told(after.failing.as_ref())) {
         (None, Some(failure)) => {
-            story.one_fails(Cause::of(failure.code, &after.sink), failure, item_of_delivery(after))
+            story.one_fails(Cause::of(failure.code, &after.sink), failure, item_of_delivery(after));
         }
         (Some(failure), None) if matches!(after.state, DeliveryState::Delivered { .. }) => {
             story.recovers(Cause::of(failure.code, &after.sink));

@@ -101,10 +101,13 @@ impl Engine {
         self.conclude(&claimed, &before, &mut connection, outcome).await
     }
 
-    /// What the two planted bugs that send what is not wanted have in common.
+    /// Whether a planted bug sends what is not wanted.
     fn is_sent_all_the_same(&self, because: &Withdrawal) -> bool {
-        (planted!(self, ForgetsUnsent) && *because == Withdrawal::Forgotten)
-            || (planted!(self, LinkedSentToo) && *because == Withdrawal::Linked)
+        match because {
+            Withdrawal::Forgotten => planted!(self, ForgetsUnsent),
+            Withdrawal::Linked => planted!(self, LinkedSentToo),
+            Withdrawal::Replaced => false,
+        }
     }
 
     async fn send(&self, adapter: &dyn Sink, target: &SinkTarget, delivery: &Delivery, bytes: bytes::Bytes) -> Outcome {

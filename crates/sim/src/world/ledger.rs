@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use fitbridge_core::{
     domain::{Activity, ActivityState, Connection, ConnectionId, Delivery, DeliveryState, OwnerId, Shard, UserId},
     ports::{
-        Archive, Change, Claim, CommitError, Due, DueRow, Job, Key, Ledger, LedgerError, PlanPage, PlanSlot, Record,
-        RecordPage, Scope, Task, Write,
+        Archive, Change, Claim, Clock, CommitError, Due, DueRow, Job, Key, Ledger, LedgerError, PlanPage, PlanSlot,
+        Record, RecordPage, Scope, Task, Write,
     },
     store::Cursor,
 };
@@ -163,7 +163,9 @@ impl Watch {
     fn note_cursor(&mut self, process: &Process, body: &str, now: i64) {
         let Ok(cursor) = serde_json::from_str::<Cursor>(body) else { return };
         if cursor.claimed.is_some() {
-            self.cursors.insert(cursor.shard, (now, cursor.done_minute));
+            // What is older than a period is made up for by later turns of the same slots.
+            let whole = Clock::now(process).as_second().div_euclid(60) - 60;
+            self.cursors.insert(cursor.shard, (now, cursor.done_minute.max(whole)));
             return;
         }
         let Some((claimed_at, before)) = self.cursors.insert(cursor.shard, (now, cursor.done_minute)) else { return };
