@@ -28,7 +28,7 @@ use crate::{
     metrics::{Metric, Metrics, MetricsObserver},
     notify::{self, Ses},
     queue::{InProcessQueue, RoutedQueue, SinkQueue},
-    vault::{KeyringVault, OpenOnly, Role, ServiceVault},
+    vault::{KeyringVault, OpenOnly, Role, ServiceVault, Side},
 };
 
 /// Longest time of a call to a sink; uploads of large files get more, in proportion.
@@ -159,9 +159,11 @@ impl Parts {
     }
 
     /// The other vault than the one the environment chose, or the same: for moving secrets between them.
-    pub fn vault_of(&self, choice: VaultChoice) -> ServiceVault {
+    pub fn vault_of(&self, choice: VaultChoice) -> Side {
+        let in_use = choice == self.environment.vault;
         let environment = Environment { vault: choice, ..self.environment.clone() };
-        self.clients.vault(&environment, Arc::new(self.ledger.clone()), Arc::new(SystemClock))
+        let vault = self.clients.vault(&environment, Arc::new(self.ledger.clone()), Arc::new(SystemClock));
+        Side::new(Arc::new(vault), in_use)
     }
 
     /// The vault over the keyrings of this name, with no ring fetched yet: for turning their keys.

@@ -1,14 +1,36 @@
 //! Moving riders' secrets from one vault to another.
 
+use std::sync::Arc;
+
 use fitbridge_core::{
     domain::{Contact, UserId, notice::secret_id},
     ports::{Key, SealedKey, Vault, VaultError},
     store::{Store, StoreError, Stored},
 };
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 
 /// A secret that keeps being renewed while it is moved is read this often.
 const TRIES: usize = 5;
+
+/// One of the two vaults between which secrets are moved.
+#[derive(Debug, Clone)]
+pub struct Side {
+    vault: Arc<dyn Vault>,
+    in_use: bool,
+}
+
+impl Side {
+    /// This vault; `in_use` says whether the service runs on it. What lies there is then the newest there is.
+    pub fn new(vault: Arc<dyn Vault>, in_use: bool) -> Self {
+        Self { vault, in_use }
+    }
+
+    /// Whether this copy stays as it is. The service renews tokens in the vault that it runs on, so that a
+    /// copy there may be newer than its original, and the old token works no more.
+    fn keeps(&self, copy: &SecretString, original: &SecretString) -> bool {
+        self.in_use || copy.expose_secret() == original.expose_secret()
+    }
+}
 
 /// What becomes of the secrets in the vault that they are moved from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +46,7 @@ pub enum Originals {
 pub struct Migrated {
     /// Written into the new vault.
     pub moved: usize,
-    /// There already, the same.
+    /// There already: the same, or as the service keeps it there since it runs on the new vault.
     pub already_there: usize,
     /// In neither vault, or no longer to be opened: such a rider has to connect again anyway.
     pub missing: usize,
@@ -58,12 +80,12 @@ pub enum MigrateError {
 /// Moves the secrets of all of a user's connections, and of the ways in which the user is told. It can be run any number of times, and again after it
 /// was interrupted. With the service running, a secret that was renewed between the two vaults is moved
 /// again; one that is renewed in the old vault afterwards is not seen, so stop the service, move once more,
-/// and start it with the new vault.
+/// and start it with the new vault. From then on nothing that opens in the new vault is sealed again.
 pub async fn migrate(
     store: &Store,
     user: &UserId,
-    from: &dyn Vault,
-    to: &dyn Vault,
+    from: &Side,
+    to: &Side,
     originals: Originals,
 ) -> Result<Migrated, MigrateError> {
     let mut migrated = Migrated::default();
@@ -76,16 +98,14 @@ pub async fn migrate(
 }
 
 /// What [`migrate`] would do; nothing is written.
-pub async fn survey(store: &Store, user: &UserId, from: &dyn Vault, to: &dyn Vault) -> Result<Migrated, MigrateError> {
+pub async fn survey(store: &Store, user: &UserId, from: &Side, to: &Side) -> Result<Migrated, MigrateError> {
     let mut migrated = Migrated::default();
     for Place { key, always } in places(store, user).await? {
         let mut one = Migrated::default();
         match (opened(from, &key).await?, opened(to, &key).await?) {
             (None, None) => one.missing += 1,
             (None, Some(_)) => one.already_there += 1,
-            (Some(original), Some(copy)) if copy.expose_secret() == original.expose_secret() => {
-                one.already_there += 1;
-            }
+            (Some(original), Some(copy)) if to.keeps(&copy, &original) => one.already_there += 1,
             (Some(_), _) => one.moved += 1,
         }
         migrated.add(one, always);
@@ -111,8 +131,8 @@ async fn places(store: &Store, user: &UserId) -> Result<Vec<Place>, MigrateError
 
 async fn migrate_one(
     key: &SealedKey,
-    from: &dyn Vault,
-    to: &dyn Vault,
+    from: &Side,
+    to: &Side,
     originals: Originals,
     migrated: &mut Migrated,
 ) -> Result<(), MigrateError> {
@@ -126,10 +146,9 @@ async fn migrate_one(
             }
             return Ok(());
         };
-        let same = |copy: &secrecy::SecretString| copy.expose_secret() == original.expose_secret();
-        if opened(to, key).await?.is_some_and(|copy| same(&copy)) {
+        if opened(to, key).await?.is_some_and(|copy| to.keeps(&copy, &original)) {
             if originals == Originals::Forget {
-                from.forget(key).await?;
+                from.vault.forget(key).await?;
             }
             if written {
                 migrated.moved += 1;
@@ -138,15 +157,15 @@ async fn migrate_one(
             }
             return Ok(());
         }
-        to.seal(key, &original).await?;
+        to.vault.seal(key, &original).await?;
         written = true;
     }
     Err(MigrateError::Changing(key.connection.clone()))
 }
 
 /// A secret; `None` where there is none that opens.
-async fn opened(vault: &dyn Vault, key: &SealedKey) -> Result<Option<secrecy::SecretString>, VaultError> {
-    match vault.open(key).await {
+async fn opened(side: &Side, key: &SealedKey) -> Result<Option<SecretString>, VaultError> {
+    match side.vault.open(key).await {
         Ok(secret) => Ok(Some(secret)),
         Err(VaultError::Missing(_) | VaultError::Unsealable(_)) => Ok(None),
         Err(error @ VaultError::Unavailable(_)) => Err(error),
@@ -155,15 +174,11 @@ async fn opened(vault: &dyn Vault, key: &SealedKey) -> Result<Option<secrecy::Se
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
+    use super::*;
     use fitbridge_core::{
         domain::{Channel, ConnectionId, Service, User},
         testkit::{MemoryLedger, MemoryVault},
     };
-    use secrecy::SecretString;
-
-    use super::*;
 
     async fn store_with(user: &UserId, connections: &[&str]) -> Store {
         let store = Store::new(Arc::new(MemoryLedger::default()));
@@ -171,6 +186,13 @@ mod tests {
         let doc = User { connections, ..User::new(user.clone(), "2026-01-01T00:00:00Z".parse().unwrap()) };
         assert!(store.commit(vec![store.create(&doc, None, None).unwrap()]).await.unwrap());
         store
+    }
+
+    /// Two empty vaults, with the service on the first.
+    fn vaults() -> (MemoryVault, MemoryVault, Side, Side) {
+        let (from, to) = (MemoryVault::default(), MemoryVault::default());
+        let (old, new) = (Side::new(Arc::new(from.clone()), true), Side::new(Arc::new(to.clone()), false));
+        (from, to, old, new)
     }
 
     fn key(user: &UserId, connection: &str) -> SealedKey {
@@ -181,29 +203,53 @@ mod tests {
     async fn secrets_move_once_and_again_without_harm() {
         let user = UserId::new("rider").unwrap();
         let store = store_with(&user, &["igpsport-global-1", "intervals-i1", "folder-1"]).await;
-        let (from, to) = (MemoryVault::default(), MemoryVault::default());
+        let (from, to, old, new) = vaults();
         for connection in ["igpsport-global-1", "intervals-i1"] {
             from.seal(&key(&user, connection), &SecretString::from(connection)).await.unwrap();
         }
-        let planned = survey(&store, &user, &from, &to).await.unwrap();
+        let planned = survey(&store, &user, &old, &new).await.unwrap();
         assert!(
             matches!(to.open(&key(&user, "intervals-i1")).await, Err(VaultError::Missing(_))),
             "nothing is written"
         );
-        let moved = migrate(&store, &user, &from, &to, Originals::Keep).await.unwrap();
+        let moved = migrate(&store, &user, &old, &new, Originals::Keep).await.unwrap();
         assert_eq!(moved, Migrated { moved: 2, already_there: 0, missing: 1 });
         assert_eq!(planned, moved);
-        let planned = survey(&store, &user, &from, &to).await.unwrap();
+        let planned = survey(&store, &user, &old, &new).await.unwrap();
         assert_eq!(planned, Migrated { moved: 0, already_there: 2, missing: 1 });
         // Renewed meanwhile, then the last run.
         let source = key(&user, "igpsport-global-1");
         from.seal(&source, &SecretString::from("renewed")).await.unwrap();
-        let moved = migrate(&store, &user, &from, &to, Originals::Forget).await.unwrap();
+        let moved = migrate(&store, &user, &old, &new, Originals::Forget).await.unwrap();
         assert_eq!(moved, Migrated { moved: 1, already_there: 1, missing: 1 });
         assert_eq!(to.open(&source).await.unwrap().expose_secret(), "renewed");
         assert!(matches!(from.open(&source).await, Err(VaultError::Missing(_))));
-        let moved = migrate(&store, &user, &from, &to, Originals::Forget).await.unwrap();
+        let moved = migrate(&store, &user, &old, &new, Originals::Forget).await.unwrap();
         assert_eq!(moved, Migrated { moved: 0, already_there: 2, missing: 1 }, "what was moved is counted as there");
+    }
+
+    #[tokio::test]
+    async fn what_was_renewed_in_the_new_vault_is_not_overwritten() {
+        let user = UserId::new("rider").unwrap();
+        let store = store_with(&user, &["igpsport-global-1", "intervals-i1"]).await;
+        let (from, to, old, new) = vaults();
+        let (renewed, left) = (key(&user, "igpsport-global-1"), key(&user, "intervals-i1"));
+        from.seal(&renewed, &SecretString::from("first")).await.unwrap();
+        migrate(&store, &user, &old, &new, Originals::Keep).await.unwrap();
+        // The service runs on the new vault, and renews a token there. One secret was not copied.
+        let (old, new) = (Side { in_use: false, ..old }, Side { in_use: true, ..new });
+        to.seal(&renewed, &SecretString::from("second")).await.unwrap();
+        from.seal(&left, &SecretString::from("left")).await.unwrap();
+        for originals in [Originals::Keep, Originals::Forget] {
+            let planned = survey(&store, &user, &old, &new).await.unwrap();
+            let moved = migrate(&store, &user, &old, &new, originals).await.unwrap();
+            assert_eq!(planned, moved);
+            assert_eq!(to.open(&renewed).await.unwrap().expose_secret(), "second");
+            assert_eq!(to.open(&left).await.unwrap().expose_secret(), "left");
+        }
+        for key in [&renewed, &left] {
+            assert!(matches!(from.open(key).await, Err(VaultError::Missing(_))), "it is forgotten in the old vault");
+        }
     }
 
     #[tokio::test]
@@ -217,13 +263,13 @@ mod tests {
         };
         let contact = Contact { user: user.clone(), channels: vec![via("webhook"), via("email")], quiet: None };
         assert!(store.commit(vec![store.create(&contact, None, None).unwrap()]).await.unwrap());
-        let (from, to) = (MemoryVault::default(), MemoryVault::default());
+        let (from, to, old, new) = vaults();
         let keys = [key(&user, "igpsport-global-1"), key(&user, "notify-webhook")];
         for key in &keys {
             from.seal(key, &SecretString::from(key.connection.as_str())).await.unwrap();
         }
-        let planned = survey(&store, &user, &from, &to).await.unwrap();
-        let moved = migrate(&store, &user, &from, &to, Originals::Forget).await.unwrap();
+        let planned = survey(&store, &user, &old, &new).await.unwrap();
+        let moved = migrate(&store, &user, &old, &new, Originals::Forget).await.unwrap();
         assert_eq!(moved, Migrated { moved: 2, already_there: 0, missing: 0 }, "mail may have no secret");
         assert_eq!(planned, moved);
         for key in &keys {
@@ -236,15 +282,15 @@ mod tests {
     async fn a_vault_that_is_away_stops_it_with_nothing_forgotten() {
         let user = UserId::new("rider").unwrap();
         let store = store_with(&user, &["intervals-i1"]).await;
-        let (from, to) = (MemoryVault::default(), MemoryVault::default());
+        let (from, to, old, new) = vaults();
         let key = key(&user, "intervals-i1");
         from.seal(&key, &SecretString::from("s")).await.unwrap();
         to.set_away(true);
-        let stopped = migrate(&store, &user, &from, &to, Originals::Forget).await;
+        let stopped = migrate(&store, &user, &old, &new, Originals::Forget).await;
         assert!(matches!(stopped, Err(MigrateError::Vault(VaultError::Unavailable(_)))));
         assert_eq!(from.open(&key).await.unwrap().expose_secret(), "s");
         let nobody = UserId::new("nobody").unwrap();
-        let stopped = migrate(&store, &nobody, &from, &to, Originals::Keep).await;
+        let stopped = migrate(&store, &nobody, &old, &new, Originals::Keep).await;
         assert_eq!(stopped, Err(MigrateError::NoUser(nobody)));
     }
 }

@@ -15,7 +15,7 @@ mod service;
 pub use keyring::{
     Dropped, KeySource, Keyring, KeyringError, KeyringVault, Rotated, SETTLED_AFTER, SecretsManagerKeys,
 };
-pub use migrate::{MigrateError, Migrated, Originals, migrate, survey};
+pub use migrate::{MigrateError, Migrated, Originals, Side, migrate, survey};
 pub use open_only::OpenOnly;
 pub use per_user::{PerUserSecretVault, Recovery};
 pub use role::Role;

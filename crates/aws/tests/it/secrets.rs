@@ -7,7 +7,9 @@ use aws_sdk_secretsmanager::types::Filter;
 use fitbridge_aws::{
     context::{Environment, warm},
     testkit::moto,
-    vault::{Dropped, KeySource, Originals, PerUserSecretVault, Recovery, Role, SETTLED_AFTER, ServiceVault, migrate},
+    vault::{
+        Dropped, KeySource, Originals, PerUserSecretVault, Recovery, Role, SETTLED_AFTER, ServiceVault, Side, migrate,
+    },
 };
 use fitbridge_core::{
     domain::{ConnectionId, User, UserId},
@@ -185,12 +187,15 @@ async fn secrets_move_between_the_vaults() {
     for key in &keys {
         seal(&per_user, key, key.connection.as_str()).await;
     }
-    let moved = migrate(&store, &user, &per_user, &keyring, Originals::Forget).await.unwrap();
+    let side = |vault: &ServiceVault, in_use| Side::new(Arc::new(vault.clone()), in_use);
+    let (old, new) = (side(&per_user, true), side(&keyring, false));
+    let moved = migrate(&store, &user, &old, &new, Originals::Forget).await.unwrap();
     assert_eq!((moved.moved, moved.missing), (2, 0));
     for key in &keys {
         assert_eq!(open(&keyring, key).await.unwrap(), key.connection.as_str());
         assert!(matches!(open(&per_user, key).await, Err(VaultError::Missing(_))));
     }
-    let back = migrate(&store, &user, &keyring, &per_user, Originals::Keep).await.unwrap();
+    let (old, new) = (side(&keyring, true), side(&per_user, false));
+    let back = migrate(&store, &user, &old, &new, Originals::Keep).await.unwrap();
     assert_eq!(back.moved, 2, "out of the recovery window");
 }
