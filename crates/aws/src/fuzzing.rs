@@ -18,7 +18,7 @@ use crate::{
 pub fn ses(input: &[u8]) -> String {
     let (first, body) = input.split_first().unwrap_or((&0, &[]));
     let status = [200, 400, 403, 404, 413, 429, 500, 503].get(usize::from(first % 8)).copied().unwrap_or(200);
-    match ses_result(status, body) {
+    match ses_result(status, None, body) {
         Ok(()) => "sent".to_owned(),
         Err(error) => {
             let told = error.failure().to_string();

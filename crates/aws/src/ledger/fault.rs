@@ -8,6 +8,8 @@ use aws_sdk_dynamodb::{
 };
 use fitbridge_core::ports::LedgerError;
 
+use crate::failure::{self, chain, refuses_credentials};
+
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
@@ -104,32 +106,13 @@ fn of_code(code: Option<&str>, message: Option<&str>, status: u16) -> (Fate, Str
         "ResourceNotFoundException" => {
             (Fate::Denied, "there is no such table or index in this account and region; check the deployment".into())
         }
-        // Their messages quote the signed request, with the session token among its headers.
-        "ExpiredTokenException"
-        | "ExpiredToken"
-        | "InvalidSignatureException"
-        | "IncompleteSignatureException"
-        | "MissingAuthenticationTokenException"
-        | "MissingAuthenticationToken"
-        | "UnrecognizedClientException" => {
-            (Fate::Denied, format!("{code}: the AWS credentials are expired or not valid; get new ones"))
-        }
+        _ if refuses_credentials(code) => (Fate::Denied, failure::told(code, message)),
         "AccessDeniedException" => (Fate::Denied, format!("{code}: the role lacks a right on this table")),
         // Below 400 it is an answer that cannot be read.
         _ if !(400..500).contains(&status) => (Fate::Unknown, told()),
         _ if status == 413 => (Fate::Wrong, told()),
         _ => (Fate::Denied, told()),
     }
-}
-
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        text = format!("{text}: {error}");
-        next = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

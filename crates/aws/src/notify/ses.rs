@@ -3,7 +3,8 @@
 //! One call of the SES v2 API (`SendEmail`), signed by the SDK's own signer and sent by the client that
 //! everything else uses: a whole SDK crate for one call would be most of the function's code.
 //!
-//! Facts: the SES API v2 reference, `SendEmail` (path, body, errors), and AWS Signature Version 4.
+//! Facts: the SES API v2 reference, `SendEmail` (path, body, errors), AWS Signature Version 4, and the protocol
+//! restJson1 of Smithy (where an error's type stands).
 
 use std::time::{Duration, SystemTime};
 
@@ -23,10 +24,14 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use tracing::instrument;
 
+use crate::failure::{refuses_credentials, told};
+
 /// The channel's name; the same as of mail on one machine.
 pub const CHANNEL: &str = "email";
 
 const PATH: &str = "/v2/email/outbound-emails";
+/// The header with an error's type.
+const ERROR_TYPE: &str = "x-amzn-errortype";
 /// Longest time of a call.
 const TIMEOUT: Duration = Duration::from_secs(15);
 /// Most bytes read of an answer.
@@ -83,17 +88,42 @@ fn body(sender: &str, to: &str, notice: &NoticeText) -> String {
     .to_string()
 }
 
-/// What an answer means: the rider or the sender is refused, or it may pass.
-pub(crate) fn result(status: u16, body: &[u8]) -> Result<(), NotifyError> {
-    let words = serde_json::from_slice::<Value>(body).ok();
-    let words = words.as_ref().and_then(|words| words.get("message").or_else(|| words.get("Message"))?.as_str());
-    let detail = words.map_or_else(|| status.to_string(), |words| format!("{status}: {words}"));
+/// What an answer means: the rider or the sender is refused, or it may pass. `kind` is the header with the
+/// error's type.
+pub(crate) fn result(status: u16, kind: Option<&str>, body: &[u8]) -> Result<(), NotifyError> {
+    let said = serde_json::from_slice::<Value>(body).unwrap_or_default();
+    let field = |names: [&str; 2]| names.iter().find_map(|name| said.get(name)?.as_str());
+    // `com.amazonaws.sesv2#LimitExceededException:http://…`, of which either end may be missing.
+    let kind = kind.filter(|kind| !kind.is_empty()).or_else(|| field(["__type", "code"])).unwrap_or_default();
+    let kind = kind.split(':').next().unwrap_or_default();
+    let kind = kind.rsplit('#').next().unwrap_or_default();
+    let detail = match field(["message", "Message"]) {
+        _ if refuses_credentials(kind) => format!("{status}: {}", told(kind, None)),
+        Some(words) => format!("{status}: {words}"),
+        None => status.to_string(),
+    };
     match status {
         200..=299 => Ok(()),
-        400 | 404 | 413 => Err(NotifyError::Permanent(Failure::new(Code::MailRefused, detail))),
+        400 | 404 | 413 if !is_the_operators(kind) => {
+            Err(NotifyError::Permanent(Failure::new(Code::MailRefused, detail)))
+        }
         // Rights and quotas are the operator's to mend.
         _ => Err(NotifyError::Transient { failure: Failure::new(Code::MailAway, detail), retry_after: None }),
     }
+}
+
+/// Whether an error says nothing of the rider or the mail: it passes by itself, or when the operator acts.
+fn is_the_operators(kind: &str) -> bool {
+    refuses_credentials(kind)
+        || matches!(
+            kind,
+            "AccountSuspendedException"
+                | "SendingPausedException"
+                | "LimitExceededException"
+                | "MailFromDomainNotVerifiedException"
+                | "TooManyRequestsException"
+                | "ThrottlingException"
+        )
 }
 
 fn away(detail: impl std::fmt::Display) -> NotifyError {
@@ -153,8 +183,9 @@ impl Notifier for Ses {
         }
         let response = request.body(body).send().await.map_err(|error| away(TransportError::from(error)))?;
         let status = response.status().as_u16();
+        let kind = response.headers().get(ERROR_TYPE).and_then(|kind| kind.to_str().ok()).map(str::to_owned);
         let answer = read_bounded(response, SMALL).await.unwrap_or_default();
-        result(status, &answer)
+        result(status, kind.as_deref(), &answer)
     }
 }
 
@@ -170,7 +201,7 @@ mod tests {
 
     #[derive(Debug, Default)]
     struct Seen {
-        answers: Vec<(u16, &'static str)>,
+        answers: Vec<(u16, &'static str, &'static str)>,
         ids: Vec<String>,
         calls: Vec<(HeaderMap, Value)>,
     }
@@ -181,16 +212,16 @@ mod tests {
         State(seen): State<Shared>,
         headers: HeaderMap,
         body: Bytes,
-    ) -> (axum::http::StatusCode, &'static str) {
+    ) -> (axum::http::StatusCode, [(&'static str, &'static str); 1], &'static str) {
         let mut seen = seen.lock().unwrap();
         let body: Value = serde_json::from_slice(&body).unwrap();
-        let (status, text) = seen.answers.pop().unwrap_or((200, r#"{"MessageId":"1"}"#));
+        let (status, kind, text) = seen.answers.pop().unwrap_or((200, "", r#"{"MessageId":"1"}"#));
         if status == 200 {
             let id = body["Content"]["Simple"]["Headers"][1]["Value"].as_str().unwrap().to_owned();
             seen.ids.push(id);
         }
         seen.calls.push((headers, body));
-        (axum::http::StatusCode::from_u16(status).unwrap(), text)
+        (axum::http::StatusCode::from_u16(status).unwrap(), [(ERROR_TYPE, kind)], text)
     }
 
     async fn ses() -> (Ses, Shared) {
@@ -214,10 +245,47 @@ mod tests {
         let bad =
             vec![json!({}), to("nobody"), to("a@b.c, d@e.f"), to("a@b.c\r\nBcc: x@y.z"), to("@b.c"), to("a@b@c.d")];
         let setting = Setting { good: to("rider@example.org"), secret: None, bad };
-        let say = |status, text| seen.lock().unwrap().answers.push((status, text));
-        let away = || say(429, r#"{"message":"Maximum sending rate exceeded"}"#);
-        let refuses = || say(400, r#"{"message":"Email address is not verified"}"#);
+        let say = |kind, text| seen.lock().unwrap().answers.push((400, kind, text));
+        let away = || say("SendingPausedException", r#"{"message":"Sending is paused"}"#);
+        let refuses = || say("MessageRejected", r#"{"message":"Email address is not verified"}"#);
         suite(&ses, &setting, away, refuses, || std::mem::take(&mut seen.lock().unwrap().ids)).await;
+    }
+
+    #[test]
+    fn what_the_operator_has_to_mend_is_tried_again() {
+        let told = |kind: Option<&str>, body: &str| result(400, kind, body.as_bytes()).unwrap_err();
+        let transient = |error: &NotifyError| matches!(error, NotifyError::Transient { .. });
+        for kind in [
+            "AccountSuspendedException",
+            "SendingPausedException:http://internal.amazon.com/coral/com.amazonaws.services.simpleemailv2/",
+            "LimitExceededException",
+            "MailFromDomainNotVerifiedException",
+            "com.amazonaws.sesv2#TooManyRequestsException",
+            "ThrottlingException",
+        ] {
+            let error = told(Some(kind), r#"{"message":"Sending is paused."}"#);
+            assert!(
+                transient(&error) && error.failure().to_string().contains("Sending is paused."),
+                "{kind}: {error:?}"
+            );
+        }
+        assert!(transient(&result(429, None, b"").unwrap_err()));
+        let in_the_body = r#"{"__type":"com.amazonaws.sesv2#SendingPausedException","message":"paused"}"#;
+        assert!(transient(&told(None, in_the_body)));
+        for kind in [Some("MessageRejected"), Some("BadRequestException"), Some("NotFoundException"), None] {
+            assert!(!transient(&told(kind, r#"{"message":"Email address is not verified."}"#)), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn messages_about_signatures_are_not_told() {
+        let body = r#"{"message":"The Canonical String should have been x-amz-security-token:hunter2"}"#;
+        for status in [400, 403] {
+            let error = result(status, Some("InvalidSignatureException"), body.as_bytes()).unwrap_err();
+            let text = error.failure().to_string();
+            assert!(matches!(error, NotifyError::Transient { .. }) && !text.contains("hunter2"), "{text}");
+            assert!(text.contains("InvalidSignatureException"), "{text}");
+        }
     }
 
     #[tokio::test]
