@@ -96,8 +96,8 @@ variable "requests_per_second" {
   type        = number
   default     = 5
   validation {
-    condition     = var.requests_per_second >= 0 && var.requests_per_second <= 10000
-    error_message = "requests_per_second must be from 0 to 10000."
+    condition     = can(regex("^(0|0[.](0[1-9]|[1-9])[0-9]*|[1-9][0-9]{0,3}([.][0-9]+)?|10000)$", tostring(var.requests_per_second)))
+    error_message = "requests_per_second must be 0 (no limit) or a number from 0.01 to 10000."
   }
 }
 
@@ -246,8 +246,8 @@ variable "trusted_hosts" {
   type        = string
   default     = ""
   validation {
-    condition     = can(regex("^(|[^, /]+:[0-9]{1,5}(,[^, /]+:[0-9]{1,5})*)$", var.trusted_hosts))
-    error_message = "trusted_hosts must be host:port, comma-separated, or nothing."
+    condition     = can(regex("^(|[^, /]+:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])(,[^, /]+:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))*)$", var.trusted_hosts))
+    error_message = "trusted_hosts must be host:port with ports from 1 to 65535, comma-separated, or nothing."
   }
 }
 

@@ -56,6 +56,8 @@ class Parameters(unittest.TestCase):
                 default = theirs[name].get("default")
                 if isinstance(default, bool):
                     default = str(default).lower()
+                if parameter["Type"] == "String" and isinstance(default, int):
+                    default = str(default)
                 self.assertEqual(parameter.get("Default"), default)
 
     def test_what_is_refused_is_refused_in_both(self):
@@ -70,6 +72,19 @@ class Parameters(unittest.TestCase):
                 for bound in bounds:
                     for part in bound if isinstance(bound, list) else [bound]:
                         self.assertIn(str(part), condition)
+
+    def test_what_deploys_also_starts(self):
+        # The same as crates/aws/src/context/environment.rs accepts.
+        for name, good, bad in [
+            ("RequestsPerSecond", ["0", "0.01", "0.05", "0.5", "5", "12.75", "9999.5", "10000"],
+             ["", "0.001", "0.00", "-1", ".5", "5.", "1e3", "10001", "fast"]),
+            ("TrustedHosts", ["", "sim:1", "10.0.0.1:8080", "a:9999,b:59999,c:65535"],
+             ["sim", "sim:0", "sim:65536", "sim:70000", "sim:99999", "sim:080", "a:1,", "http://a:1", "a:1, b:2"]),
+        ]:
+            pattern = template().parameters[name]["AllowedPattern"]
+            for value in good + bad:
+                with self.subTest(f"{name}={value}"):
+                    self.assertEqual(bool(re.fullmatch(pattern, value)), value in good)
 
     def test_pollers_are_at_least_two_per_shard(self):
         reserved = template().parameters["PollerReservedConcurrency"]["AllowedValues"]
@@ -183,6 +198,9 @@ class Stores(unittest.TestCase):
                 # A switch of the vault, there or back, neither deletes one nor makes one whose name is taken.
                 self.assertNotIn("Condition", ours)
                 self.assertNotIn("count", theirs)
+                # Nor does taking everything down: in the template that is DeletionPolicy.
+                raw = module().resources["aws_secretsmanager_secret", name]
+                self.assertEqual(only(raw["lifecycle"])["prevent_destroy"], True)
                 self.assertFalse({"SecretString", "GenerateSecretString"} & ours.keys(), "a template holds no secret")
 
     def test_the_logs(self):

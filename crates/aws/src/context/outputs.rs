@@ -51,17 +51,15 @@ pub struct Outputs {
 
 impl Outputs {
     /// Understands the JSON of `CloudFormation` (`{"Stacks": [{"Outputs": […]}]}`, or the list alone, of
-    /// `OutputKey` and `OutputValue`), of Terraform (`{"table_name": {"value": …}}`), and a plain object of
-    /// names and values. Unknown outputs are left alone, and empty ones count as missing.
+    /// `OutputKey` and `OutputValue`), of Terraform (`{"table_name": {"value": …}}`, or all of them as
+    /// the value of one output), and a plain object of names and values. Unknown outputs are left alone, and empty ones count as missing.
     pub fn parse(text: &str) -> Result<Self, OutputsError> {
         let json: Value = serde_json::from_str(text)
             .map_err(|error| OutputsError::NoJson { line: error.line(), column: error.column() })?;
         let list = json.pointer("/Stacks/0/Outputs").or_else(|| json.get("Outputs")).unwrap_or(&json);
         let pairs: Vec<(String, &Value)> = match list {
             Value::Array(items) => items.iter().filter_map(listed).collect(),
-            Value::Object(items) => {
-                items.iter().map(|(name, value)| (name.clone(), value.get("value").unwrap_or(value))).collect()
-            }
+            Value::Object(items) => items.iter().flat_map(named).collect(),
             _ => Vec::new(),
         };
         let mut outputs = Self::default();
@@ -89,6 +87,14 @@ fn listed(item: &Value) -> Option<(String, &Value)> {
     Some((item.get("OutputKey")?.as_str()?.to_owned(), item.get("OutputValue")?))
 }
 
+/// An output of Terraform; a root may hand on the module's, all as one.
+fn named<'a>((name, item): (&'a String, &'a Value)) -> Vec<(String, &'a Value)> {
+    match item.get("value").unwrap_or(item) {
+        Value::Object(all) => all.iter().map(|(name, value)| (name.clone(), value)).collect(),
+        value => vec![(name.clone(), value)],
+    }
+}
+
 /// A name without its case: `TableName` and `table_name` are one output.
 fn bare(name: &str) -> String {
     name.chars().filter(|c| *c != '_').map(|c| c.to_ascii_lowercase()).collect()
@@ -107,6 +113,8 @@ mod tests {
         let terraform = r#"{"table_name":{"sensitive":false,"type":"string","value":"fitbridge-ledger"},
             "dead_letter_queue_url":{"value":"https://sqs/dead"},"shard_count":{"value":2},
             "keyring_secret":{"value":null}}"#;
+        let whole = r#"{"fitbridge":{"sensitive":false,"type":["object",{}],"value":{"table_name":"fitbridge-ledger",
+            "dead_letter_queue_url":"https://sqs/dead","shard_count":2,"keyring_secret":null}}}"#;
         let plain = r#"{"TableName":"fitbridge-ledger","DeadLetterQueueUrl":"https://sqs/dead","ShardCount":2,"KeyringSecret":""}"#;
         let expected = Outputs {
             variables: [("FITBRIDGE_TABLE", "fitbridge-ledger"), ("FITBRIDGE_SHARDS", "2")]
@@ -114,7 +122,7 @@ mod tests {
                 .into(),
             dead_letter_queue_url: Some("https://sqs/dead".into()),
         };
-        for text in [list, &stack, terraform, plain] {
+        for text in [list, &stack, terraform, whole, plain] {
             assert_eq!(Outputs::parse(text).as_ref(), Ok(&expected), "{text}");
         }
     }
