@@ -29,6 +29,8 @@ pub(super) mod assumed {
     pub(crate) const POLLS_AT_A_TIME: f64 = 256.0;
     /// A tick's own time, s.
     pub(crate) const TICK_S: f64 = 0.5;
+    /// Polls begin in so much of each minute, s; what is left is for what has begun (`run/deadline.rs`).
+    pub(crate) const BEGIN_S: f64 = 40.0;
     /// An invocation of the sink, s: a download and an upload.
     pub(crate) const SINK_S: f64 = 1.5;
     /// Polls that a shard makes in a minute at most, before there is another one.

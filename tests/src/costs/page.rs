@@ -4,7 +4,11 @@ use std::fmt::Write as _;
 
 use super::{
     Counted, Requests, Situation, VAULTS, Vault,
-    model::{Group, assumed, busiest_minute, list},
+    model::{
+        Group,
+        assumed::{self, BEGIN_S},
+        busiest_minute, list,
+    },
 };
 
 const RIDERS: [f64; 4] = [1.0, 1e3, 1e5, 1e6];
@@ -77,9 +81,9 @@ fn bills(page: &mut String, counted: &Counted) -> std::fmt::Result {
         page,
         "\nThe free tier is what AWS gives every account each month for ever (last section), for nothing else in the account.\n\
          Besides its vault, a large service pays most for its nights, in which all that a rider has is read and compared.\n\
-         `RequestsPerSecond` bounds what is asked: the default of 5 is enough for {} riders at 50 polls a day; more needs a\n\
-         word with iGPSport first.\n",
-        (5.0 * 86_400.0 / (50.0 + counted.list_pages_of_a_night)).floor()
+         `RequestsPerSecond` bounds what is asked, in {BEGIN_S} of 60 seconds: the default of 5 is enough for {} riders at 50\n\
+         polls a day, whatever `Shards` is; more needs a word with iGPSport first.\n",
+        (5.0 * 86_400.0 * BEGIN_S / 60.0 / (50.0 + counted.list_pages_of_a_night)).floor()
     )
 }
 
