@@ -303,7 +303,7 @@ mod tests {
     #[test]
     fn names_are_the_ones_that_alarms_are_set_on() {
         let names: Vec<_> = Metric::ALL.iter().map(|metric| metric.name()).collect();
-        assert_eq!(names.len(), 17);
+        assert_eq!(names.len(), 18);
         for name in [
             "TicksDone",
             "PollFailed",
