@@ -125,7 +125,7 @@ fn measured(page: &mut String, counted: &Counted) -> std::fmt::Result {
     writeln!(
         page,
         "\nBesides: {sink_invocations_of_a_ride} invocations of the sink for a ride, {sink_invocations_of_a_night} for a night, which asks for\n\
-         {list_pages_of_a_night} pages of the list; {metrics} custom metrics, and one more for each further shard; at most\n\
+         {list_pages_of_a_night} pages of the list; {metrics} custom metrics, and two more for each further shard; at most\n\
          {log_bytes_of_a_tick} bytes of log for a tick, {log_bytes_of_a_sink} for an invocation of the sink; at most\n\
          {ledger_bytes_of_a_ride} bytes in the ledger for a ride, its events among them. A poll computes for {poll_cpu_ms} ms at most\n\
          (ADR 0017, `make bench`). A night was counted at fewer rides, of two numbers, and reckoned on. A minute also reads half a unit for each 40 riders or so that are planned for it, which\n\
