@@ -23,11 +23,11 @@ is_found! {
     idle_poll_writes IdlePollWrites 4;
     bytes_rewritten BytesRewritten 4;
     backfill_skips BackfillSkips 4;
-    token_in_failure TokenInFailure 8;
+    token_in_failure TokenInFailure 12;
     dedupe_by_external_id DedupeByExternalId 6;
     bad_row_hides_page BadRowHidesPage 6;
     told_twice_a_day ToldTwiceADay 6;
-    history_ignored HistoryIgnored 6;
+    history_ignored HistoryIgnored 24;
     linked_sent_too LinkedSentToo 6;
 }
 
