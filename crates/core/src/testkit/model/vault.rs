@@ -1,6 +1,6 @@
 //! The same operations on a vault and on the one in memory.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
 use proptest::{collection::vec, prelude::*, sample::select};
@@ -32,7 +32,8 @@ pub enum Op {
     Forget(SealedKey),
     /// What is stored of it is damaged, where that can be done.
     Damage(SealedKey),
-    /// What is stored of the first is put in place of the second's, where that can be done.
+    /// What is stored of the first is put in place of the second's, where that can be done. Never back in its own
+    /// place: whether an older text opens there is a matter of each vault.
     Swap(SealedKey, SealedKey),
     /// The keys are turned, and secrets sealed anew.
     Rotate,
@@ -87,17 +88,21 @@ fn keys() -> impl Strategy<Value = SealedKey> {
 /// Where an answer differs.
 pub async fn compare(ops: Vec<Op>, candidate: &mut dyn Subject) {
     let memory = MemoryVault::default();
+    // Whose sealed text lies in whose place.
+    let mut sealed_for: HashMap<SealedKey, SealedKey> = HashMap::new();
     for op in ops {
         match op {
             Op::Seal(key, text) => {
                 let secret = SecretString::from(text);
                 assert_eq!(candidate.vault().seal(&key, &secret).await, Ok(()), "{key:?}");
                 assert_eq!(memory.seal(&key, &secret).await, Ok(()));
+                sealed_for.insert(key.clone(), key);
             }
             Op::Open(key) => open(&*candidate.vault(), &memory, &key).await,
             Op::Forget(key) => {
                 assert_eq!(candidate.vault().forget(&key).await, Ok(()), "{key:?}");
                 assert_eq!(memory.forget(&key).await, Ok(()));
+                sealed_for.remove(&key);
             }
             Op::Damage(key) => {
                 if candidate.damage(&key).await {
@@ -105,8 +110,10 @@ pub async fn compare(ops: Vec<Op>, candidate: &mut dyn Subject) {
                 }
             }
             Op::Swap(from, to) => {
-                if from != to && candidate.swap(&from, &to).await {
+                let Some(owner) = sealed_for.get(&from).cloned() else { continue };
+                if from != to && owner != to && candidate.swap(&from, &to).await {
                     memory.damage(&to);
+                    sealed_for.insert(to, owner);
                 }
             }
             Op::Rotate => candidate.rotate().await,
