@@ -160,6 +160,8 @@ impl Measured {
         let minute = || SystemClock.now().as_second().div_euclid(60);
         loop {
             let begun = minute();
+            // What began on the way since the last tick is behind us first.
+            self.tick().await;
             let used = self.used(async || self.minute().await).await;
             if minute() == begun {
                 return used;

@@ -93,6 +93,8 @@ async fn a_tick_that_dies_half_way_is_made_up_for() {
     };
     assert_eq!(answer, Answer::Died);
     service.world().clear_faults();
+    // What it had sent with its last breath is read by then.
+    tokio::time::sleep(Duration::from_millis(500)).await;
     service.world().clear_journal();
     // While the dead tick's claim stands, nobody polls; then everybody of its minutes is polled.
     service.tick().await.done();

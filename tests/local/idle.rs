@@ -1,13 +1,14 @@
 //! What a pass costs that finds little or nothing.
 
 use fitbridge_simulator::Role;
-use fitbridge_tests::{Bench, ledger_rows};
+use fitbridge_tests::{Bench, ledger_rows, skip_the_night};
 
 #[test]
 fn an_idle_pass_makes_one_request_and_writes_no_record() {
     let bench = Bench::new(45);
     bench.connect_all();
     bench.sync().exits(0);
+    skip_the_night(bench.home());
     let rows = ledger_rows(bench.home());
     assert!(rows.len() > 45 * 4, "rides and deliveries: {}", rows.len());
     for _ in 0..3 {

@@ -12,6 +12,7 @@ mod elsewhere;
 mod ended;
 mod faults;
 mod file_host;
+mod halt;
 mod idle;
 mod import;
 mod inspect;

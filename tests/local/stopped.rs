@@ -35,7 +35,8 @@ fn a_serve_that_stands_still_keeps_its_place_and_loses_its_work() {
     bench.assert_exactly_once();
     stopped.go_on();
     bench.add_rides(3);
-    bench.sync().exits(0);
+    // It may have the new ones in hand itself by now.
+    assert!(matches!(bench.sync().code, Some(0 | 2)));
     wait_until("all is there", || bench.at_webhook().len() == 43 && bench.in_folder().len() == 43);
     stopped.terminate();
     stopped.finish().exits(0);

@@ -1,10 +1,11 @@
 //! A list that changes in ways that a careless reader would miss.
 
 use fitbridge_simulator::{BeyondEnd, DateStyle, NewRide, PageAction, Region, Role, RowShape};
-use fitbridge_tests::{Bench, ledger_rows};
+use fitbridge_tests::{Bench, ledger_rows, skip_the_night};
 use jiff::ToSpan as _;
 
 fn is_idle(bench: &Bench) {
+    skip_the_night(bench.home());
     let (rows, before) = (ledger_rows(bench.home()), bench.world().journal_next());
     bench.sync().exits(0);
     assert_eq!(bench.world().journal_since(before).len(), 1, "one request");
@@ -54,7 +55,7 @@ fn a_deletion_together_with_a_late_upload_misses_nothing_for_good() {
 /// the binary has no switch that moves its clock.
 fn a_day_passes(bench: &Bench) {
     let ledger = rusqlite::Connection::open(bench.home().join("ledger.sqlite")).expect("the ledger opens");
-    let sql = "UPDATE records SET body = json_set(body, '$.mark.walked_at', ?1, '$.connected_at', ?1) \
+    let sql = "UPDATE records SET body = json_remove(json_set(body, '$.mark.walked_at', ?1, '$.connected_at', ?1), '$.report') \
                WHERE json_extract(body, '$.mark.walked_at') IS NOT NULL";
     let past = (bench.world().now() - 25.hours()).to_string();
     assert_eq!(ledger.execute(sql, [past]).expect("the mark changes"), 1);
@@ -137,6 +138,7 @@ fn ways_of_writing_a_list_that_nobody_promised_not_to_use() {
         let synced = bench.sync();
         assert_eq!(synced.code, Some(0), "{what}: {synced}");
         assert_eq!(bench.in_folder(), bench.upstream(), "{what}");
+        skip_the_night(bench.home());
         bench.world().clear_journal();
         bench.sync().exits(0);
         assert_eq!(bench.requests(Role::IgpsportGlobal, None), 1, "{what}");

@@ -24,7 +24,7 @@ pub use failing_disk::FailingDisk;
 pub use faketime::MovedClock;
 pub use faults::{one_in_ten_goes_wrong, struck, sync_until_quiet};
 pub use kill::{Dice, kill_rounds, kills_until_done};
-pub use ledger::{Row, age_breakers, end_leases, ledger_rows, may_be_written};
+pub use ledger::{Row, age_breakers, end_leases, ledger_rows, may_be_written, skip_the_night};
 pub use mail::MailServer;
 pub use mount::Mount;
 pub use output::Output;

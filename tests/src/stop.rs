@@ -24,7 +24,7 @@ const AHEAD: u64 = 4;
 #[must_use]
 pub fn stop_in_the_middle(bench: &Bench, arguments: &[&str], uploads: u64) -> Running {
     let before = u32::try_from(uploads.saturating_sub(AHEAD)).unwrap_or(u32::MAX);
-    let slow = FaultRule::new(Fault::Slow { ms: 500 }).on(Role::Intervals).route("upload");
+    let slow = FaultRule::new(Fault::Slow { ms: 2000 }).on(Role::Intervals).route("upload");
     bench.world().add_fault(slow.skip(before));
     let from = bench.requests(Role::Intervals, Some("upload"));
     let running = bench.start(arguments);

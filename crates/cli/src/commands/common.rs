@@ -2,7 +2,7 @@
 
 use anstyle::AnsiColor;
 use fitbridge_core::{
-    Engine,
+    Engine, Failure,
     domain::{Connection, UserId},
 };
 
@@ -13,7 +13,7 @@ use super::{
 use crate::{
     app::App,
     exit::{Exit, Stop},
-    out::paint,
+    out::{paint, plain},
 };
 
 /// The connections of this machine's rider.
@@ -26,6 +26,19 @@ pub(crate) async fn connections_of(engine: &Engine, user: &UserId) -> Result<Vec
     let store = engine.store();
     let Some(user) = store.user(user).await? else { return Ok(Vec::new()) };
     Ok(store.connections(&user.doc).await?.into_iter().map(|stored| stored.doc).collect())
+}
+
+/// Prints failures of the work itself, and says how the command ends with them.
+pub(crate) fn print_failures(context: &Context, failures: &[Failure], exit: Exit) -> Exit {
+    for failure in failures {
+        context.out.note(format!("fitbridge: {}", plain(&failure.to_string())));
+        context.out.note(format!("  next: {}", failure.code.next_step()));
+    }
+    match failures.iter().map(|failure| Stop::of(failure.clone()).exit).min() {
+        Some(Exit::Failed) => Exit::Failed,
+        Some(other) => exit.max(other),
+        None => exit,
+    }
 }
 
 /// Prints the deliveries by sink, where there were any, and what failed, and says how the command ends.

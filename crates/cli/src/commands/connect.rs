@@ -54,6 +54,8 @@ pub(crate) async fn run(context: &Context, what: Connect) -> Result<Exit, Stop> 
 
 /// Connects something and prints what it is now.
 pub(crate) async fn connect(place: &Place<'_>, what: Connect) -> Result<Connection, Stop> {
+    // The service is asked whether the secret is good.
+    place.engine.refuse_when_halted().await?;
     match what {
         Connect::Igpsport(args) => igpsport(place, args).await,
         Connect::Intervals(args) => intervals(place, args).await,

@@ -51,6 +51,10 @@ async fn examine(app: &App, connection: &Connection) -> Result<(bool, String), S
     if let Some(reason) = connection.paused() {
         return Ok((false, format!("paused: {reason}; next: {}", reason.code.next_step())));
     }
+    if let Err(error) = app.engine.refuse_when_halted().await {
+        let failure = error.failure();
+        return Ok((false, format!("not asked: {failure}; next: {}", failure.code.next_step())));
+    }
     if connection.source().is_some() {
         return Ok(match app.engine.look(connection, 1).await {
             Ok(Ok(page)) => (true, format!("answers, {} rides", page.page.total_rows.unwrap_or(0))),
@@ -70,6 +74,7 @@ async fn examine(app: &App, connection: &Connection) -> Result<(bool, String), S
 }
 
 async fn contact(context: &Context, app: &App, connections: &[Connection], output: &Path) -> Result<Exit, Stop> {
+    app.engine.refuse_when_halted().await?;
     let source = connections.iter().find(|connection| connection.source().is_some());
     let source = source.ok_or_else(|| Failure::new(Code::NoSuchConnection, "no source is connected"))?;
     let key = SealedKey { user: app.user.clone(), connection: source.id.clone() };

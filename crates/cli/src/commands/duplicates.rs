@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     Context,
-    common::{connections, print_deliveries},
+    common::{connections, print_deliveries, print_failures},
     find,
     tally::Tally,
 };
@@ -110,11 +110,8 @@ pub(super) async fn work_off(context: &Context, app: &mut App, tally: &Tally) ->
     for record in tally.records(&sinks) {
         context.out.record(&record);
     }
-    let mut exit = print_deliveries(context, tally, &counts);
-    for failure in app.lanes.take_failures() {
-        context.out.note(format!("fitbridge: {}", plain(&failure.to_string())));
-        exit = Exit::Failed;
-    }
+    let exit = print_deliveries(context, tally, &counts);
+    let exit = print_failures(context, &app.lanes.take_failures(), exit);
     Ok((exit, counts.record()))
 }
 

@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::{
     Context,
-    common::connections,
+    common::{connections, print_failures},
     duplicates::finish,
     find,
     tally::{Tally, delivery_record, ride_record},
@@ -62,11 +62,7 @@ pub(crate) async fn forget(context: &Context, rides: &[String], delete_file: boo
             context.out.record(&delivery_record(delivery, &sink_name(&sinks, delivery)));
         }
     }
-    let mut exit = Exit::Done;
-    for failure in app.lanes.take_failures() {
-        context.out.note(format!("fitbridge: {}", plain(&failure.to_string())));
-        exit = Exit::Failed;
-    }
+    let exit = print_failures(context, &app.lanes.take_failures(), Exit::Done);
     context.out.record(&json!({ "type": "summary", "forgotten": found.len() }));
     Ok(exit)
 }
@@ -75,6 +71,7 @@ pub(crate) async fn forget(context: &Context, rides: &[String], delete_file: boo
 pub(crate) async fn resync(context: &Context, args: &ResyncArgs) -> Result<Exit, Stop> {
     let tally = Arc::new(Tally::new(SystemClock.now(), context.out.progress("resync")));
     let mut app = context.open_watched(Arc::clone(&tally) as _)?;
+    app.engine.refuse_when_halted().await?;
     let ride = find::ride(&app, &args.ride).await?;
     let all = connections(&app).await?;
     let mut sinks = Vec::new();

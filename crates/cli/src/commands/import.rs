@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{
     Context,
-    common::{connections, print_deliveries},
+    common::{connections, print_deliveries, print_failures},
     serve::stopped,
     tally::Tally,
 };
@@ -168,14 +168,11 @@ async fn finish(context: &Context, app: &mut App, tally: &Tally, files: &Files) 
     if files.restored > 0 {
         context.out.line(format!("{} had been lost here, and what waited for them goes on", files.restored));
     }
-    let mut exit = print_deliveries(context, tally, &counts);
+    let exit = print_deliveries(context, tally, &counts);
     if sinks.is_empty() && files.new > 0 {
         context.out.line("no sink is connected yet: the files are archived, and a sink connected later gets them");
     }
-    for failure in failures {
-        context.out.note(format!("fitbridge: {}", plain(&failure.to_string())));
-        exit = Exit::Failed;
-    }
+    let exit = print_failures(context, &failures, exit);
     context.out.record(&counts.record());
     Ok(exit)
 }

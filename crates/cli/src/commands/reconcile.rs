@@ -27,6 +27,7 @@ pub(crate) async fn run(context: &Context, name: Option<&str>) -> Result<Exit, S
     }
     let mut exit = Exit::Done;
     let (mut late, mut repaired, mut gone, mut missing) = (0, 0, 0, 0);
+    app.engine.refuse_when_halted().await?;
     for source in &sources {
         let begun = app.engine.begin_reconcile(&app.user, &source.id).await?;
         if !begun {

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::{
     Context,
-    common::{connections, print_deliveries},
+    common::{connections, print_deliveries, print_failures},
     tally::Tally,
 };
 use crate::{
@@ -235,6 +235,7 @@ async fn set_and_apply(context: &Context, name: &str, change: &RuleChange, chang
     }
     context.out.line(format!("{sent} rides that were left out pass now, {filtered} are left out still"));
     let exit = print_deliveries(context, &tally, &counts);
+    let exit = print_failures(context, &app.lanes.take_failures(), exit);
     let mut record = counts.record();
     (record["sent"], record["filtered"]) = (sent.into(), filtered.into());
     context.out.record(&record);

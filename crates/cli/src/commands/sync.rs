@@ -17,7 +17,7 @@ use serde_json::{Map, json};
 
 use super::{
     Context, backfill,
-    common::{connections, print_deliveries},
+    common::{connections, print_deliveries, print_failures},
     plan::Plan,
     tally::Tally,
 };
@@ -107,11 +107,7 @@ fn finish(context: &Context, tally: &Tally, connections: &[Connection], report: 
         out.line(format!("{}: {line}; the next `fitbridge sync` goes on", connection.name));
         exit = exit.max(Exit::Unfinished);
     }
-    for failure in &report.failures {
-        out.note(format!("fitbridge: {}", plain(&failure.to_string())));
-        out.note(format!("  next: {}", failure.code.next_step()));
-        exit = Exit::Failed;
-    }
+    exit = print_failures(context, &report.failures, exit);
     out.record(&counts.record());
     exit
 }

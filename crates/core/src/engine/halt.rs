@@ -1,4 +1,5 @@
-//! The operator's stop: one record, read once per tick and per batch.
+//! The operator's stop: one record, read by whoever begins a tick, a batch, a job in this process, or something that
+//! a person asked for.
 
 use super::{Engine, EngineError, contended};
 use crate::{
@@ -29,7 +30,8 @@ impl Engine {
         }
     }
 
-    /// Stops everything: what has begun is finished, and nothing more is begun, by any process. One that
+    /// Stops everything: what has begun is finished, and nothing more is begun, by any process (on AWS once the batches
+    /// and the tick under way have ended). One that
     /// stands stays as it is. The second value is whether this call made it.
     pub async fn halt(&self, note: &str) -> Result<(Halt, bool), EngineError> {
         for _ in 0..TRIES {

@@ -36,6 +36,7 @@ impl Engine {
         connection: &Connection,
         page: u32,
     ) -> Result<Result<UpstreamPage, SourceError>, EngineError> {
+        self.refuse_when_halted().await?;
         if let Some(reason) = connection.paused() {
             return Err(reason.clone().into());
         }

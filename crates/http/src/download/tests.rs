@@ -230,10 +230,10 @@ async fn a_silent_host_runs_out_of_time() {
 
 #[tokio::test]
 async fn nobody_there_and_not_admitted_are_told_apart() {
-    let free = {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        listener.local_addr().unwrap()
-    };
+    // Bound, so that nobody else is given the port; and not listening.
+    let nobody = tokio::net::TcpSocket::new_v4().unwrap();
+    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let free = nobody.local_addr().unwrap();
     let url = format!("http://{free}/").parse().unwrap();
     let limits = DownloadLimits::default();
     let nobody = download(&trusting(&[free]), &url, &limits).await;

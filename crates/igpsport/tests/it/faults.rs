@@ -156,10 +156,10 @@ async fn a_walk_over_a_shifting_list_brings_each_ride_once() {
 
 #[tokio::test]
 async fn nobody_there_is_an_error_of_its_own() {
-    let base = {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        format!("http://{}/", listener.local_addr().unwrap())
-    };
+    // Bound, so that nobody else is given the port; and not listening.
+    let nobody = tokio::net::TcpSocket::new_v4().unwrap();
+    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let base = format!("http://{}/", nobody.local_addr().unwrap());
     let endpoints = fitbridge_igpsport::Endpoints::with_api(Region::Global, base.parse().unwrap()).unwrap();
     let client = fitbridge_igpsport::Client::new(endpoints).unwrap();
     let error = client.list_page(&token(1), 1).await.unwrap_err();

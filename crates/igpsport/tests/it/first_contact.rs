@@ -80,9 +80,20 @@ async fn a_dozen_calls_report_forms_and_no_values() {
     assert_eq!(notes("file"), "GET brought 14 bytes of FIT");
 
     let report = serde_json::to_string(&contact.answers).unwrap();
-    for secret in
-        ["eyJ", "7654321", "31827705", "Ada", "ada@", "example.org", "secret", "SECRETETAG", "right", "2025", "12345"]
-    {
+    for secret in [
+        "eyJ",
+        "7654321",
+        "31827705",
+        "Ada",
+        "ada@",
+        "example.org",
+        "secret",
+        "SECRETETAG",
+        "right",
+        "2025.06",
+        "2025-06",
+        "12345",
+    ] {
         assert!(!report.contains(secret), "{secret} in {report}");
     }
     for seen in files.seen() {

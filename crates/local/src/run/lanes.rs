@@ -1,11 +1,16 @@
 //! Workers in lanes: calls to the source, downloads, and each sink have room of their own, so that a slow
 //! one does not hold up the others.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use fitbridge_core::{
-    Engine, Failure,
+    Code, Engine, Failure,
     domain::ConnectionId,
+    engine::EngineError,
     ports::{Job, Task},
 };
 use tokio::{sync::Semaphore, task::JoinSet};
@@ -50,14 +55,35 @@ pub struct Lanes {
     jobs: Jobs,
     limits: Limits,
     room: HashMap<Lane, Arc<Semaphore>>,
-    running: JoinSet<Result<(), Failure>>,
+    running: JoinSet<Result<End, Failure>>,
+    /// Those that wait for room. When a lease ends meanwhile, the same comes again: once is enough.
+    waiting: Arc<Mutex<HashSet<Job>>>,
     failures: Vec<Failure>,
+    /// Polls that a stop kept from being made. They are no records that come due again.
+    put_off: Vec<Job>,
+}
+
+/// How a job ended.
+#[derive(Debug)]
+enum End {
+    Done,
+    /// The operator has stopped everything: it was not begun, and its record was given back.
+    PutOff(Job),
 }
 
 impl Lanes {
     /// Workers for the jobs of a queue.
     pub fn new(engine: Arc<Engine>, jobs: Jobs, limits: Limits) -> Self {
-        Self { engine, jobs, limits, room: HashMap::new(), running: JoinSet::new(), failures: Vec::new() }
+        Self {
+            engine,
+            jobs,
+            limits,
+            room: HashMap::new(),
+            running: JoinSet::new(),
+            waiting: Arc::default(),
+            failures: Vec::new(),
+            put_off: Vec::new(),
+        }
     }
 
     /// The engine that works here.
@@ -113,6 +139,13 @@ impl Lanes {
         (finished, left)
     }
 
+    /// Makes the polls that a stop put off, now that it is over.
+    pub fn go_on(&mut self) {
+        for job in std::mem::take(&mut self.put_off) {
+            self.start(job);
+        }
+    }
+
     /// Failures of the work itself (storage, not providers) since the last call.
     pub fn take_failures(&mut self) -> Vec<Failure> {
         std::mem::take(&mut self.failures)
@@ -134,16 +167,30 @@ impl Lanes {
             Lane::Sink(_) => self.limits.sink,
         };
         let room = Arc::clone(self.room.entry(lane).or_insert_with(|| Arc::new(Semaphore::new(size.max(1)))));
-        let engine = Arc::clone(&self.engine);
+        if !lock(&self.waiting).insert(job.clone()) {
+            return;
+        }
+        let (engine, waiting) = (Arc::clone(&self.engine), Arc::clone(&self.waiting));
         self.running.spawn(async move {
-            let Ok(_place) = room.acquire().await else { return Ok(()) };
-            engine.work(&job).await.map_err(|error| error.failure())
+            let place = room.acquire().await;
+            lock(&waiting).remove(&job);
+            let Ok(_place) = place else { return Ok(End::Done) };
+            work(&engine, job).await.map_err(|error| error.failure())
         });
     }
 
-    fn note(&mut self, finished: Result<Result<(), Failure>, tokio::task::JoinError>) {
+    fn note(&mut self, finished: Result<Result<End, Failure>, tokio::task::JoinError>) {
         match finished {
-            Ok(Ok(())) => {}
+            Ok(Ok(End::Done)) => {}
+            Ok(Ok(End::PutOff(job))) => {
+                if matches!(job.task, Task::Poll { .. }) {
+                    self.put_off.push(job);
+                }
+                // Said once, whatever waits for it.
+                if !self.failures.iter().any(|failure| failure.code == Code::Stopped) {
+                    self.failures.push(Code::Stopped.into());
+                }
+            }
             Ok(Err(failure)) => {
                 tracing::warn!(code = %failure.code, "{failure}");
                 self.failures.push(failure);
@@ -151,8 +198,24 @@ impl Lanes {
             // The claim stands until its lease ends; the attempt is counted, so this cannot go on for ever.
             Err(panic) => {
                 tracing::error!("a worker died: {panic}");
-                self.failures.push(Failure::new(fitbridge_core::Code::Bug, "a worker died"));
+                self.failures.push(Failure::new(Code::Bug, "a worker died"));
             }
         }
     }
 }
+
+fn lock(waiting: &Mutex<HashSet<Job>>) -> MutexGuard<'_, HashSet<Job>> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Does a job, unless the operator has stopped everything since it was handed over.
+async fn work(engine: &Engine, job: Job) -> Result<End, EngineError> {
+    if engine.halted().await?.is_some() {
+        engine.give_jobs_back(std::slice::from_ref(&job)).await?;
+        return Ok(End::PutOff(job));
+    }
+    engine.work(&job).await.map(|()| End::Done)
+}
+
+#[cfg(test)]
+mod tests;

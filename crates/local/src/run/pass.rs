@@ -56,6 +56,7 @@ pub async fn work_through(lanes: &mut Lanes, shard: Shard) -> Result<Vec<Failure
     let engine = std::sync::Arc::clone(lanes.engine());
     let (mut waits, mut left_before) = (PROMPT.iter(), None);
     loop {
+        engine.refuse_when_halted().await?;
         engine.sweep(shard, Eagerness::Eager).await?;
         lanes.drain().await;
         let failures = lanes.take_failures();
@@ -127,6 +128,7 @@ fn left_to_do(waiting: &Waiting) -> Option<Vec<Connection>> {
 /// Polls while the workers carry on with what the walk hands over, page by page.
 async fn poll_working(lanes: &mut Lanes, connection: &Connection) -> Result<Poll, EngineError> {
     let engine = std::sync::Arc::clone(lanes.engine());
+    engine.refuse_when_halted().await?;
     let poll = engine.poll(&connection.user, &connection.id);
     tokio::pin!(poll);
     loop {

@@ -7,7 +7,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 /// Where jobs come out.
 pub type Jobs = UnboundedReceiver<Job>;
 
-/// Where jobs go in. Not bounded itself: what is handed over at a time is bounded by the engine's policy.
+/// Where jobs go in. Not bounded itself: what is handed over at a time is bounded by the engine's policy,
+/// and what waits already is not put beside itself.
 #[derive(Debug, Clone)]
 pub struct LocalQueue {
     sender: UnboundedSender<Job>,

@@ -44,6 +44,9 @@ pub async fn serve(lanes: &mut Lanes, stop: impl Future<Output = ()>) -> Result<
                         halted = now.is_some();
                         let said = if halted { "the operator has stopped everything: nobody is asked anything" } else { "the operator goes on" };
                         tracing::warn!("{said}");
+                        if !halted {
+                            lanes.go_on();
+                        }
                     }
                     Ok(_) => {}
                     // What follows meets the same ledger, and says it.

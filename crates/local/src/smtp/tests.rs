@@ -168,7 +168,10 @@ async fn nothing_is_sent_in_clear_unless_the_server_is_trusted() {
 
 #[tokio::test]
 async fn a_server_that_is_not_there_may_come_back() {
-    let port = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    // Bound, so that nobody else is given the port; and not listening.
+    let nobody = tokio::net::TcpSocket::new_v4().unwrap();
+    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = nobody.local_addr().unwrap().port();
     let server = Server { port, script: Arc::default() };
     let target = NoticeTarget { settings: server.settings(""), secret: None };
     let error = server.smtp().tell(&target, &notice("notice_1")).await.unwrap_err();

@@ -126,6 +126,7 @@ async fn dates_filter_inclusively_and_control_characters_can_be_raw() {
     rig.world().set_toggles(HERE, |t| t.end_time_exclusive = true);
     assert_eq!(rig.list(query).await["data"]["totalRows"], 1);
 
+    rig.world().clock().set(at("2026-07-01T00:00:00Z"));
     let titled = NewRide { title: Some("a\u{1}\tb".into()), ..NewRide::at(rig.world().now()) };
     rig.world().add_ride(HERE, rig.member, &titled).expect("a ride");
     assert_eq!(rig.page(1).await["data"]["rows"][0]["title"], "a\u{1}\tb");

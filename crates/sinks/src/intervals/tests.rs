@@ -168,7 +168,8 @@ async fn broken_calls_tell_whether_the_file_may_have_arrived() {
     assert_eq!(code(&cut), ("unknown", Some(Code::SinkUnknownOutcome)));
     let half = cutting_server("HTTP/1.1 201 Created\r\ncontent-length: 100\r\n\r\n{\"id\":").await;
     assert_eq!(deliver_to(&sink(&base(half), usual)).await, Outcome::Created { remote_id: None });
-    let refused = deliver_to(&sink(&base(closed_port().await), usual)).await;
+    let (_nobody, closed) = closed_port();
+    let refused = deliver_to(&sink(&base(closed), usual)).await;
     assert_eq!(code(&refused), ("transient", Some(Code::SinkAway)));
     let server = Server::start([Reply::new(201, UPLOADED).after(Duration::from_secs(30))]).await;
     let slow = deliver_to(&sink(server.url().as_str(), Duration::from_secs(2))).await;
@@ -229,7 +230,8 @@ async fn a_check_that_fails_says_who_has_to_act() {
         };
         assert_eq!(format!("{who} {}", error.failure().code), expected, "{shown}");
     }
-    let away = sink(&format!("http://{}", closed_port().await), Duration::from_secs(5));
+    let (_nobody, closed) = closed_port();
+    let away = sink(&format!("http://{closed}"), Duration::from_secs(5));
     let error = away.check(&Value::Null, target(Value::Null).secret.as_ref()).await.unwrap_err();
     assert!(matches!(&error, SinkError::Away { failure, .. } if failure.code == Code::SinkAway), "{error:?}");
 }

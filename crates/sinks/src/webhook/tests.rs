@@ -207,7 +207,8 @@ async fn broken_calls_tell_whether_the_message_may_have_arrived() {
     assert_eq!(half, Outcome::Created { remote_id: None });
     let endless = at(cutting_server("HTTP/1.1 200 OK\r\n\r\nand then").await, usual).await;
     assert_eq!(endless, Outcome::Created { remote_id: None });
-    let refused = at(closed_port().await, usual).await;
+    let (_nobody, closed) = closed_port();
+    let refused = at(closed, usual).await;
     assert!(matches!(&refused, Outcome::Transient { failure, .. } if failure.code == Code::SinkAway), "{refused:?}");
     let server = Server::start([Reply::new(200, "").after(Duration::from_secs(30))]).await;
     let slow = at(server.address, Duration::from_millis(300)).await;
@@ -291,7 +292,7 @@ async fn a_check_that_fails_says_who_has_to_act() {
     let server = Server::start([Reply::new(200, "")]).await;
     let error = sink_for(&server).check(&json!({"url": server.url().as_str()}), None).await.unwrap_err();
     assert!(matches!(error, SinkError::NeedsReauth(_)), "{error:?}");
-    let address = closed_port().await;
+    let (_nobody, address) = closed_port();
     let url = json!({"url": format!("http://{address}/")});
     let error = sink(&[address.to_string()], Duration::from_secs(5)).check(&url, Some(&secret())).await.unwrap_err();
     assert!(matches!(error, SinkError::Away { .. }), "{error:?}");

@@ -67,7 +67,7 @@ impl Fake {
     pub(super) fn ledger(&self) -> DynamoLedger {
         let ms = Duration::from_millis;
         let is_silent = |reply: &Reply| matches!(reply, Reply::Silence);
-        let each = if self.script.lock().expect("the script").replies.iter().any(is_silent) { 300 } else { 5_000 };
+        let each = if self.script.lock().expect("the script").replies.iter().any(is_silent) { 1_500 } else { 5_000 };
         let patience = Patience { tries: 4, each: ms(each), total: ms(60_000), pause: ms(1) };
         let client = Client::from_conf(config(&self.endpoint).build());
         DynamoLedger::new(&client, "t", 2).with_patience(patience)

@@ -85,11 +85,12 @@ async fn patience_ends() {
 
 #[tokio::test]
 async fn nobody_listening_is_unavailable() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
+    // Bound, so that nobody else is given the port; and not listening.
+    let nobody = tokio::net::TcpSocket::new_v4().unwrap();
+    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let endpoint = format!("http://{}", nobody.local_addr().unwrap());
     let ms = Duration::from_millis;
-    let patience = Patience { tries: 2, each: ms(300), total: ms(2_000), pause: ms(1) };
+    let patience = Patience { tries: 2, each: ms(1_500), total: ms(10_000), pause: ms(1) };
     let ledger = DynamoLedger::new(&Client::from_conf(config(&endpoint).build()), "t", 1).with_patience(patience);
     let text = ledger.get(&key("user")).await.unwrap_err().to_string();
     assert!(text.contains("cannot be reached"), "{text}");

@@ -123,6 +123,11 @@ impl SecretsManagerKeys {
     async fn read(&self) -> Result<Read, VaultError> {
         let (current, before) = (self.version(CURRENT).await?, self.version(PREVIOUS).await?);
         let current = current.ok_or_else(|| self.missing())?;
+        // What another put between the two would be overwritten: nothing would tell its version from this one's.
+        let again = self.version(CURRENT).await?.ok_or_else(|| self.missing())?;
+        if again.version_id() != current.version_id() {
+            return Err(self.changing());
+        }
         let text = current.secret_string().map(SecretString::from).ok_or_else(|| self.missing())?;
         let ring = Keyring::parse(&text).map_err(|error| self.broken(&error))?;
         let id = |of: &GetSecretValueOutput| of.version_id().unwrap_or_default().to_owned();
@@ -140,9 +145,7 @@ impl SecretsManagerKeys {
         match put.secret_string(ring.to_secret().expose_secret()).send().await {
             Ok(_) => Ok(()),
             Err(error) => Err(match error.as_service_error() {
-                Some(PutSecretValueError::ResourceExistsException(_)) => {
-                    self.unavailable("somebody else changes it at this moment; look, and try again")
-                }
+                Some(PutSecretValueError::ResourceExistsException(_)) => self.changing(),
                 _ => self.unavailable(&describe(&error)),
             }),
         }
@@ -170,6 +173,10 @@ impl SecretsManagerKeys {
 
     fn broken(&self, error: &KeyringError) -> VaultError {
         self.unavailable(&error.to_string())
+    }
+
+    fn changing(&self) -> VaultError {
+        self.unavailable("somebody else changes it at this moment; look, and try again")
     }
 
     fn unavailable(&self, why: &str) -> VaultError {
