@@ -24,7 +24,7 @@ run: setup ## The main job, against the built-in simulator; ends by itself withi
 test: setup ## Everything: unit, conformance, property and end-to-end tests, the service on AWS over emulators among them
 	@.ci/venv >/dev/null || [ $$? = 3 ] # installs the emulator, or says what is skipped without it
 	$(CARGO) build -p fitbridge -p fitbridge-poller -p fitbridge-sink
-	RUST_TEST_THREADS=4 $(CARGO) test --workspace --features fitbridge-tests/aws
+	RUST_TEST_THREADS=4 $(CARGO) test --workspace --no-fail-fast --features fitbridge-tests/aws
 	$(CARGO) run --profile sim -q -p fitbridge-sim -- --seeds 2000
 	$(CARGO) run --profile sim -q -p fitbridge-sim -- --bugs
 	tests/deploy/terraform

@@ -58,8 +58,7 @@ fn no_command_asks_anybody_anything_while_it_stands() {
     }
     bench.run(&["doctor"]).says("[stopped]").says("fitbridge admin go");
     // These have something to do here, and do it; what follows from it waits.
-    let waits: [&[&str]; 3] =
-        [&["import", "new.fit"], &["split", &linked], &["rules", "folder", "--clear", "--apply"]];
+    let waits: [&[&str]; 3] = [&["import", "new.fit"], &["split", &linked], &["rules", "folder", "--clear", "--apply"]];
     for command in waits {
         bench.run(command).exits(2).says("[stopped]").says("fitbridge admin go");
     }

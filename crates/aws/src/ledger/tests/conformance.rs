@@ -24,7 +24,7 @@ impl Instance for Table {
     }
 
     async fn reopen(&mut self) -> bool {
-        self.ledger = Arc::new(DynamoLedger::new(&self.emulator.client(), &self.name, 3));
+        self.ledger = Arc::new(self.emulator.ledger(&self.name, 3));
         true
     }
 }
@@ -39,7 +39,7 @@ impl Subject for Tables {
     async fn fresh(&self) -> Box<dyn Instance> {
         let emulator = Arc::clone(&self.emulator);
         let name = emulator.table().await;
-        let ledger = Arc::new(DynamoLedger::new(&emulator.client(), &name, 3));
+        let ledger = Arc::new(emulator.ledger(&name, 3));
         Box::new(Table { emulator, name, ledger })
     }
 }

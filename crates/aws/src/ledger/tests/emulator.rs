@@ -1,13 +1,19 @@
 //! DynamoDB in this process.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 use aws_sdk_dynamodb::{
     Client, Config,
     config::{BehaviorVersion, Credentials, Region},
 };
 
-use crate::{context::SdkHttp, ledger::create_table};
+use crate::{
+    context::SdkHttp,
+    ledger::{DynamoLedger, Patience, create_table},
+};
 
 /// Settings of a client for an endpoint.
 pub(super) fn config(endpoint: &str) -> aws_sdk_dynamodb::config::Builder {
@@ -33,6 +39,14 @@ impl Emulator {
         let database = dynoxide::Database::memory().expect("an empty database");
         tokio::spawn(dynoxide::server::serve_on(listener, database));
         Self { endpoint: format!("http://{address}"), tables: AtomicU32::new(0) }
+    }
+
+    /// A ledger over one of its tables, with more patience than there is on AWS: the emulator shares a core with
+    /// whatever else is tested, and a try that is given up and repeated would be counted.
+    pub(super) fn ledger(&self, table: impl Into<String>, buckets: u16) -> DynamoLedger {
+        let patience =
+            Patience { each: Duration::from_secs(60), total: Duration::from_secs(300), ..Patience::default() };
+        DynamoLedger::new(&self.client(), table, buckets).with_patience(patience)
     }
 
     pub(super) fn config(&self) -> aws_sdk_dynamodb::config::Builder {

@@ -31,7 +31,7 @@ struct Rider {
 impl Rider {
     async fn connected(emulator: &Emulator) -> Self {
         let usage = Arc::new(Usage::default());
-        let ledger = DynamoLedger::new(&emulator.client(), emulator.table().await, 4).with_usage(Arc::clone(&usage));
+        let ledger = emulator.ledger(emulator.table().await, 4).with_usage(Arc::clone(&usage));
         let (queue, clock) = (MemoryQueue::default(), ManualClock::default());
         let (source, sink) = (FakeSource::default(), FakeSink::default());
         let sinks: Arc<dyn Sink> = Arc::new(sink.clone());

@@ -3,7 +3,6 @@
 use fitbridge_core::ports::{Change, CommitError, Expect, Key, Ledger, LedgerError, MAX_BATCH, Scope, Write};
 
 use super::emulator::Emulator;
-use crate::ledger::DynamoLedger;
 
 fn key(number: usize) -> Key {
     Key { scope: Scope::System, path: format!("big/{number:03}") }
@@ -17,7 +16,7 @@ fn put(number: usize) -> Write {
 #[tokio::test]
 async fn large_records_are_read_page_by_page() {
     let emulator = Emulator::start().await;
-    let ledger = DynamoLedger::new(&emulator.client(), emulator.table().await, 1);
+    let ledger = emulator.ledger(emulator.table().await, 1);
     for number in 0..MAX_BATCH {
         ledger.commit(vec![put(number)]).await.unwrap();
     }

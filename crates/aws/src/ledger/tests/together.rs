@@ -36,7 +36,7 @@ async fn read(
 #[tokio::test]
 async fn each_gets_its_own_record_in_few_requests() {
     let emulator = Emulator::start().await;
-    let ledger = DynamoLedger::new(&emulator.client(), emulator.table().await, 4);
+    let ledger = emulator.ledger(emulator.table().await, 4);
     for number in 0..250 {
         let change = Change::Put { body: format!("{{\"n\":{number}}}"), due: None, plan: None };
         ledger.commit(vec![Write { key: key(number), expect: Expect::Absent, change }]).await.unwrap();

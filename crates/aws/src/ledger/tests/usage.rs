@@ -57,7 +57,7 @@ async fn each_verb_costs_what_the_design_says() {
     use Operation::{BatchGetItem, DeleteItem, GetItem, PutItem, Query, TransactWriteItems};
     let emulator = Emulator::start().await;
     let usage = Arc::new(Usage::default());
-    let ledger = DynamoLedger::new(&emulator.client(), emulator.table().await, 4).with_usage(Arc::clone(&usage));
+    let ledger = emulator.ledger(emulator.table().await, 4).with_usage(Arc::clone(&usage));
     let mut meter = Meter { ledger: ledger.clone(), before: usage.so_far(), usage };
 
     meter.commit(vec![put("a", Expect::Absent, None, None)]).await;
