@@ -7,9 +7,15 @@ use fitbridge_core::{
     domain::{About, ContentId},
 };
 use reqwest::{StatusCode, header::HeaderMap};
+use secrecy::SecretString;
 use serde_json::json;
 
-use crate::{answer::Answer, folder::placed, intervals::decoded};
+use crate::{
+    answer::Answer,
+    folder::placed,
+    intervals::{self, decoded},
+    webhook,
+};
 
 /// What Intervals.icu answers: an athlete, an upload, a list.
 pub fn intervals(body: &[u8]) -> String {
@@ -35,6 +41,22 @@ pub fn refusal(body: &[u8]) -> String {
     assert!(told.chars().count() < 1_000 && !told.chars().any(char::is_control), "{told:?}");
     let words = told.split_whitespace().count().min(40);
     format!("{} {} {words}", answer.is_page(), told.contains('…'))
+}
+
+/// A secret as the vault gives it back, to each sink that reads one. What is wrong with it is told without quoting it.
+pub fn secret(text: &str) -> String {
+    let (sealed, new) = (SecretString::from(text), webhook::new_secret([7; 32]));
+    let quotes = |told: &str| text.len() >= 8 && told.contains(text);
+    let opened = intervals::opened(&sealed).map_err(|failure| failure.to_string());
+    let kept = webhook::retire_older(&sealed).map_err(|error| error.to_string());
+    let turned = webhook::rotate(&sealed, &new).map_err(|error| error.to_string());
+    for told in [opened.as_ref().err(), kept.as_ref().err(), turned.as_ref().err()].into_iter().flatten() {
+        assert!(!quotes(told), "{told}");
+    }
+    for sealed in kept.iter().chain(&turned) {
+        assert!(webhook::retire_older(sealed).is_ok(), "what was written is read");
+    }
+    format!("{:?} {:?} {:?}", opened.err(), kept.err(), turned.err())
 }
 
 /// A template for the places of files, and the place of a ride with an ugly title under it.

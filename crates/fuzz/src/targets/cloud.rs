@@ -26,7 +26,7 @@ const WORDS: &[&[u8]] = &[
 ];
 
 /// All of them. The first byte of an input chooses the HTTP status.
-pub(super) const ALL: [Target; 4] = [
+pub(super) const ALL: [Target; 5] = [
     Target {
         name: "igpsport_list",
         seeds: || {
@@ -65,6 +65,29 @@ pub(super) const ALL: [Target; 4] = [
         corpus: None,
         words: WORDS,
         check: fuzzing::login,
+    },
+    Target {
+        name: "igpsport_redaction",
+        seeds: || {
+            texts(&[
+                r#"{"code":0,"message":"ok ada@example.org eyJhbGciOi","data":{"rows":[{"rideId":31827705,"title":"Ada's","startTime":"2025.06.02","productName":"BSC200 eyJx","fitUrl":"https://files.example/a/x.fit?sig=1"},{},{}],"ada@example.org":1}}"#,
+                r#"{"eyJhbGciOiJub25lIn0":{"access_token":"eyJhbGciOiJub25lIn0.e30."}}"#,
+                "<html>ada@example.org</html>",
+            ])
+        },
+        corpus: None,
+        words: &[
+            b"\"message\":",
+            b"\"label\":",
+            b"ada@example.org",
+            b"eyJ",
+            b"https://",
+            b"\\u0001",
+            b"\"id\":",
+            b"{",
+            b"[",
+        ],
+        check: fuzzing::redaction,
     },
     Target {
         name: "igpsport_token",

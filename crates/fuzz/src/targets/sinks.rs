@@ -6,7 +6,7 @@ use fitbridge_sinks::fuzzing;
 use super::{Target, text, texts};
 
 /// All of them.
-pub(super) const ALL: [Target; 4] = [
+pub(super) const ALL: [Target; 5] = [
     Target {
         name: "intervals_answer",
         seeds: || {
@@ -79,6 +79,21 @@ pub(super) const ALL: [Target; 4] = [
         corpus: None,
         words: &[b"{title}", b"{date}", b"{", b"}", b"{{", b"}}", b"\0", b"\xe2\x80\xae", b"\xf0\x9f\x9a\xb4", b" "],
         check: |bytes| named(&text(bytes)),
+    },
+    Target {
+        name: "sink_secret",
+        seeds: || {
+            texts(&[
+                r#"{"api_key":"k3y-of-the-rider"}"#,
+                r#"{"bearer":"t0ken-of-the-rider"}"#,
+                r#"{"secrets":["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"]}"#,
+                r#"{"secrets":["whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD","C2FVsBQIhrscChlQIMV+b5sSYspob7o="]}"#,
+                "",
+            ])
+        },
+        corpus: None,
+        words: &[b"\"api_key\":", b"\"bearer\":", b"\"secrets\":[", b"whsec_", b"=", b"\\n", b"null", b"[]"],
+        check: |bytes| fuzzing::secret(&text(bytes)),
     },
 ];
 

@@ -72,11 +72,13 @@ targets! {
     igpsport_list: 20_000;
     igpsport_detail: 20_000;
     igpsport_login: 20_000;
+    igpsport_redaction: 20_000;
     igpsport_token: 20_000;
     intervals_answer: 20_000;
     sink_refusal: 20_000;
     folder_template: 20_000;
     name_template: 20_000;
+    sink_secret: 20_000;
     queue_message: 20_000;
     ledger_document: 20_000;
     sealed_secret: 20_000;

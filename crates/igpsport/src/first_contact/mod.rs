@@ -28,6 +28,12 @@ use crate::token::Token;
 
 use redact::Redactor;
 
+/// A body as a report shows it.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn redacted(body: &[u8]) -> serde_json::Value {
+    Redactor::default().body(body)
+}
+
 /// A ride id that nobody has; far above those seen, and still exact in JavaScript.
 const NOBODYS_RIDE: RideId = RideId(9_007_199_254_740_991);
 

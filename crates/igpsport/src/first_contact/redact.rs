@@ -99,7 +99,7 @@ impl Redactor {
         match value {
             Value::Null | Value::Bool(_) => value.clone(),
             Value::Object(fields) => {
-                let fields = fields.iter().map(|(name, value)| (name.clone(), self.value(name, value)));
+                let fields = fields.iter().map(|(name, value)| (field_name(name), self.value(name, value)));
                 Value::Object(fields.collect::<Map<_, _>>())
             }
             Value::Array(elements) => {
@@ -114,8 +114,8 @@ impl Redactor {
             Value::Number(_) if harmless => value.clone(),
             Value::Number(number) => json!(number_form(&number.to_string())),
             Value::String(text) if text.is_empty() => value.clone(),
-            Value::String(text) if harmless => json!(printable(text)),
-            Value::String(text) if name == "message" => json!(message(text)),
+            Value::String(text) if harmless => json!(words(text, |_| false)),
+            Value::String(text) if name == "message" => json!(words(text, is_a_number)),
             Value::String(text) => json!(self.text(&name, text)),
         }
     }
@@ -175,17 +175,26 @@ fn form(text: &str) -> String {
     }
 }
 
-/// A message of the service, without words that could be personal.
-fn message(text: &str) -> String {
-    let words = text.split_whitespace().map(|word| {
-        let digits = word.bytes().filter(u8::is_ascii_digit).count();
-        if word.contains('@') || digits > 4 || word.len() > 40 || word.contains("://") { "…" } else { word }
+/// A text that is kept, without the words that could be personal whatever it should be about.
+fn words(text: &str, is_personal: impl Fn(&str) -> bool) -> String {
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty()).map(|word| {
+        let shows = word.contains('@') || word.contains("eyJ") || word.contains("://") || word.len() > 40;
+        if shows || is_personal(word) { "…" } else { word }
     });
-    printable(&words.collect::<Vec<_>>().join(" "))
+    words.collect::<Vec<_>>().join(" ").chars().take(200).collect()
 }
 
-fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(200).collect()
+fn is_a_number(word: &str) -> bool {
+    word.bytes().filter(u8::is_ascii_digit).count() > 4
+}
+
+/// A field's name, where it can be one: an answer may be a map from whatever people typed.
+fn field_name(name: &str) -> String {
+    let is_name = name.len() <= 40
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
+        && !is_a_number(name)
+        && !name.contains("eyJ");
+    if is_name { name.to_owned() } else { form(name) }
 }
 
 #[cfg(test)]

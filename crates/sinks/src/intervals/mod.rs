@@ -29,6 +29,12 @@ use url::Url;
 
 pub use self::auth::{api_key_secret, bearer_secret};
 
+/// Whether a sealed secret is one of its own.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn opened(secret: &secrecy::SecretString) -> Result<(), fitbridge_core::Failure> {
+    Auth::open(Some(secret)).map(drop)
+}
+
 /// What an answer says when it is read as an athlete, as an upload's, and as a list.
 #[cfg(feature = "fuzzing")]
 pub(crate) fn decoded(
