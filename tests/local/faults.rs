@@ -1,6 +1,6 @@
 //! A tenth of all requests goes wrong, on every route.
 
-use fitbridge_tests::{Bench, one_in_ten_goes_wrong, struck, sync_until_quiet};
+use fitbridge_tests::{Bench, one_in_ten_goes_wrong, serves_until_done, struck, sync_until_quiet};
 
 #[test]
 fn everything_arrives_once_while_a_tenth_of_all_requests_goes_wrong() {
@@ -16,4 +16,9 @@ fn everything_arrives_once_while_a_tenth_of_all_requests_goes_wrong() {
         assert!(requests >= 120 && wrong >= 1, "{route}: {wrong} of {requests}: {routes:?}");
     }
     bench.assert_no_secret_leaked();
+}
+
+#[test]
+fn everything_arrives_once_through_a_serve_that_is_killed_and_stopped_meanwhile() {
+    assert!(serves_until_done(150, 0x5e1f) > 0);
 }

@@ -1,7 +1,8 @@
 //! The long tests: `make soak` runs them; they need minutes and a quiet machine, nothing else.
 
 use fitbridge_tests::{
-    Bench, kill_rounds, kills_until_done, one_in_ten_goes_wrong, stop_rounds, struck, sync_until_quiet,
+    Bench, kill_rounds, kills_until_done, one_in_ten_goes_wrong, serves_until_done, stop_rounds, struck,
+    sync_until_quiet,
 };
 
 #[test]
@@ -30,4 +31,9 @@ fn two_thousand_rides_arrive_once_while_a_tenth_of_all_requests_goes_wrong() {
     for (route, (requests, wrong)) in struck(bench.world()) {
         println!("{route}: {wrong} of {requests} went wrong");
     }
+}
+
+#[test]
+fn ten_thousand_rides_arrive_once_through_a_serve_that_is_killed_and_stopped_while_a_tenth_goes_wrong() {
+    println!("through {} kills", serves_until_done(10_000, 0x5e1e));
 }

@@ -15,6 +15,7 @@ mod mount;
 mod output;
 mod process;
 mod secrets;
+mod serves;
 mod stop;
 mod tree;
 
@@ -30,6 +31,7 @@ pub use mount::Mount;
 pub use output::Output;
 pub use process::{Running, wait_until};
 pub use secrets::forms_of;
+pub use serves::serves_until_done;
 pub use stop::{stop_in_the_middle, stop_rounds};
 pub use tree::{Tree, tree_of};
 
