@@ -112,7 +112,7 @@ async fn show_ride(desk: &Desk, ride: &Activity, connections: &[Connection]) -> 
     desk.out.record(&ride_record(ride));
     let date = ride.ride.local_date().map(|date| date.to_string()).unwrap_or_default();
     let title = ride.ride.title().map(|title| plain(&title)).unwrap_or_default();
-    desk.out.line(format!("{} {date} {title}: {}", bold(ride.rider_id()), state_of(ride)));
+    desk.out.line(format!("{} {date} {title}: {}", bold(ride.rider_id()), state_of(&desk.whose(&ride.user), ride)));
     explain(desk, ride.state.failure());
     let Some(content) = ride.state.content() else { return Ok(()) };
     let sinks: Vec<_> = connections.iter().filter(|connection| connection.sink().is_some()).collect();
