@@ -66,22 +66,34 @@ impl Service {
     }
 
     /// A rider whom the operator adds and connects to everything.
-    async fn add_by_hand(&self, name: &str, rides: usize) -> Rider {
+    pub(crate) async fn add_by_hand(&self, name: &str, rides: usize) -> Rider {
+        let (rider, key) = self.add_with_source(name, rides, "all").await;
+        self.connect_sinks_by_hand(name, &key).await;
+        rider
+    }
+
+    /// A rider whom the operator adds and connects to a source, and the key for Intervals.icu.
+    pub(crate) async fn add_with_source(&self, name: &str, rides: usize, history: &str) -> (Rider, String) {
         let world = self.world();
         let member: MemberId = world.add_member(NewMember::default()).expect("a member");
         world.add_rides(Region::Global, member, &RideBatch::small(rides)).expect("rides");
         let (athlete, key): (AthleteId, String) = world.add_athlete(NewAthlete::default());
         let token = world.token(Region::Global, member).expect("a token");
         assert_eq!(self.admin(&["users", "add", name], "").await.exits(0).summary()["changed"], 1);
-        self.admin(&["connect", name, "igpsport", "--token-stdin"], &token).await.exits(0);
-        self.admin(&["connect", name, "intervals", "--api-key-stdin"], &key).await.exits(0);
-        let url = self.simulator.webhook_url();
-        let secret = crate::service::WEBHOOK_SECRET;
-        self.admin(&["connect", name, "webhook", &url, "--secret-stdin"], secret).await.exits(0);
+        let connect = ["connect", name, "igpsport", "--token-stdin", "--history", history];
+        self.admin(&connect, &token).await.exits(0);
         let user = UserId::new(name).expect("a name that does");
         let source = self.engine.find_connection(&user, "igpsport").await.expect("it is connected").doc;
         self.skip_the_night(&source).await;
-        Rider { user, member, athlete, source }
+        (Rider { user, member, athlete, source }, key)
+    }
+
+    /// Connects a rider to both sinks.
+    pub(crate) async fn connect_sinks_by_hand(&self, name: &str, key: &str) {
+        self.admin(&["connect", name, "intervals", "--api-key-stdin"], key).await.exits(0);
+        let url = self.simulator.webhook_url();
+        let secret = crate::service::WEBHOOK_SECRET;
+        self.admin(&["connect", name, "webhook", &url, "--secret-stdin"], secret).await.exits(0);
     }
 }
 

@@ -6,6 +6,7 @@
 //! [`service::Service::end_leases`]), since the functions have no switch that moves their clock.
 
 mod admin;
+mod admin_rides;
 mod clock;
 mod costs;
 mod dev;

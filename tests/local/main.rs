@@ -2,6 +2,7 @@
 
 mod account;
 mod admin;
+mod admin_rides;
 mod backfill;
 mod clock;
 mod commands;

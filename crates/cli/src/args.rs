@@ -180,11 +180,7 @@ pub(crate) enum Command {
     #[command(
         after_help = "What was delivered first stays what is sent; where nothing was, it is the first named.\n\nExample:\n  fitbridge link 31827705 31827711"
     )]
-    Link {
-        /// Rides
-        #[arg(value_name = "RIDE", required = true, num_args = 2..)]
-        rides: Vec<String>,
-    },
+    Link(LinkArgs),
     /// Say that a ride is one of its own: it is sent
     #[command(after_help = "Example:\n  fitbridge split 31827711")]
     Split {
@@ -193,14 +189,7 @@ pub(crate) enum Command {
     },
     /// Forget rides: they are not sent and never come back, by whatever inlet
     #[command(after_help = "What is at a sink already stays there.\n\nExample:\n  fitbridge forget 31827705")]
-    Forget {
-        /// Rides
-        #[arg(value_name = "RIDE", required = true)]
-        rides: Vec<String>,
-        /// Delete the archived file as well, unless another ride has the same
-        #[arg(long)]
-        delete_file: bool,
-    },
+    Forget(ForgetArgs),
     /// Send a ride again, also one that was forgotten
     #[command(
         after_help = "A place that has the ride may get a second one, so you are asked, or say --yes.\n\nExamples:\n  fitbridge resync 31827705 --sink folder\n  fitbridge resync 31827705 --fetch --yes"
@@ -311,6 +300,25 @@ pub(crate) struct WordArgs {
     /// Only at this sink
     #[arg(long, value_name = "NAME")]
     pub sink: Option<String>,
+}
+
+/// Which rides are one.
+#[derive(Debug, Args)]
+pub(crate) struct LinkArgs {
+    /// Rides
+    #[arg(value_name = "RIDE", required = true, num_args = 2..)]
+    pub rides: Vec<String>,
+}
+
+/// What is forgotten.
+#[derive(Debug, Args)]
+pub(crate) struct ForgetArgs {
+    /// Rides
+    #[arg(value_name = "RIDE", required = true)]
+    pub rides: Vec<String>,
+    /// Delete the archived file as well, unless another ride has the same
+    #[arg(long)]
+    pub delete_file: bool,
 }
 
 /// What is sent again.

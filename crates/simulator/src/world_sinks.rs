@@ -96,6 +96,13 @@ impl World {
         Ok(state.intervals.seed(athlete, new))
     }
 
+    /// Deletes an activity, as its athlete does on the site; `false` when there is none of that id.
+    #[must_use]
+    pub fn delete_activity(&self, id: &str) -> bool {
+        let mut state = self.shared.state();
+        state.intervals.activities.get_mut(id).map(|activity| activity.deleted = true).is_some()
+    }
+
     /// All activities of an athlete, deleted ones too.
     #[must_use]
     pub fn activities(&self, athlete: &AthleteId) -> Vec<ActivityView> {

@@ -10,7 +10,17 @@ use jiff::{
     tz::Offset,
 };
 
-use super::{Connect, Notify, WordArgs};
+use super::{BackfillArgs, Connect, ForgetArgs, LinkArgs, Notify, ResyncArgs, RulesArgs, WordArgs};
+
+/// The help behind a verb after which somebody else does the work.
+macro_rules! then_worked_on {
+    ($examples:literal) => {
+        concat!(
+            "Only the ledger is changed, and who works on what is due does the rest: the functions, or `fitbridge serve`.\n\n",
+            $examples
+        )
+    };
+}
 
 /// `fitbridge admin`.
 #[derive(Debug, Args)]
@@ -50,7 +60,6 @@ pub(crate) struct PlaceArgs {
 
 /// What an operator can do.
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "one is made per run of the program")]
 pub(crate) enum Verb {
     /// Riders
     #[command(subcommand)]
@@ -83,6 +92,87 @@ pub(crate) enum Verb {
         rider: UserId,
         /// Only this source
         name: Option<String>,
+    },
+    /// A rider's rides that are known here, newest first, with their states here and at the sinks
+    #[command(after_help = "Example:\n  fitbridge admin --aws rides ada --limit 50")]
+    Rides {
+        /// Whose
+        rider: UserId,
+        /// Most rides that are shown
+        #[arg(long, default_value_t = 20, value_name = "N")]
+        limit: usize,
+    },
+    /// Why a rider's ride is where it is, sink by sink
+    #[command(after_help = "Example:\n  fitbridge admin --aws why ada 31827705")]
+    Why {
+        /// Whose
+        rider: UserId,
+        /// iGPSport's ride number, our id, or the start of a SHA-256
+        ride: String,
+    },
+    /// Fetch a rider's older rides, a few at a time, newest first
+    #[command(
+        after_help = then_worked_on!("Examples:\n  fitbridge admin --aws backfill ada --since 2024-01-01\n  fitbridge admin --aws backfill ada --status")
+    )]
+    Backfill {
+        /// Whose
+        rider: UserId,
+        #[command(flatten)]
+        args: BackfillArgs,
+    },
+    /// A rider's rides that are one: linked, or looking like it
+    #[command(after_help = "Example:\n  fitbridge admin --aws duplicates ada")]
+    Duplicates {
+        /// Whose
+        rider: UserId,
+    },
+    /// Say for a rider that rides are one: only one of them is sent
+    #[command(
+        after_help = then_worked_on!("What was delivered first stays what is sent; where nothing was, it is the first named.\n\nExample:\n  fitbridge admin --aws link ada 31827705 31827711")
+    )]
+    Link {
+        /// Whose
+        rider: UserId,
+        #[command(flatten)]
+        args: LinkArgs,
+    },
+    /// Say for a rider that a ride is one of its own: it is sent
+    #[command(after_help = then_worked_on!("Example:\n  fitbridge admin --aws split ada 31827711"))]
+    Split {
+        /// Whose
+        rider: UserId,
+        /// The ride
+        ride: String,
+    },
+    /// Forget a rider's rides: they are not sent and never come back, by whatever inlet
+    #[command(
+        after_help = then_worked_on!("What is at a sink already stays there.\n\nExample:\n  fitbridge admin --aws forget ada 31827705")
+    )]
+    Forget {
+        /// Whose
+        rider: UserId,
+        #[command(flatten)]
+        args: ForgetArgs,
+    },
+    /// Send a rider's ride again, also one that was forgotten
+    #[command(
+        after_help = then_worked_on!("A place that has the ride may get a second one, so you are asked, or say --yes.\n\nExamples:\n  fitbridge admin --aws resync ada 31827705 --sink intervals\n  fitbridge admin --aws resync ada 31827705 --fetch --yes")
+    )]
+    Resync {
+        /// Whose
+        rider: UserId,
+        #[command(flatten)]
+        args: ResyncArgs,
+    },
+    /// What a rider's sink gets and under which name: show, try out, set
+    #[command(
+        after_help = then_worked_on!("Examples:\n  fitbridge admin --aws rules ada\n  fitbridge admin --aws rules ada intervals --min-duration 10min --preview\n  fitbridge admin --aws rules ada intervals --min-duration none --apply")
+    )]
+    Rules {
+        /// Whose
+        rider: UserId,
+        #[command(flatten)]
+        args: RulesArgs,
     },
     /// A rider's rides that wait for a word, because they are there already by another route
     #[command(

@@ -1,13 +1,16 @@
 //! `fitbridge backfill`: how far back rides are fetched, and how far that is.
 
 use fitbridge_core::{
-    domain::{Backfill, BackfillPhase, Connection},
-    engine::EngineError,
+    Engine,
+    domain::{Backfill, BackfillPhase, Connection, UserId},
 };
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
-use super::{Context, common::connections};
+use super::{
+    Context,
+    common::{By, Whose, connections_of},
+};
 use crate::{
     app::App,
     args::BackfillArgs,
@@ -18,50 +21,68 @@ use crate::{
 /// Lets the backfill of the rider's sources begin, go on or stop, or shows it.
 pub(crate) async fn run(context: &Context, args: BackfillArgs) -> Result<Exit, Stop> {
     let app = if args.status { context.look()? } else { context.open()? };
-    let sources = sources(&app, args.name.as_deref()).await?;
+    let of = context.whose(&app);
+    each(&of, &args, async |source| change(&of, source, &args).await).await
+}
+
+/// Changes each of the sources that are meant, or none, and shows them.
+pub(super) async fn each(
+    of: &Whose<'_>,
+    args: &BackfillArgs,
+    change: impl AsyncFn(&Connection) -> Result<Connection, Stop>,
+) -> Result<Exit, Stop> {
+    let sources = sources_of(of.engine, of.user, args.name.as_deref()).await?;
     if sources.is_empty() {
-        context.out.note("no source is connected: start with `fitbridge connect igpsport`");
+        of.out.note(format!("no source is connected: start with `{} igpsport`", of.command("connect")));
     }
     let mut goes_on = false;
     for source in &sources {
-        let changed = if args.status {
-            source.clone()
-        } else if args.stop {
-            app.engine.stop_backfill(&app.user, &source.id).await?
-        } else {
-            begin(&app, source, &args).await?
-        };
+        let changed = if args.status { source.clone() } else { change(source).await? };
         goes_on |= changed.backfill().is_some_and(Backfill::is_running);
-        show(context, &changed);
+        show(of, &changed);
     }
     if goes_on && !args.status {
-        context.out.line("`fitbridge serve` fetches them a few at a time; `fitbridge sync` fetches all of them now");
+        of.out.line(match of.by {
+            By::Rider => "`fitbridge serve` fetches them a few at a time; `fitbridge sync` fetches all of them now",
+            By::Operator => "`fitbridge serve` fetches them a few at a time",
+            By::Cloud => "the functions fetch them a few at a time",
+        });
     }
-    context.out.record(&json!({ "type": "summary", "sources": sources.len() }));
+    of.out.record(&json!({ "type": "summary", "sources": sources.len() }));
     Ok(Exit::Done)
 }
 
-async fn begin(app: &App, source: &Connection, args: &BackfillArgs) -> Result<Connection, EngineError> {
-    let begun = app.engine.begin_backfill(&app.user, &source.id, args.since).await?;
+/// Stops a source's backfill, or lets it begin or go on.
+pub(super) async fn change(of: &Whose<'_>, source: &Connection, args: &BackfillArgs) -> Result<Connection, Stop> {
+    if args.stop {
+        return Ok(of.engine.stop_backfill(of.user, &source.id).await?);
+    }
+    let begun = of.engine.begin_backfill(of.user, &source.id, args.since).await?;
     // Only marks which rides are meant; that takes no call to the source.
-    app.engine.settle(&app.user, &source.id).await?;
-    let fresh = app.engine.store().connection(&app.user, &source.id).await?;
+    of.engine.settle(of.user, &source.id).await?;
+    let fresh = of.engine.store().connection(of.user, &source.id).await?;
     Ok(fresh.map_or(begun, |fresh| fresh.doc))
 }
 
 pub(super) async fn sources(app: &App, name: Option<&str>) -> Result<Vec<Connection>, Stop> {
+    sources_of(&app.engine, &app.user, name).await
+}
+
+/// A rider's sources, or the one of that name.
+async fn sources_of(engine: &Engine, user: &UserId, name: Option<&str>) -> Result<Vec<Connection>, Stop> {
     if let Some(name) = name {
-        return Ok(vec![app.engine.find_connection(&app.user, name).await?.doc]);
+        return Ok(vec![engine.find_connection(user, name).await?.doc]);
     }
-    let mut sources = connections(app).await?;
+    let mut sources = connections_of(engine, user).await?;
     sources.retain(|connection| connection.source().is_some());
     Ok(sources)
 }
 
-fn show(context: &Context, source: &Connection) {
-    let line = source.backfill().map_or_else(|| "no older rides wait".to_owned(), line);
-    context.out.line(format!("{}: {line}", bold(&source.name)));
-    context.out.record(&json!({
+fn show(of: &Whose<'_>, source: &Connection) {
+    let command = of.command("backfill");
+    let line = source.backfill().map_or_else(|| "no older rides wait".to_owned(), |one| line_of(one, &command));
+    of.out.line(format!("{}: {line}", bold(&source.name)));
+    of.record(json!({
         "type": "backfill",
         "name": source.name,
         "history": source.history,
@@ -71,10 +92,15 @@ fn show(context: &Context, source: &Connection) {
 
 /// A backfill in a line: `backfill 120 of 1,340, about 25 min left`.
 pub(crate) fn line(backfill: &Backfill) -> String {
+    line_of(backfill, "fitbridge backfill")
+}
+
+/// The same for whoever types that command.
+fn line_of(backfill: &Backfill, command: &str) -> String {
     let of = format!("{} of {}", grouped(backfill.done()), grouped(backfill.total));
     match backfill.phase {
         BackfillPhase::Done => format!("backfill done, {} rides", grouped(backfill.total)),
-        BackfillPhase::Stopped => format!("backfill stopped at {of}; `fitbridge backfill` goes on"),
+        BackfillPhase::Stopped => format!("backfill stopped at {of}; `{command}` goes on"),
         BackfillPhase::Running => match backfill.left() {
             Some(left) => format!("backfill {of}, about {} left", rough(left)),
             None => format!("backfill {of}"),

@@ -3,18 +3,72 @@
 use anstyle::AnsiColor;
 use fitbridge_core::{
     Engine, Failure,
-    domain::{Connection, UserId},
+    domain::{Activity, Connection, UserId},
 };
+use serde_json::{Value, json};
 
 use super::{
-    Context,
+    Context, find,
     tally::{Counts, SinkCounts, Tally},
 };
 use crate::{
     app::App,
     exit::{Exit, Stop},
-    out::{paint, plain},
+    out::{Out, paint, plain},
 };
+
+/// Whose rides a command is about, who gives it, and over which adapters.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Whose<'a> {
+    /// Where it is told.
+    pub out: Out,
+    /// The engine.
+    pub engine: &'a Engine,
+    /// The rider.
+    pub user: &'a UserId,
+    /// Whether an operator gives it for the rider.
+    pub by: By,
+}
+
+/// Who gives a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    /// The rider, on this machine.
+    Rider,
+    /// The operator of this machine.
+    Operator,
+    /// The operator of a service on AWS.
+    Cloud,
+}
+
+impl Whose<'_> {
+    /// A command as it is typed for this rider.
+    pub(crate) fn command(&self, verb: &str) -> String {
+        match self.by {
+            By::Rider => format!("fitbridge {verb}"),
+            By::Operator => format!("fitbridge admin {verb} {}", self.user),
+            By::Cloud => format!("fitbridge admin --aws {verb} {}", self.user),
+        }
+    }
+
+    /// A line for programs; an operator's says which rider it is about.
+    pub(crate) fn record(&self, mut record: Value) {
+        if self.by != By::Rider {
+            record["rider"] = json!(self.user);
+        }
+        self.out.record(&record);
+    }
+
+    /// The rider's connections.
+    pub(crate) async fn connections(&self) -> Result<Vec<Connection>, Stop> {
+        connections_of(self.engine, self.user).await
+    }
+
+    /// The ride that is meant.
+    pub(crate) async fn ride(&self, text: &str) -> Result<Activity, Stop> {
+        find::ride_of(self.engine, self.user, text).await
+    }
+}
 
 /// The connections of this machine's rider.
 pub(crate) async fn connections(app: &App) -> Result<Vec<Connection>, Stop> {

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use fitbridge_core::{
     domain::{Activity, ActivityId, Likeness, Link},
+    engine::group::Group,
     ports::Clock,
 };
 use fitbridge_local::SystemClock;
@@ -11,8 +12,7 @@ use serde_json::{Value, json};
 
 use super::{
     Context,
-    common::{connections, print_deliveries, print_failures},
-    find,
+    common::{Whose, connections, print_deliveries, print_failures},
     tally::Tally,
 };
 use crate::{
@@ -21,18 +21,23 @@ use crate::{
     out::{bold, plain},
 };
 
-/// Lists groups and suggestions.
+/// Lists groups and suggestions of this machine's rider.
 pub(crate) async fn list(context: &Context) -> Result<Exit, Stop> {
     let app = context.look()?;
-    let found = app.engine.duplicates(&app.user).await?;
+    list_of(&context.whose(&app)).await
+}
+
+/// Lists a rider's groups and suggestions.
+pub(super) async fn list_of(of: &Whose<'_>) -> Result<Exit, Stop> {
+    let found = of.engine.duplicates(of.user).await?;
     for group in &found.groups {
-        print_group(context, &group.primary, &group.others);
+        print_group(of, &group.primary, &group.others);
     }
     let mut names = BTreeMap::<&ActivityId, Option<Activity>>::new();
     for suggestion in &found.suggestions {
         for id in [&suggestion.first, &suggestion.second] {
             if !names.contains_key(id) {
-                let ride = app.engine.store().activity(&app.user, id).await?;
+                let ride = of.engine.store().activity(of.user, id).await?;
                 names.insert(id, ride.map(|stored| stored.doc));
             }
         }
@@ -44,19 +49,19 @@ pub(crate) async fn list(context: &Context) -> Result<Exit, Stop> {
             Likeness::SameRide => ("same_ride", "they look like one ride, but are not linked"),
         };
         let (first, second) = (number(&suggestion.first), number(&suggestion.second));
-        context.out.line(format!("{} and {} may be one: {why}", bold(&first), bold(&second)));
+        of.out.line(format!("{} and {} may be one: {why}", bold(&first), bold(&second)));
         for id in [&suggestion.first, &suggestion.second] {
             if let Some(ride) = ride(id) {
-                context.out.line(format!("  {}", about(ride)));
+                of.out.line(format!("  {}", about(ride)));
             }
         }
-        context.out.line(format!("  if so: fitbridge link {first} {second}"));
-        context.out.record(&json!({ "type": "suggestion", "rides": [first, second], "reason": reason }));
+        of.out.line(format!("  if so: {} {first} {second}", of.command("link")));
+        of.record(json!({ "type": "suggestion", "rides": [first, second], "reason": reason }));
     }
     if found.groups.is_empty() && found.suggestions.is_empty() {
-        context.out.line("no ride is here twice, and none looks like it");
+        of.out.line("no ride is here twice, and none looks like it");
     }
-    context.out.record(&json!({
+    of.out.record(&json!({
         "type": "summary",
         "groups": found.groups.len(),
         "suggestions": found.suggestions.len(),
@@ -68,30 +73,40 @@ pub(crate) async fn list(context: &Context) -> Result<Exit, Stop> {
 pub(crate) async fn link(context: &Context, rides: &[String]) -> Result<Exit, Stop> {
     let tally = Arc::new(Tally::new(SystemClock.now(), context.out.progress("link")));
     let mut app = context.open_watched(Arc::clone(&tally) as _)?;
+    link_of(&context.whose(&app), rides).await?;
+    finish(context, &mut app, &tally).await
+}
+
+/// Links a rider's rides.
+pub(super) async fn link_of(of: &Whose<'_>, rides: &[String]) -> Result<Group, Stop> {
     let mut ids = Vec::new();
     for ride in rides {
-        ids.push(find::ride(&app, ride).await?.id);
+        ids.push(of.ride(ride).await?.id);
     }
-    let user = app.user.clone();
-    let group = app.engine.link(&user, &ids).await?;
-    print_group(context, &group.primary, &group.others);
-    finish(context, &mut app, &tally).await
+    let group = of.engine.link(of.user, &ids).await?;
+    print_group(of, &group.primary, &group.others);
+    Ok(group)
 }
 
 /// Takes a ride out of its group.
 pub(crate) async fn split(context: &Context, ride: &str) -> Result<Exit, Stop> {
     let tally = Arc::new(Tally::new(SystemClock.now(), context.out.progress("split")));
     let mut app = context.open_watched(Arc::clone(&tally) as _)?;
-    let id = find::ride(&app, ride).await?.id;
-    let user = app.user.clone();
-    let (ride, left) = app.engine.split(&user, &id).await?;
-    context.out.line(format!("{} is a ride of its own", bold(ride.rider_id())));
-    if left.others.is_empty() {
-        context.out.line(format!("{} is a ride of its own", bold(left.primary.rider_id())));
-    } else {
-        print_group(context, &left.primary, &left.others);
-    }
+    split_of(&context.whose(&app), ride).await?;
     finish(context, &mut app, &tally).await
+}
+
+/// Takes a rider's ride out of its group, of which the second is what is left.
+pub(super) async fn split_of(of: &Whose<'_>, ride: &str) -> Result<(Activity, Group), Stop> {
+    let id = of.ride(ride).await?.id;
+    let (ride, left) = of.engine.split(of.user, &id).await?;
+    of.out.line(format!("{} is a ride of its own", bold(ride.rider_id())));
+    if left.others.is_empty() {
+        of.out.line(format!("{} is a ride of its own", bold(left.primary.rider_id())));
+    } else {
+        print_group(of, &left.primary, &left.others);
+    }
+    Ok((ride, left))
 }
 
 /// Works on what was begun, and prints what came of it.
@@ -115,17 +130,17 @@ pub(super) async fn work_off(context: &Context, app: &mut App, tally: &Tally) ->
     Ok((exit, counts.record()))
 }
 
-fn print_group(context: &Context, primary: &Activity, linked: &[Activity]) {
+fn print_group(of: &Whose<'_>, primary: &Activity, linked: &[Activity]) {
     let sent = if primary.state.name() == "forgotten" { "forgotten" } else { "sent" };
-    context.out.line(format!("{} {} ({sent})", bold(primary.rider_id()), about(primary)));
+    of.out.line(format!("{} {} ({sent})", bold(primary.rider_id()), about(primary)));
     let mut others = Vec::new();
     for other in linked {
         let why = other.link.as_ref().map_or("", |link| link.why.sentence());
-        context.out.line(format!("  {} {} ({why} {})", bold(other.rider_id()), about(other), primary.rider_id()));
+        of.out.line(format!("  {} {} ({why} {})", bold(other.rider_id()), about(other), primary.rider_id()));
         others
             .push(json!({ "ride": other.rider_id(), "activity": other.id, "link": link_record(other.link.as_ref()) }));
     }
-    context.out.record(&json!({
+    of.record(json!({
         "type": "group",
         "ride": primary.rider_id(),
         "activity": primary.id,

@@ -8,7 +8,7 @@ use std::{
 use fitbridge_core::{
     Code, Failure,
     domain::{Activity, ActivityState, Connection, Delivery, DeliveryState},
-    engine::resync::Resynced,
+    engine::{forget::Forgot, resync::Resynced},
     ports::Clock,
 };
 use fitbridge_local::SystemClock;
@@ -16,55 +16,68 @@ use serde_json::json;
 
 use super::{
     Context,
-    common::{connections, print_failures},
+    common::{By, Whose, connections, print_failures},
     duplicates::finish,
-    find,
     tally::{Tally, delivery_record, ride_record},
 };
 use crate::{
     args::ResyncArgs,
     exit::{Exit, Stop},
-    out::{bold, plain},
+    out::{Out, bold, plain},
 };
 
 /// Forgets rides.
 pub(crate) async fn forget(context: &Context, rides: &[String], delete_file: bool) -> Result<Exit, Stop> {
     let mut app = context.open()?;
-    let mut found = Vec::new();
-    for ride in rides {
-        found.push(find::ride(&app, ride).await?);
-    }
+    let found = meant(&context.whose(&app), rides).await?;
     let sinks = connections(&app).await?;
     for ride in &found {
         let forgot = app.engine.forget(&app.user, &ride.id, delete_file).await?;
         app.lanes.drain().await;
         let kept = app.engine.store().activity(&app.user, &ride.id).await?.map(|stored| stored.doc);
-        let gone = kept.unwrap_or_else(|| forgot.ride.clone());
-        context.out.line(format!("{} is forgotten and will not come back", bold(gone.rider_id())));
-        if delete_file && gone.state.content().is_some() {
-            context.out.line("  its file stays: another ride has the same, or it could not be deleted yet");
-        }
-        for delivery in &forgot.sent {
-            let name = sink_name(&sinks, delivery);
-            let is = if matches!(delivery.state, DeliveryState::Delivered { .. }) { "is" } else { "may be" };
-            context.out.line(format!("  it {is} at {name} and stays there; if you want it gone, delete it there"));
-        }
-        for other in &gone.linked {
-            if let Some(other) = app.engine.store().activity(&app.user, other).await? {
-                let number = other.doc.rider_id();
-                context
-                    .out
-                    .line(format!("  {number} is linked to it and stays unsent; to send it: fitbridge split {number}"));
-            }
-        }
-        context.out.record(&ride_record(&gone));
-        for delivery in forgot.withdrawn.iter().chain(&forgot.sent) {
-            context.out.record(&delivery_record(delivery, &sink_name(&sinks, delivery)));
-        }
+        let gone = Forgot { ride: kept.unwrap_or_else(|| forgot.ride.clone()), ..forgot };
+        told(&context.whose(&app), &sinks, &gone, delete_file).await?;
     }
     let exit = print_failures(context, &app.lanes.take_failures(), Exit::Done);
     context.out.record(&json!({ "type": "summary", "forgotten": found.len() }));
     Ok(exit)
+}
+
+/// The rides that are meant.
+pub(super) async fn meant(of: &Whose<'_>, rides: &[String]) -> Result<Vec<Activity>, Stop> {
+    let mut found = Vec::new();
+    for ride in rides {
+        found.push(of.ride(ride).await?);
+    }
+    Ok(found)
+}
+
+/// Says what became of a ride that is forgotten.
+pub(super) async fn told(of: &Whose<'_>, sinks: &[Connection], forgot: &Forgot, delete_file: bool) -> Result<(), Stop> {
+    let Forgot { ride: gone, withdrawn, sent } = forgot;
+    of.out.line(format!("{} is forgotten and will not come back", bold(gone.rider_id())));
+    if delete_file && gone.state.content().is_some() {
+        of.out.line(match of.by {
+            By::Rider => "  its file stays: another ride has the same, or it could not be deleted yet",
+            By::Operator | By::Cloud => "  its file is deleted next, unless another ride has the same",
+        });
+    }
+    for delivery in sent {
+        let name = sink_name(sinks, delivery);
+        let is = if matches!(delivery.state, DeliveryState::Delivered { .. }) { "is" } else { "may be" };
+        of.out.line(format!("  it {is} at {name} and stays there; if you want it gone, delete it there"));
+    }
+    for other in &gone.linked {
+        if let Some(other) = of.engine.store().activity(of.user, other).await? {
+            let (number, split) = (other.doc.rider_id(), of.command("split"));
+            of.out.line(format!("  {number} is linked to it and stays unsent; to send it: {split} {number}"));
+        }
+    }
+    of.record(ride_record(gone));
+    for delivery in withdrawn.iter().chain(sent) {
+        of.record(delivery_record(delivery, &sink_name(sinks, delivery)));
+    }
+    Ok(())
 }
 
 /// Sends a ride again.
@@ -72,37 +85,43 @@ pub(crate) async fn resync(context: &Context, args: &ResyncArgs) -> Result<Exit,
     let tally = Arc::new(Tally::new(SystemClock.now(), context.out.progress("resync")));
     let mut app = context.open_watched(Arc::clone(&tally) as _)?;
     app.engine.refuse_when_halted().await?;
-    let ride = find::ride(&app, &args.ride).await?;
-    let all = connections(&app).await?;
+    resync_of(&context.whose(&app), args).await?;
+    finish(context, &mut app, &tally).await
+}
+
+/// Sends a rider's ride again, or has it fetched for that.
+pub(super) async fn resync_of(of: &Whose<'_>, args: &ResyncArgs) -> Result<Resynced, Stop> {
+    let ride = of.ride(&args.ride).await?;
+    let all = of.connections().await?;
     let mut sinks = Vec::new();
     for name in &args.sink {
         let named = all.iter().find(|one| one.sink().is_some() && one.name == *name);
         let named = named.ok_or_else(|| Failure::new(Code::NoSuchConnection, name))?;
         sinks.push(named.id.clone());
     }
-    let user = app.user.clone();
-    let before = app.engine.sent_before(&user, &ride.id, &sinks).await?;
+    let before = of.engine.sent_before(of.user, &ride.id, &sinks).await?;
     if !before.is_empty() && !args.yes {
         let ids: Vec<_> = before.iter().map(|delivery| sink_name(&all, delivery)).collect();
         for delivery in &before {
-            context.out.line(format!("{} {}", sink_name(&all, delivery), how(delivery)));
+            of.out.line(format!("{} {}", sink_name(&all, delivery), how(delivery)));
         }
-        if !asked(context, &ride)? {
+        if !asked(of.out, &ride)? {
             return Err(Failure::new(Code::MaySendTwice, ids.join(", ")).into());
         }
     }
-    match app.engine.resync(&user, &ride.id, &sinks, args.fetch).await? {
+    let resynced = of.engine.resync(of.user, &ride.id, &sinks, args.fetch).await?;
+    match &resynced {
         Resynced::Sent(ride, begun) if begun.is_empty() => {
-            context.out.line(format!("{}: nothing to send: no sink is meant, or it is under way", ride.rider_id()));
+            of.out.line(format!("{}: nothing to send: no sink is meant, or it is under way", ride.rider_id()));
         }
         Resynced::Sent(ride, begun) => {
-            context.out.line(format!("{} is sent again, to {} places", bold(ride.rider_id()), begun.len()));
+            of.out.line(format!("{} is sent again, to {} places", bold(ride.rider_id()), begun.len()));
         }
         Resynced::Fetching(ride) => {
-            context.out.line(format!("{} is fetched again and sent then", bold(ride.rider_id())));
+            of.out.line(format!("{} is fetched again and sent then", bold(ride.rider_id())));
         }
     }
-    finish(context, &mut app, &tally).await
+    Ok(resynced)
 }
 
 fn how(delivery: &Delivery) -> String {
@@ -115,8 +134,8 @@ fn how(delivery: &Delivery) -> String {
 }
 
 /// Asks at a terminal; elsewhere the answer is no.
-fn asked(context: &Context, ride: &Activity) -> Result<bool, Stop> {
-    if context.out.is_json() || !std::io::stdin().is_terminal() {
+fn asked(out: Out, ride: &Activity) -> Result<bool, Stop> {
+    if out.is_json() || !std::io::stdin().is_terminal() {
         return Ok(false);
     }
     let from = match ride.state {

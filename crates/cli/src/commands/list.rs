@@ -3,15 +3,18 @@
 use anstyle::AnsiColor;
 use fitbridge_core::{
     Code, Failure,
-    domain::{ActivityState, Connection, Delivery, DeliveryState},
-    engine::Upstream,
+    domain::{Activity, ActivityState, Connection, Delivery, DeliveryState},
     ports::Key,
 };
+use jiff::civil::Date;
 use serde_json::{Value, json};
 
-use super::{Context, common::connections, duplicates::link_record};
+use super::{
+    Context,
+    common::{Whose, connections},
+    duplicates::link_record,
+};
 use crate::{
-    app::App,
     exit::{Exit, Stop},
     out::{paint, plain},
 };
@@ -35,7 +38,16 @@ pub(crate) async fn run(context: &Context, limit: usize, name: Option<&str>) -> 
         while left > 0 {
             let page = app.engine.look(source, number).await?.map_err(|error| error.failure())?;
             for ride in page.rides.iter().take(left) {
-                print(context, &app, source, &sinks, ride).await?;
+                let facts = &ride.row.facts;
+                let row = Row {
+                    source: Some(&source.name),
+                    number: ride.row.ride_id.to_string(),
+                    date: facts.date,
+                    title: facts.title.as_deref(),
+                    distance_m: facts.distance_m,
+                    known: ride.known.as_ref().map(|known| &known.doc),
+                };
+                print(&context.whose(&app), &sinks, &row).await?;
                 shown += 1;
             }
             for problem in &page.page.problems {
@@ -53,28 +65,39 @@ pub(crate) async fn run(context: &Context, limit: usize, name: Option<&str>) -> 
     Ok(Exit::Done)
 }
 
-async fn print(
-    context: &Context,
-    app: &App,
-    source: &Connection,
-    sinks: &[&Connection],
-    ride: &Upstream,
-) -> Result<(), Stop> {
-    let facts = &ride.row.facts;
-    let state = ride.known.as_ref().map_or("new", |known| known.doc.state.name());
+/// A ride in a list: what is said of it, and what is known of it here.
+#[derive(Debug)]
+pub(super) struct Row<'a> {
+    /// The source's name, for a ride that has one.
+    pub source: Option<&'a str>,
+    /// The number the rider knows it by.
+    pub number: String,
+    /// Its local date.
+    pub date: Option<Date>,
+    /// Its title.
+    pub title: Option<&'a str>,
+    /// Its distance, m.
+    pub distance_m: Option<f64>,
+    /// Its record.
+    pub known: Option<&'a Activity>,
+}
+
+/// Prints a ride with its state here and at the sinks.
+pub(super) async fn print(of: &Whose<'_>, sinks: &[&Connection], row: &Row<'_>) -> Result<(), Stop> {
+    let state = row.known.map_or("new", |known| known.state.name());
     let mut deliveries = serde_json::Map::new();
-    if let Some(ActivityState::Fetched { content, .. }) = ride.known.as_ref().map(|known| &known.doc.state) {
-        let keys: Vec<_> = sinks.iter().map(|sink| Key::delivery(&app.user, &sink.id, content)).collect();
-        let found = app.engine.store().read_many::<Delivery>(&keys).await?;
+    if let Some(ActivityState::Fetched { content, .. }) = row.known.map(|known| &known.state) {
+        let keys: Vec<_> = sinks.iter().map(|sink| Key::delivery(of.user, &sink.id, content)).collect();
+        let found = of.engine.store().read_many::<Delivery>(&keys).await?;
         for (sink, delivery) in sinks.iter().zip(found) {
             let state = delivery.map_or("none", |delivery| delivery.doc.state.name());
             deliveries.insert(sink.name.clone(), Value::from(state));
         }
     }
-    let title = facts.title.as_deref().map(plain).unwrap_or_default();
-    let date = facts.date.map_or_else(|| "no date   ".into(), |date| date.to_string());
-    let km = facts.distance_m.map(|m| format!("{:7.1} km", m / 1000.0)).unwrap_or_default();
-    let link = ride.known.as_ref().and_then(|known| known.doc.link.as_ref());
+    let title = row.title.map(plain).unwrap_or_default();
+    let date = row.date.map_or_else(|| "no date   ".into(), |date| date.to_string());
+    let km = row.distance_m.map(|m| format!("{:7.1} km", m / 1000.0)).unwrap_or_default();
+    let link = row.known.and_then(|known| known.link.as_ref());
     let settled = ["delivered", DeliveryState::Skipped.name(), "filtered"];
     let is_settled = |state: &Value| state.as_str().is_some_and(|state| settled.contains(&state));
     let all_there = link.is_some() || deliveries.values().all(is_settled);
@@ -84,19 +107,15 @@ async fn print(
     if let Some(link) = link {
         at = vec![format!("{} {}", link.why.sentence(), link.to.rider_id())];
     }
-    context.out.line(format!(
-        "{:>12}  {date}  {km}  {}  {}  {title}",
-        ride.row.ride_id,
-        paint(color, state),
-        at.join(", ")
-    ));
-    context.out.record(&json!({
+    of.out.line(format!("{:>12}  {date}  {km}  {}  {}  {title}", row.number, paint(color, state), at.join(", ")));
+    of.record(json!({
         "type": "listed",
-        "source": source.name,
-        "ride": ride.row.ride_id.to_string(),
-        "date": facts.date,
-        "title": facts.title,
-        "distance_m": facts.distance_m,
+        "source": row.source,
+        "ride": row.number,
+        "activity": row.known.map(|known| &known.id),
+        "date": row.date,
+        "title": row.title,
+        "distance_m": row.distance_m,
         "state": state,
         "deliveries": deliveries,
         "link": link_record(link),

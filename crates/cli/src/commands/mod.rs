@@ -37,6 +37,7 @@ use std::sync::Arc;
 use fitbridge_core::{Code, Failure, engine::NoObserver};
 use tracing::Level;
 
+use self::common::{By, Whose};
 use crate::{
     app::{Access, App},
     args::{Cli, Command, Config, Connect},
@@ -145,9 +146,9 @@ impl Context {
             Command::Export { output, force } => account::export(&self, &output, force).await,
             Command::DeleteAccount { yes } => account::delete(&self, yes).await,
             Command::Duplicates => duplicates::list(&self).await,
-            Command::Link { rides } => duplicates::link(&self, &rides).await,
+            Command::Link(args) => duplicates::link(&self, &args.rides).await,
             Command::Split { ride } => duplicates::split(&self, &ride).await,
-            Command::Forget { rides, delete_file } => forget::forget(&self, &rides, delete_file).await,
+            Command::Forget(args) => forget::forget(&self, &args.rides, args.delete_file).await,
             Command::Resync(args) => forget::resync(&self, &args).await,
             Command::Backfill(args) => backfill::run(&self, args).await,
             Command::Reconcile { name } => reconcile::run(&self, name.as_deref()).await,
@@ -176,6 +177,11 @@ impl Context {
     /// Opens the data to look at it.
     pub(crate) fn look(&self) -> Result<App, Stop> {
         App::open(&self.home, &self.settings, Access::Read, Arc::new(NoObserver))
+    }
+
+    /// The rider of this machine, whose rides it is about.
+    pub(crate) fn whose<'a>(&self, app: &'a App) -> Whose<'a> {
+        Whose { out: self.out, engine: &app.engine, user: &app.user, by: By::Rider }
     }
 
     /// Warns of what stands in place of the real hosts.

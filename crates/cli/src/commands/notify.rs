@@ -1,6 +1,6 @@
 //! `fitbridge notify`: how the rider is told of failures and recoveries.
 
-use std::{fmt, io::IsTerminal};
+use std::io::IsTerminal;
 
 use fitbridge_core::{
     Code, Engine, Failure,
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::{
     Context,
+    common::{By, Whose},
     connect::{asked_for, from_stdin},
 };
 use crate::{
@@ -23,41 +24,6 @@ use crate::{
 /// The channel of signed webhooks.
 const WEBHOOK: &str = "webhook";
 
-/// Whom it is about, and over which adapters.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Addressee<'a> {
-    /// Where it is told.
-    pub out: Out,
-    /// The engine.
-    pub engine: &'a Engine,
-    /// Who is told.
-    pub user: &'a UserId,
-    /// Whether an operator does it for a rider, and then where mail comes from.
-    pub by: By,
-}
-
-/// Who sets it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum By {
-    /// The rider, on this machine.
-    Rider,
-    /// The operator of this machine.
-    Operator,
-    /// The operator of a service on AWS, which mails under its own address.
-    Cloud,
-}
-
-impl Addressee<'_> {
-    /// The command as it is typed.
-    fn command(&self) -> impl fmt::Display {
-        match self.by {
-            By::Rider => "fitbridge notify".to_owned(),
-            By::Operator => format!("fitbridge admin notify {}", self.user),
-            By::Cloud => format!("fitbridge admin --aws notify {}", self.user),
-        }
-    }
-}
-
 impl Notify {
     /// Whether it only looks.
     pub(crate) fn only_looks(&self) -> bool {
@@ -68,11 +34,11 @@ impl Notify {
 /// Sets or shows how the rider of this machine is told.
 pub(crate) async fn run(context: &Context, what: Notify) -> Result<Exit, Stop> {
     let app = if what.only_looks() { context.look()? } else { context.open()? };
-    set_or_show(&Addressee { out: context.out, engine: &app.engine, user: &app.user, by: By::Rider }, what).await
+    set_or_show(&context.whose(&app), what).await
 }
 
 /// Sets or shows how a rider is told.
-pub(crate) async fn set_or_show(of: &Addressee<'_>, what: Notify) -> Result<Exit, Stop> {
+pub(crate) async fn set_or_show(of: &Whose<'_>, what: Notify) -> Result<Exit, Stop> {
     match what {
         Notify::Webhook(args) => webhook(of, args).await,
         Notify::Email(args) => email(of, args).await,
@@ -83,7 +49,7 @@ pub(crate) async fn set_or_show(of: &Addressee<'_>, what: Notify) -> Result<Exit
     }
 }
 
-async fn webhook(of: &Addressee<'_>, args: NotifyWebhook) -> Result<Exit, Stop> {
+async fn webhook(of: &Whose<'_>, args: NotifyWebhook) -> Result<Exit, Stop> {
     let made = !args.secret_stdin;
     let text = match args.secret_stdin {
         true => from_stdin("signing secret")?,
@@ -99,7 +65,7 @@ async fn webhook(of: &Addressee<'_>, args: NotifyWebhook) -> Result<Exit, Stop> 
     if made && set.as_ref().is_err_and(|stop| stop.failure.code == Code::WebhookStatus) {
         // A receiver that checks signatures cannot know a secret that was made a moment ago.
         of.out.note("If the receiver checks signatures, set it with --no-test, give it the secret that is");
-        of.out.note(format!("shown then, and try `{} test`.", of.command()));
+        of.out.note(format!("shown then, and try `{} test`.", of.command("notify")));
     }
     set?;
     if made {
@@ -111,7 +77,7 @@ async fn webhook(of: &Addressee<'_>, args: NotifyWebhook) -> Result<Exit, Stop> 
     Ok(done(of))
 }
 
-async fn email(of: &Addressee<'_>, args: NotifyEmail) -> Result<Exit, Stop> {
+async fn email(of: &Whose<'_>, args: NotifyEmail) -> Result<Exit, Stop> {
     let wrong = |why: &str| Stop::failed(Failure::new(Code::Settings, why));
     if of.by == By::Cloud {
         if args.smtp.is_some() || args.from.is_some() || args.password_stdin {
@@ -137,7 +103,7 @@ async fn email(of: &Addressee<'_>, args: NotifyEmail) -> Result<Exit, Stop> {
 
 /// Checks a channel, sends a test unless that is not wanted, and sets it. Nothing is kept of one that fails.
 async fn set(
-    of: &Addressee<'_>,
+    of: &Whose<'_>,
     via: &str,
     settings: &Value,
     secret: Option<&SecretString>,
@@ -153,7 +119,7 @@ async fn set(
     Ok(())
 }
 
-async fn off(of: &Addressee<'_>, via: Option<&str>) -> Result<Exit, Stop> {
+async fn off(of: &Whose<'_>, via: Option<&str>) -> Result<Exit, Stop> {
     let via = via.map(Service::from_any);
     let dropped = of.engine.drop_channels(of.user, via.as_ref()).await?;
     of.out.line(match dropped {
@@ -163,10 +129,10 @@ async fn off(of: &Addressee<'_>, via: Option<&str>) -> Result<Exit, Stop> {
     Ok(done(of))
 }
 
-async fn test(of: &Addressee<'_>) -> Result<Exit, Stop> {
+async fn test(of: &Whose<'_>) -> Result<Exit, Stop> {
     let tested = of.engine.test_channels(of.user).await?;
     if tested.is_empty() {
-        of.out.note(format!("nothing is set: see `{} --help`", of.command()));
+        of.out.note(format!("nothing is set: see `{} --help`", of.command("notify")));
     }
     let mut exit = Exit::Done;
     for (channel, result) in &tested {
@@ -187,7 +153,7 @@ async fn test(of: &Addressee<'_>) -> Result<Exit, Stop> {
     Ok(exit)
 }
 
-async fn quiet(of: &Addressee<'_>, hours: &str, zone: Option<&str>) -> Result<Exit, Stop> {
+async fn quiet(of: &Whose<'_>, hours: &str, zone: Option<&str>) -> Result<Exit, Stop> {
     let wrong = |reason: String| Stop::failed(Failure::new(Code::Usage, reason));
     let quiet = match (hours, zone) {
         ("off", _) => None,
@@ -207,11 +173,11 @@ fn hours_of(quiet: &Quiet) -> String {
     format!("from {} to {} ({})", time(quiet.from), time(quiet.to), quiet.zone)
 }
 
-async fn show(of: &Addressee<'_>) -> Result<Exit, Stop> {
+async fn show(of: &Whose<'_>) -> Result<Exit, Stop> {
     let contact = of.engine.contact(of.user).await?;
     let contact = contact.unwrap_or_else(|| Contact { user: of.user.clone(), channels: Vec::new(), quiet: None });
     if contact.channels.is_empty() {
-        let (command, server) = (of.command(), if of.by == By::Cloud { "" } else { " --smtp URL" });
+        let (command, server) = (of.command("notify"), if of.by == By::Cloud { "" } else { " --smtp URL" });
         of.out.line(format!("notices go nowhere: set `{command} webhook URL` or `{command} email ADDRESS{server}`"));
     }
     for channel in &contact.channels {
@@ -263,7 +229,7 @@ pub(crate) async fn notices(out: Out, engine: &Engine, user: &UserId) -> Result<
     Ok(shown)
 }
 
-fn done(of: &Addressee<'_>) -> Exit {
+fn done(of: &Whose<'_>) -> Exit {
     of.out.record(&json!({ "type": "summary" }));
     Exit::Done
 }

@@ -16,68 +16,113 @@ use serde_json::{Value, json};
 
 use super::{
     Context,
-    common::{connections, print_deliveries, print_failures},
+    common::{Whose, print_deliveries, print_failures},
     tally::Tally,
 };
 use crate::{
-    app::App,
     args::RulesArgs,
     exit::{Exit, Stop},
     out::{bold, plain},
     rule_args::RuleChange,
 };
 
-/// Shows, tries out, sets or applies rules.
+/// What is asked for.
+#[derive(Debug)]
+pub(super) enum Asked<'a> {
+    /// Nothing is changed.
+    Look(Look<'a>),
+    /// A change.
+    Set(&'a str, RuleChange),
+    /// Sending what was left out and passes now, after a change if there is one.
+    Apply(&'a str, Option<RuleChange>),
+}
+
+/// What is to be seen.
+#[derive(Debug)]
+pub(super) enum Look<'a> {
+    /// The rules of all sinks.
+    All,
+    /// The rules of this sink.
+    One(&'a str),
+    /// What they do with so many rides, after a change that is tried out.
+    Preview(&'a str, RuleChange, usize),
+}
+
+impl RulesArgs {
+    /// What is asked for; what does not do is refused.
+    pub(super) fn read(&self) -> Result<Asked<'_>, Failure> {
+        let change = self.change.read(self.clear)?;
+        let changes = self.clear || !self.change.is_empty();
+        Ok(match (self.sink.as_deref(), self.preview) {
+            (None, None) if !changes && !self.apply => Asked::Look(Look::All),
+            (None, _) => return Err(Failure::new(Code::RulesInvalid, "name the sink that they are for")),
+            (Some(sink), Some(count)) => Asked::Look(Look::Preview(sink, change, count)),
+            (Some(sink), None) if self.apply => Asked::Apply(sink, changes.then_some(change)),
+            (Some(sink), None) if changes => Asked::Set(sink, change),
+            (Some(sink), None) => Asked::Look(Look::One(sink)),
+        })
+    }
+
+    /// Whether nothing is changed.
+    pub(super) fn only_looks(&self) -> bool {
+        !matches!(self.read(), Ok(Asked::Set(..) | Asked::Apply(..)))
+    }
+}
+
+/// Shows, tries out, sets or applies the rules of this machine's rider.
 pub(crate) async fn run(context: &Context, args: RulesArgs) -> Result<Exit, Stop> {
-    let change = args.change.read(args.clear)?;
-    let changes = args.clear || !args.change.is_empty();
-    let Some(name) = &args.sink else {
-        if changes || args.apply || args.preview.is_some() {
-            return Err(Failure::new(Code::RulesInvalid, "name the sink that they are for").into());
+    match args.read()? {
+        Asked::Apply(name, change) => set_and_apply(context, name, change.as_ref()).await,
+        Asked::Set(name, change) => {
+            let app = context.open()?;
+            let of = context.whose(&app);
+            shown(&of, &set(&of, name, &change).await?).await
         }
-        return show_all(context).await;
-    };
-    if let Some(count) = args.preview {
-        return preview(context, name, &change, count).await;
+        Asked::Look(what) => look(&context.whose(&context.look()?), &what).await,
     }
-    if args.apply {
-        return set_and_apply(context, name, &change, changes).await;
+}
+
+/// Shows or tries out a rider's rules.
+pub(super) async fn look(of: &Whose<'_>, what: &Look<'_>) -> Result<Exit, Stop> {
+    match what {
+        Look::All => show_all(of).await,
+        Look::One(name) => shown(of, &sink_of(of, name).await?).await,
+        Look::Preview(name, change, count) => preview(of, name, change, *count).await,
     }
-    if !changes {
-        let app = context.look()?;
-        let sink = sink_of(&app, name).await?;
-        show(context, &app, &sink).await?;
-        context.out.record(&json!({ "type": "summary", "sinks": 1 }));
-        return Ok(Exit::Done);
-    }
-    let app = context.open()?;
-    let sink = app.engine.set_rules(&app.user, name, &|old| change.onto(old)).await?;
-    show(context, &app, &sink).await?;
-    context.out.record(&json!({ "type": "summary", "sinks": 1 }));
+}
+
+/// Changes a sink's rules; the sink as it is then.
+pub(super) async fn set(of: &Whose<'_>, name: &str, change: &RuleChange) -> Result<Connection, Stop> {
+    Ok(of.engine.set_rules(of.user, name, &|old| change.onto(old)).await?)
+}
+
+/// Shows one sink's rules, and nothing else.
+pub(super) async fn shown(of: &Whose<'_>, sink: &Connection) -> Result<Exit, Stop> {
+    show(of, sink).await?;
+    of.out.record(&json!({ "type": "summary", "sinks": 1 }));
     Ok(Exit::Done)
 }
 
-async fn show_all(context: &Context) -> Result<Exit, Stop> {
-    let app = context.look()?;
+async fn show_all(of: &Whose<'_>) -> Result<Exit, Stop> {
     let mut shown = 0;
-    for sink in connections(&app).await?.iter().filter(|connection| connection.sink().is_some()) {
-        show(context, &app, sink).await?;
+    for sink in of.connections().await?.iter().filter(|connection| connection.sink().is_some()) {
+        show(of, sink).await?;
         shown += 1;
     }
     if shown == 0 {
-        context.out.line("no sink is connected");
+        of.out.line("no sink is connected");
     }
-    context.out.record(&json!({ "type": "summary", "sinks": shown }));
+    of.out.record(&json!({ "type": "summary", "sinks": shown }));
     Ok(Exit::Done)
 }
 
-async fn show(context: &Context, app: &App, sink: &Connection) -> Result<(), Stop> {
+async fn show(of: &Whose<'_>, sink: &Connection) -> Result<(), Stop> {
     let Some(progress) = sink.sink() else { return Ok(()) };
     let prefix = format!("delivery/{}/", sink.id);
-    let deliveries = app.engine.store().all::<Delivery>(&app.user, &prefix).await?;
+    let deliveries = of.engine.store().all::<Delivery>(of.user, &prefix).await?;
     let is_filtered = |state: &DeliveryState| matches!(state, DeliveryState::Filtered { .. });
     let filtered = deliveries.iter().filter(|stored| is_filtered(&stored.doc.state)).count();
-    let out = context.out;
+    let out = of.out;
     let every = if progress.rules.is_empty() { " every ride, under its title" } else { "" };
     out.line(format!("{}:{every}", bold(&sink.name)));
     for line in lines(&progress.rules) {
@@ -85,7 +130,8 @@ async fn show(context: &Context, app: &App, sink: &Connection) -> Result<(), Sto
     }
     if filtered > 0 {
         out.line(format!(
-            "  {filtered} rides were left out so far; `fitbridge rules {} --apply` sends those that pass now",
+            "  {filtered} rides were left out so far; `{} {} --apply` sends those that pass now",
+            of.command("rules"),
             sink.name
         ));
     }
@@ -93,7 +139,7 @@ async fn show(context: &Context, app: &App, sink: &Connection) -> Result<(), Sto
     record["type"] = "rules".into();
     record["sink"] = sink.name.clone().into();
     record["filtered"] = filtered.into();
-    out.record(&record);
+    of.record(record);
     Ok(())
 }
 
@@ -141,8 +187,8 @@ pub(crate) fn rules_record(rules: &Rules) -> Value {
     })
 }
 
-async fn sink_of(app: &App, name: &str) -> Result<Connection, Stop> {
-    let found = app.engine.find_connection(&app.user, name).await?.doc;
+async fn sink_of(of: &Whose<'_>, name: &str) -> Result<Connection, Stop> {
+    let found = of.engine.find_connection(of.user, name).await?.doc;
     match found.sink() {
         Some(_) => Ok(found),
         None => Err(Failure::new(Code::RulesInvalid, format!("{name} is a source; rules are for sinks")).into()),
@@ -150,33 +196,31 @@ async fn sink_of(app: &App, name: &str) -> Result<Connection, Stop> {
 }
 
 /// What the rules, after the change that is tried out, do with the last rides of the archive.
-async fn preview(context: &Context, name: &str, change: &RuleChange, count: usize) -> Result<Exit, Stop> {
-    let app = context.look()?;
-    let mut sink = sink_of(&app, name).await?;
+async fn preview(of: &Whose<'_>, name: &str, change: &RuleChange, count: usize) -> Result<Exit, Stop> {
+    let mut sink = sink_of(of, name).await?;
     if let Role::Sink(progress) = &mut sink.role {
         progress.rules = change.onto(&progress.rules);
         progress.rules.check().map_err(Failure::from)?;
     }
     let prefix = format!("delivery/{}/", sink.id);
-    let known: BTreeMap<ContentId, &'static str> = app
-        .engine
-        .store()
-        .all::<Delivery>(&app.user, &prefix)
+    let store = of.engine.store();
+    let known: BTreeMap<ContentId, &'static str> = store
+        .all::<Delivery>(of.user, &prefix)
         .await?
         .into_iter()
         .map(|stored| (stored.doc.content, stored.doc.state.name()))
         .collect();
     let mut rides: Vec<(Activity, ContentId)> = Vec::new();
-    for stored in app.engine.store().all::<Activity>(&app.user, "activity/").await? {
+    for stored in store.all::<Activity>(of.user, "activity/").await? {
         if let ActivityState::Fetched { content, .. } = stored.doc.state {
             rides.push((stored.doc, content));
         }
     }
     rides.sort_by_key(|(ride, _)| (ride.ride.start(), ride.ride.local_date()));
-    let out = context.out;
+    let out = of.out;
     let (mut sent, mut filtered) = (0_usize, 0_usize);
     for (ride, content) in rides.iter().rev().take(count) {
-        let judged = Delivery::for_sink(ride, &sink, *content, app.engine.now());
+        let judged = Delivery::for_sink(ride, &sink, *content, of.engine.now());
         let why = match &judged.state {
             DeliveryState::Filtered { why } => Some(why),
             _ => None,
@@ -197,7 +241,7 @@ async fn preview(context: &Context, name: &str, change: &RuleChange, count: usiz
             ride.rider_id(),
             now.map(|now| format!("  (now {now})")).unwrap_or_default()
         ));
-        out.record(&json!({
+        of.record(json!({
             "type": "preview",
             "ride": ride.rider_id(),
             "activity": ride.id,
@@ -218,14 +262,10 @@ async fn preview(context: &Context, name: &str, change: &RuleChange, count: usiz
 }
 
 /// Sets the rules, if some are given, and sends what was left out before and passes now.
-async fn set_and_apply(context: &Context, name: &str, change: &RuleChange, changes: bool) -> Result<Exit, Stop> {
+async fn set_and_apply(context: &Context, name: &str, change: Option<&RuleChange>) -> Result<Exit, Stop> {
     let tally = Arc::new(Tally::new(SystemClock.now(), context.out.progress("rules")));
     let mut app = context.open_watched(Arc::clone(&tally) as _)?;
-    let sink = match changes {
-        true => app.engine.set_rules(&app.user, name, &|old| change.onto(old)).await?,
-        false => sink_of(&app, name).await?,
-    };
-    let Applied { sent, filtered } = app.engine.apply_rules(&app.user, &sink.id).await?;
+    let (sink, applied) = apply(&context.whose(&app), name, change).await?;
     app.lanes.drain().await;
     tally.bar().finish_and_clear();
     let sinks = [sink];
@@ -233,11 +273,30 @@ async fn set_and_apply(context: &Context, name: &str, change: &RuleChange, chang
     for record in tally.records(&sinks) {
         context.out.record(&record);
     }
-    context.out.line(format!("{sent} rides that were left out pass now, {filtered} are left out still"));
+    context.out.line(line_of(&applied));
     let exit = print_deliveries(context, &tally, &counts);
     let exit = print_failures(context, &app.lanes.take_failures(), exit);
     let mut record = counts.record();
-    (record["sent"], record["filtered"]) = (sent.into(), filtered.into());
+    (record["sent"], record["filtered"]) = (applied.sent.into(), applied.filtered.into());
     context.out.record(&record);
     Ok(exit)
+}
+
+/// Changes a sink's rules, if there is a change, and begins to send what was left out before and passes now.
+pub(super) async fn apply(
+    of: &Whose<'_>,
+    name: &str,
+    change: Option<&RuleChange>,
+) -> Result<(Connection, Applied), Stop> {
+    let sink = match change {
+        Some(change) => set(of, name, change).await?,
+        None => sink_of(of, name).await?,
+    };
+    let applied = of.engine.apply_rules(of.user, &sink.id).await?;
+    Ok((sink, applied))
+}
+
+/// What came of it, in a line.
+pub(super) fn line_of(Applied { sent, filtered }: &Applied) -> String {
+    format!("{sent} rides that were left out pass now, {filtered} are left out still")
 }

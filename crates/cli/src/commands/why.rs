@@ -10,42 +10,46 @@ use serde_json::json;
 
 use super::{
     Context,
-    common::connections,
-    find,
+    common::Whose,
     tally::{delivery_record, ride_record},
 };
 use crate::{
     exit::{Exit, Stop},
-    out::{bold, plain},
+    out::{Out, bold, plain},
 };
 
-/// Explains where a ride is, sink by sink.
+/// Explains where a ride of this machine's rider is.
 pub(crate) async fn run(context: &Context, ride: &str) -> Result<Exit, Stop> {
     let app = context.look()?;
-    let ride = find::ride(&app, ride).await?;
-    let out = context.out;
+    tell(&context.whose(&app), ride).await
+}
+
+/// Explains where a ride is, sink by sink.
+pub(super) async fn tell(of: &Whose<'_>, ride: &str) -> Result<Exit, Stop> {
+    let ride = of.ride(ride).await?;
+    let (out, store) = (of.out, of.engine.store());
     let title = ride.ride.title().unwrap_or_else(|| "untitled".into());
     let date = ride.ride.local_date().map(|date| date.to_string()).unwrap_or_default();
     out.line(format!("{} {date} {}", bold(ride.rider_id()), plain(&title)));
-    out.line(format!("  {}", state_of(&ride)));
-    explain(context, ride.state.failure());
+    out.line(format!("  {}", state_of(of, &ride)));
+    explain(out, ride.state.failure());
     if let Some(link) = &ride.link {
-        let to = app.engine.store().activity(&app.user, &link.to).await?;
+        let to = store.activity(of.user, &link.to).await?;
         let is_gone = to.as_ref().is_some_and(|to| matches!(to.doc.state, ActivityState::Forgotten { .. }));
         let number = to.map_or_else(|| link.to.to_string(), |to| to.doc.rider_id());
         let what = if is_gone { "which was forgotten; neither is sent" } else { "which is what is sent" };
         out.line(format!("  {} {number}, {what}", link.why.sentence()));
-        out.line(format!("    to send it as a ride of its own: fitbridge split {}", ride.rider_id()));
+        out.line(format!("    to send it as a ride of its own: {} {}", of.command("split"), ride.rider_id()));
     }
     for other in &ride.linked {
-        let other = app.engine.store().activity(&app.user, other).await?;
+        let other = store.activity(of.user, other).await?;
         if let Some((other, link)) = other.and_then(|other| other.doc.link.clone().map(|link| (other.doc, link))) {
             let why = link.why.sentence();
             out.line(format!("  stands for {} too ({why} this one)", other.rider_id()));
         }
     }
-    out.record(&ride_record(&ride));
-    let connections = connections(&app).await?;
+    of.record(ride_record(&ride));
+    let connections = of.connections().await?;
     let sinks: Vec<_> = connections.iter().filter(|connection| connection.sink().is_some()).collect();
     let Some(content) = ride.state.content() else {
         if sinks.is_empty() {
@@ -54,8 +58,8 @@ pub(crate) async fn run(context: &Context, ride: &str) -> Result<Exit, Stop> {
         out.record(&json!({ "type": "summary", "deliveries": 0 }));
         return Ok(Exit::Done);
     };
-    let keys: Vec<_> = sinks.iter().map(|sink| Key::delivery(&app.user, &sink.id, &content)).collect();
-    let found = app.engine.store().read_many::<Delivery>(&keys).await?;
+    let keys: Vec<_> = sinks.iter().map(|sink| Key::delivery(of.user, &sink.id, &content)).collect();
+    let found = store.read_many::<Delivery>(&keys).await?;
     let mut count = 0;
     for (sink, delivery) in sinks.iter().zip(found) {
         let Some(delivery) = delivery else {
@@ -74,24 +78,25 @@ pub(crate) async fn run(context: &Context, ride: &str) -> Result<Exit, Stop> {
         count += 1;
         let delivery = delivery.doc;
         out.line(format!("  {}: {}", bold(&sink.name), delivery_state(&delivery)));
-        explain(context, delivery.state.failure());
+        explain(out, delivery.state.failure());
         if let DeliveryState::Filtered { why } = &delivery.state {
-            out.line(format!("    next: {}", why.rule.next_step().replace("SINK", &sink.name)));
+            let next = why.rule.next_step().replace("fitbridge rules", &of.command("rules"));
+            out.line(format!("    next: {}", next.replace("SINK", &sink.name)));
         }
         if let DeliveryState::Held { reason } = &delivery.state {
-            explain(context, Some(&held::explain(reason)));
+            explain(out, Some(&held::explain(reason)));
         }
-        out.record(&delivery_record(&delivery, &sink.name));
+        of.record(delivery_record(&delivery, &sink.name));
     }
     out.record(&json!({ "type": "summary", "deliveries": count }));
     Ok(Exit::Done)
 }
 
 /// Where a ride is, for people.
-pub(crate) fn state_of(ride: &Activity) -> String {
+pub(crate) fn state_of(of: &Whose<'_>, ride: &Activity) -> String {
     match &ride.state {
         ActivityState::Backlog => {
-            "on the backlog: its turn comes, newest rides first (`fitbridge backfill --status`)".into()
+            format!("on the backlog: its turn comes, newest rides first (`{} --status`)", of.command("backfill"))
         }
         ActivityState::Discovered => "seen upstream; where its file lies is asked for next".into(),
         ActivityState::Resolved { .. } => "its file is being fetched".into(),
@@ -109,7 +114,9 @@ pub(crate) fn state_of(ride: &Activity) -> String {
         ActivityState::Filtered { rule } => format!("filtered: {} [{rule}]", rule.sentence()),
         ActivityState::Rejected { .. } => "rejected".into(),
         ActivityState::DeadLetter { .. } => format!("given up after {} attempts", ride.attempts),
-        ActivityState::Forgotten { .. } => format!("forgotten; back again with: fitbridge resync {}", ride.rider_id()),
+        ActivityState::Forgotten { .. } => {
+            format!("forgotten; back again with: {} {}", of.command("resync"), ride.rider_id())
+        }
     }
 }
 
@@ -132,10 +139,10 @@ pub(crate) fn delivery_state(delivery: &Delivery) -> String {
     }
 }
 
-fn explain(context: &Context, failure: Option<&Failure>) {
+fn explain(out: Out, failure: Option<&Failure>) {
     if let Some(failure) = failure {
-        context.out.line(format!("    {}", plain(&failure.to_string())));
-        context.out.line(format!("    usually because: {}", failure.code.cause()));
-        context.out.line(format!("    next: {}", failure.code.next_step()));
+        out.line(format!("    {}", plain(&failure.to_string())));
+        out.line(format!("    usually because: {}", failure.code.cause()));
+        out.line(format!("    next: {}", failure.code.next_step()));
     }
 }

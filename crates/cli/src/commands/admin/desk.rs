@@ -18,7 +18,11 @@ use super::aws;
 use crate::{
     app::{Access, App},
     args::admin::PlaceArgs,
-    commands::{Context, connect::Place},
+    commands::{
+        Context,
+        common::{By, Whose},
+        connect::Place,
+    },
     exit::Stop,
     out::Out,
     settings,
@@ -147,6 +151,12 @@ impl Desk {
     /// Where a rider's connection is made.
     pub(super) fn place<'a>(&'a self, user: &'a UserId) -> Place<'a> {
         Place { out: self.out, engine: &self.engine, user, one_host: self.one_host }
+    }
+
+    /// A rider whose rides a command is about.
+    pub(super) fn whose<'a>(&'a self, user: &'a UserId) -> Whose<'a> {
+        let by = if self.cloud.is_some() { By::Cloud } else { By::Operator };
+        Whose { out: self.out, engine: &self.engine, user, by }
     }
 
     /// The one place through which every change goes, so that it is on record who did what.

@@ -24,8 +24,7 @@ pub(super) async fn run(desk: &Desk, rider: &UserId, word: Option<HeldWord>) -> 
 async fn list(desk: &Desk, rider: &UserId) -> Result<Exit, Stop> {
     let all = waiting(&desk.engine, rider).await?;
     print(desk, rider, &all);
-    let place = if desk.cloud.is_some() { "admin --aws" } else { "admin" };
-    ended(desk.out, &format!("fitbridge {place} held {rider}"), all.len());
+    ended(desk.out, &desk.whose(rider).command("held"), all.len());
     Ok(Exit::Done)
 }
 
@@ -59,8 +58,6 @@ async fn say(desk: &Desk, rider: &UserId, args: &HeldArgs, word: Word) -> Result
 
 fn print(desk: &Desk, rider: &UserId, all: &[Waiting]) {
     for one in all {
-        let mut record = show(desk.out, one);
-        record["rider"] = json!(rider);
-        desk.out.record(&record);
+        desk.whose(rider).record(show(desk.out, one));
     }
 }

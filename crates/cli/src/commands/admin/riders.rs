@@ -6,10 +6,7 @@ use jiff::Timestamp;
 use super::{Act, Desk};
 use crate::{
     args::{Notify, admin::Moment},
-    commands::{
-        audit,
-        notify::{self, Addressee, By},
-    },
+    commands::{audit, notify},
     exit::{Exit, Stop},
 };
 
@@ -17,8 +14,7 @@ use crate::{
 pub(super) async fn notify(desk: &Desk, rider: &UserId, what: Notify) -> Result<Exit, Stop> {
     // A misspelt name must not make a rider of its own.
     desk.rider(rider).await?;
-    let by = if desk.cloud.is_some() { By::Cloud } else { By::Operator };
-    let of = Addressee { out: desk.out, engine: &desk.engine, user: rider, by };
+    let of = desk.whose(rider);
     if what.only_looks() {
         return notify::set_or_show(&of, what).await;
     }

@@ -7,7 +7,7 @@ use fitbridge_core::{
 };
 use serde_json::json;
 
-use super::{Act, Desk, account, changed};
+use super::{Act, Desk, account, changed, rides::newest_first};
 use crate::{
     args::admin::Users,
     commands::{
@@ -99,7 +99,7 @@ async fn show(desk: &Desk, rider: &UserId, limit: usize) -> Result<Exit, Stop> {
     let states = by_state(&rides);
     desk.out.line(count_of_rides(&states));
     let count = rides.len();
-    rides.sort_by_key(|ride| std::cmp::Reverse((ride.ride.local_date(), ride.rider_id())));
+    newest_first(&mut rides);
     rides.truncate(limit);
     for ride in &rides {
         show_ride(desk, ride, &connections).await?;
@@ -108,11 +108,13 @@ async fn show(desk: &Desk, rider: &UserId, limit: usize) -> Result<Exit, Stop> {
     Ok(exit)
 }
 
-async fn show_ride(desk: &Desk, ride: &Activity, connections: &[Connection]) -> Result<(), Stop> {
-    desk.out.record(&ride_record(ride));
+/// Shows a ride with its deliveries.
+pub(super) async fn show_ride(desk: &Desk, ride: &Activity, connections: &[Connection]) -> Result<(), Stop> {
+    let of = desk.whose(&ride.user);
+    of.record(ride_record(ride));
     let date = ride.ride.local_date().map(|date| date.to_string()).unwrap_or_default();
     let title = ride.ride.title().map(|title| plain(&title)).unwrap_or_default();
-    desk.out.line(format!("{} {date} {title}: {}", bold(ride.rider_id()), state_of(ride)));
+    desk.out.line(format!("{} {date} {title}: {}", bold(ride.rider_id()), state_of(&of, ride)));
     explain(desk, ride.state.failure());
     let Some(content) = ride.state.content() else { return Ok(()) };
     let sinks: Vec<_> = connections.iter().filter(|connection| connection.sink().is_some()).collect();
@@ -120,7 +122,7 @@ async fn show_ride(desk: &Desk, ride: &Activity, connections: &[Connection]) -> 
     let deliveries = desk.engine.store().read_many::<Delivery>(&keys).await?;
     for (sink, delivery) in sinks.iter().zip(deliveries) {
         let Some(Stored { doc: delivery, .. }) = delivery else { continue };
-        desk.out.record(&delivery_record(&delivery, &sink.name));
+        of.record(delivery_record(&delivery, &sink.name));
         desk.out.line(format!("  {}: {}", sink.name, delivery_state(&delivery)));
         explain(desk, delivery.state.failure());
     }
