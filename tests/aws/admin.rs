@@ -329,6 +329,48 @@ async fn a_rider_is_told_by_mail_and_what_happened_is_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rider_is_told_by_webhook_once_signed_and_of_the_recovery_too() {
+    let Some(service) = Service::start(&[]).await else { return };
+    let rider = service.add_by_hand("ada", 1).await;
+    service.run_until_quiet().await;
+    let url = service.simulator.webhook_url();
+    let secret = crate::service::WEBHOOK_SECRET;
+    let set = service.admin(&["notify", "ada", "webhook", &url, "--secret-stdin"], secret).await.exits(0);
+    assert_eq!(set.of_type("channel")[0]["tested"], true, "{set}");
+    service.world().clear_webhooks();
+    // What came since, rides aside, each as often as it came.
+    let told = || {
+        let attempts = service.world().webhook_attempts();
+        assert!(attempts.iter().all(|one| one.refused.is_none() && !one.duplicate), "signed, and once: {attempts:?}");
+        let notices = attempts.into_iter().filter(|one| one.id.starts_with("notice_"));
+        let message = |body: Bytes| serde_json::from_slice::<Value>(&body).expect("JSON");
+        let messages = notices.map(|one| message(one.body.expect("bodies are kept")));
+        messages.map(|one| (one["type"].clone(), one["data"]["code"].clone())).collect::<Vec<_>>()
+    };
+    assert!(service.world().revoke_athlete(&rider.athlete));
+    service.new_rides(&rider, 1);
+    for _ in 0..3 {
+        service.pass_minutes(1).await;
+        service.run_until_quiet().await;
+    }
+    let failure = (json!("notice.failure"), json!("sink_reconnect"));
+    assert_eq!(told(), std::slice::from_ref(&failure));
+    let shown = service.admin(&["notify", "ada", "show"], "").await.exits(0);
+    assert_eq!((&shown.summary()["channels"], shown.of_type("notice").len()), (&json!(1), 1), "{shown}");
+
+    let key = service.world().renew_key(&rider.athlete).expect("a key");
+    service.admin(&["connect", "ada", "intervals", "--api-key-stdin"], &key).await.exits(0);
+    for _ in 0..2 {
+        service.pass_minutes(1).await;
+        service.run_until_quiet().await;
+    }
+    assert_eq!(told(), [failure, (json!("notice.recovery"), json!("sink_reconnect"))]);
+    service.assert_at_intervals(&[rider]);
+    service.assert_rights();
+    assert!(!service.sink.said().contains(secret.trim_start_matches("whsec_")), "no secret is logged");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_about_a_rider_is_exported_and_deleted() {
     let Some(service) = Service::start(&[]).await else { return };
     let rider = service.add_by_hand("ada", 2).await;
