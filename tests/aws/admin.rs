@@ -6,20 +6,26 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use axum::{Json, Router, routing::post};
+use axum::{Json, Router, body::Bytes, routing::post};
+use fitbridge_aws::testkit::moto;
 use fitbridge_core::{
-    domain::{Delivery, UserId},
+    domain::{ContentId, Delivery, UserId},
     ports::{SealedKey, VaultError},
 };
 use fitbridge_simulator::{
     AthleteId, Fault, FaultRule, MemberId, NewActivity, NewAthlete, NewMember, Region, RideBatch, Role,
 };
 use fitbridge_tests::Output;
-use jiff::tz::Offset;
+use jiff::{Timestamp, tz::Offset};
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, net::TcpListener, process::Command};
 
-use crate::{queue::MAX_RECEIVES, riders::Rider, runtime::Function, service::Service};
+use crate::{
+    queue::MAX_RECEIVES,
+    riders::Rider,
+    runtime::Function,
+    service::{Service, to_bucket},
+};
 
 impl Service {
     /// `fitbridge --json admin --aws …` with the stack's outputs, as `CloudFormation` prints them.
@@ -335,6 +341,48 @@ async fn a_rider_is_told_by_mail_and_what_happened_is_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rider_is_told_by_webhook_once_signed_and_of_the_recovery_too() {
+    let Some(service) = Service::start(&[]).await else { return };
+    let rider = service.add_by_hand("ada", 1).await;
+    service.run_until_quiet().await;
+    let url = service.simulator.webhook_url();
+    let secret = crate::service::WEBHOOK_SECRET;
+    let set = service.admin(&["notify", "ada", "webhook", &url, "--secret-stdin"], secret).await.exits(0);
+    assert_eq!(set.of_type("channel")[0]["tested"], true, "{set}");
+    service.world().clear_webhooks();
+    // What came since, rides aside, each as often as it came.
+    let told = || {
+        let attempts = service.world().webhook_attempts();
+        assert!(attempts.iter().all(|one| one.refused.is_none() && !one.duplicate), "signed, and once: {attempts:?}");
+        let notices = attempts.into_iter().filter(|one| one.id.starts_with("notice_"));
+        let message = |body: Bytes| serde_json::from_slice::<Value>(&body).expect("JSON");
+        let messages = notices.map(|one| message(one.body.expect("bodies are kept")));
+        messages.map(|one| (one["type"].clone(), one["data"]["code"].clone())).collect::<Vec<_>>()
+    };
+    assert!(service.world().revoke_athlete(&rider.athlete));
+    service.new_rides(&rider, 1);
+    for _ in 0..3 {
+        service.pass_minutes(1).await;
+        service.run_until_quiet().await;
+    }
+    let failure = (json!("notice.failure"), json!("sink_reconnect"));
+    assert_eq!(told(), std::slice::from_ref(&failure));
+    let shown = service.admin(&["notify", "ada", "show"], "").await.exits(0);
+    assert_eq!((&shown.summary()["channels"], shown.of_type("notice").len()), (&json!(1), 1), "{shown}");
+
+    let key = service.world().renew_key(&rider.athlete).expect("a key");
+    service.admin(&["connect", "ada", "intervals", "--api-key-stdin"], &key).await.exits(0);
+    for _ in 0..2 {
+        service.pass_minutes(1).await;
+        service.run_until_quiet().await;
+    }
+    assert_eq!(told(), [failure, (json!("notice.recovery"), json!("sink_reconnect"))]);
+    service.assert_at_intervals(&[rider]);
+    service.assert_rights();
+    assert!(!service.sink.said().contains(secret.trim_start_matches("whsec_")), "no secret is logged");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_about_a_rider_is_exported_and_deleted() {
     let Some(service) = Service::start(&[]).await else { return };
     let rider = service.add_by_hand("ada", 2).await;
@@ -381,4 +429,93 @@ async fn a_stop_holds_within_a_minute_and_nothing_is_lost() {
     service.pass_minutes(1).await;
     service.run_until_quiet().await;
     service.assert_exactly_once(&riders);
+}
+
+impl Service {
+    /// A value of the functions' environment.
+    fn variable(&self, name: &str) -> &str {
+        let found = self.environment.iter().find(|(of, _)| of == name);
+        found.map(|(_, value)| value.as_str()).expect("it is set")
+    }
+
+    /// The keys of a rider's files in the bucket, one for each version and each mark of a deletion.
+    async fn versions(&self, rider: &str) -> Vec<String> {
+        let endpoint = moto::endpoint().expect("the emulator");
+        let bucket = self.variable("FITBRIDGE_BUCKET");
+        let path = format!("/{bucket}?versions&max-keys=1000&prefix=fit/{rider}/");
+        let listed = to_bucket(endpoint, "GET", &path, "").await;
+        assert!(listed.starts_with("HTTP/1.1 200") && listed.contains("<IsTruncated>false"), "{listed}");
+        let keys = listed.split("<Key>").skip(1).filter_map(|rest| rest.split('<').next());
+        keys.map(str::to_owned).collect()
+    }
+
+    /// The names of a rider's secrets, those that can be restored among them.
+    async fn secrets(&self, rider: &str) -> Vec<String> {
+        let prefix = self.variable("FITBRIDGE_SECRET_PREFIX");
+        let mut pages = self.clients.secrets.list_secrets().include_planned_deletion(true).into_paginator().send();
+        let mut names = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.expect("a page").secret_list.unwrap_or_default();
+            names.extend(page.into_iter().filter_map(|secret| secret.name));
+        }
+        let of_rider = |name: &String| {
+            ["source", "sink"].iter().any(|role| name.starts_with(&format!("{prefix}/{role}/{rider}/")))
+        };
+        names.retain(of_rider);
+        names
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_account_leaves_no_version_of_a_file_and_no_secret_to_restore() {
+    let Some(service) = Service::start(&[]).await else { return };
+    let rider = service.add_by_hand("ada", 3).await;
+    // One name begins with the other.
+    let other = service.add_rider("ada2", 2).await;
+    service.run_until_quiet().await;
+    // A file that was replaced, one that was deleted, one that no record names; a secret that can be restored.
+    let archive = &service.engine.ports().archive;
+    let keys = service.versions("ada").await;
+    let bucket = service.variable("FITBRIDGE_BUCKET");
+    let replace = format!("/{bucket}/{}", keys[0]);
+    let replaced = to_bucket(moto::endpoint().expect("the emulator"), "PUT", &replace, "bit rot").await;
+    assert!(replaced.starts_with("HTTP/1.1 200"), "{replaced}");
+    let (gone, stray) = (Bytes::from_static(b"gone"), Bytes::from_static(b"stray"));
+    for bytes in [&gone, &stray] {
+        archive.put(&rider.user, ContentId::of(bytes), bytes.clone()).await.expect("it is stored");
+    }
+    archive.delete(&rider.user, ContentId::of(&gone)).await.expect("it is deleted");
+    service.admin(&["disconnect", "ada", "webhook"], "").await.exits(0);
+    assert_eq!(service.versions("ada").await.len(), 3 + 1 + 2 + 1, "versions and a mark");
+    assert_eq!(service.secrets("ada").await.len(), 3, "one of them deleted, and to be restored");
+    let others = (service.versions("ada2").await, service.secrets("ada2").await);
+    assert_eq!((others.0.len(), others.1.len()), (2, 3));
+
+    let deleted = service.admin(&["users", "delete", "ada", "--yes"], "").await.exits(0).summary();
+    assert_eq!((&deleted["files"], &deleted["secrets"]), (&json!(4), &json!(3)), "{deleted}");
+    let at = |field: &str| deleted[field].as_str().expect("a moment").parse::<Timestamp>().expect("a moment");
+    let hours = at("backups_until").duration_since(at("done_at")).as_hours();
+    assert_eq!(hours, 35 * 24, "as long as the table's backups go back: {deleted}");
+    assert_eq!(service.versions("ada").await, [""; 0]);
+    assert_eq!(service.secrets("ada").await, [""; 0]);
+    assert_eq!((service.versions("ada2").await, service.secrets("ada2").await), others, "the other's stay");
+    service.new_rides(&other, 1);
+    service.pass_minutes(1).await;
+    service.run_until_quiet().await;
+    service.assert_exactly_once(&[rider, other]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_takes_what_lies_in_the_other_vault_too() {
+    let Some(mut service) = Service::start(&[]).await else { return };
+    service.add_by_hand("ada", 1).await;
+    service.run_until_quiet().await;
+    let ring = format!("{}/keyring", service.variable("FITBRIDGE_SECRET_PREFIX"));
+    service.admin(&["vault", "init"], "").await.exits(0);
+    service.admin(&["vault", "migrate", "--to", "keyring"], "").await.exits(0);
+    service.environment = service.with("FITBRIDGE_VAULT", "keyring");
+    service.environment = service.with("FITBRIDGE_KEYRING_SECRET", &ring);
+    assert_eq!(service.secrets("ada").await.len(), 3, "they were not forgotten");
+    service.admin(&["users", "delete", "ada", "--yes"], "").await.exits(0);
+    assert_eq!(service.secrets("ada").await, [""; 0]);
 }

@@ -17,6 +17,7 @@ mod messages;
 mod neighbours;
 mod plan;
 mod queue;
+mod reconciles;
 mod refusals;
 mod riders;
 mod rights;

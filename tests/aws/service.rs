@@ -178,11 +178,26 @@ impl Service {
     }
 }
 
+/// A bucket with versions, as the template has it.
 async fn make_bucket(endpoint: &str, name: &str) {
-    let request = format!("PUT /{name} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    let on = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+    for (path, body) in [(format!("/{name}"), ""), (format!("/{name}?versioning"), on)] {
+        let answer = to_bucket(endpoint, "PUT", &path, body).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+}
+
+/// The emulator's answer to a request. It wants a signature and does not look at it.
+pub(crate) async fn to_bucket(endpoint: &str, method: &str, path: &str, body: &str) -> String {
+    let length = body.len();
+    let signature = "AWS4-HMAC-SHA256 Credential=tests/20260101/us-east-1/s3/aws4_request, Signature=0";
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {signature}\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n{body}"
+    );
     let mut socket = TcpStream::connect(endpoint.trim_start_matches("http://")).await.expect("the emulator answers");
     socket.write_all(request.as_bytes()).await.expect("it is sent");
     let mut answer = String::new();
     socket.read_to_string(&mut answer).await.expect("an answer");
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    answer
 }

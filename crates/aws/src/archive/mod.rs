@@ -2,8 +2,10 @@
 
 mod credentials;
 mod http;
+mod operator;
 mod s3;
 
 #[cfg(any(test, feature = "testkit"))]
 pub(crate) use http::Clients;
+pub use operator::OperatorArchive;
 pub use s3::{LinkError, S3Archive};

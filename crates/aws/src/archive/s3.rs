@@ -135,6 +135,12 @@ fn location(user: &UserId, content: ContentId) -> path::Path {
     path::Path::from_iter(archive_path(user, content))
 }
 
+/// Where a user's files lie.
+pub(super) fn folder(user: &UserId) -> path::Path {
+    let [root, owner, ..] = archive_path(user, ContentId::of(b""));
+    path::Path::from_iter([root, owner])
+}
+
 /// Shorter than a function's time: what does not work now works at the record's next attempt.
 fn retry() -> RetryConfig {
     let backoff =
@@ -184,11 +190,11 @@ impl Archive for S3Archive {
         }
     }
 
-    /// In a versioned bucket what is deleted stays as an old version until the bucket's rule ends it.
+    /// In a versioned bucket what is deleted stays as an old version until the bucket's rule ends it; at the end of
+    /// an account see [`super::OperatorArchive`].
     async fn forget_user(&self, user: &UserId) -> Result<u64, ArchiveError> {
-        let [root, owner, ..] = archive_path(user, ContentId::of(b""));
-        let folder = path::Path::from_iter([root, owner]);
-        let found: Vec<_> = self.store.list(Some(&folder)).try_collect().await.map_err(|error| unavailable(&error))?;
+        let found: Vec<_> =
+            self.store.list(Some(&folder(user))).try_collect().await.map_err(|error| unavailable(&error))?;
         let count = u64::try_from(found.len()).unwrap_or(u64::MAX);
         for object in found {
             match self.store.delete(&object.location).await {

@@ -21,7 +21,7 @@ use super::{
     http::SdkHttp,
 };
 use crate::{
-    archive::S3Archive,
+    archive::{OperatorArchive, S3Archive},
     queue::SqsQueue,
     vault::{KeySource, KeyringVault, PerUserSecretVault, Recovery, Role, SecretsManagerKeys, ServiceVault},
 };
@@ -128,13 +128,15 @@ impl Clients {
     /// need.
     pub fn vault(&self, environment: &Environment, ledger: Arc<dyn Ledger>, clock: Arc<dyn Clock>) -> ServiceVault {
         match &environment.vault {
-            VaultChoice::PerUserSecret => {
-                let recovery = Recovery::days(environment.secret_recovery_days);
-                let prefix = environment.secret_prefix.as_str();
-                ServiceVault::PerUserSecret(PerUserSecretVault::new(self.secrets.clone(), prefix, recovery))
-            }
+            VaultChoice::PerUserSecret => ServiceVault::PerUserSecret(self.per_user_vault(environment)),
             VaultChoice::Keyring { secret } => ServiceVault::Keyring(self.keyring_vault(secret, ledger, clock)),
         }
+    }
+
+    /// The vault with a secret per connection.
+    pub fn per_user_vault(&self, environment: &Environment) -> PerUserSecretVault {
+        let recovery = Recovery::days(environment.secret_recovery_days);
+        PerUserSecretVault::new(self.secrets.clone(), environment.secret_prefix.as_str(), recovery)
     }
 
     /// The vault over the keyrings of both roles.
@@ -161,6 +163,11 @@ impl Clients {
     /// The archive.
     pub fn archive(&self, environment: &Environment) -> Result<S3Archive, ArchiveError> {
         S3Archive::new(&self.config, &environment.bucket, environment.s3_endpoint.as_deref())
+    }
+
+    /// The archive of an operator, who ends accounts.
+    pub fn operator_archive(&self, environment: &Environment) -> Result<OperatorArchive, ArchiveError> {
+        OperatorArchive::new(&self.config, &environment.bucket, environment.s3_endpoint.as_deref())
     }
 }
 

@@ -28,7 +28,7 @@ use crate::{
     metrics::{Metric, Metrics, MetricsObserver},
     notify::{self, Ses},
     queue::{InProcessQueue, RoutedQueue, SinkQueue},
-    vault::{KeyringVault, OpenOnly, Role, ServiceVault, Side},
+    vault::{KeyringVault, OpenOnly, OperatorVault, Role, ServiceVault, Side},
 };
 
 /// Longest time of a call to a sink; uploads of large files get more, in proportion.
@@ -145,15 +145,17 @@ impl Parts {
     }
 
     /// An operator's engine: it may connect riders to anything that the functions can reach, and hands over
-    /// what the sink may do. Polls and resolves are left to the poller.
+    /// what the sink may do. Polls and resolves are left to the poller. Whose account it deletes leaves nothing that can
+    /// be restored in bucket and vaults.
     pub fn operator(&self) -> Result<Engine, StartError> {
         let queue = SinkQueue::new(Arc::new(self.clients.queue(&self.environment)));
+        let vault = OperatorVault::new(self.vault.clone(), self.clients.per_user_vault(&self.environment));
         let ports = Ports {
             source: Arc::new(self.source()?),
-            archive: self.archive()?,
+            archive: Arc::new(self.clients.operator_archive(&self.environment).map_err(client)?),
             sinks: self.sinks()?,
             notifiers: self.notifiers()?,
-            ..self.ports(Arc::new(queue))
+            ..self.ports_with(Arc::new(vault), Arc::new(queue))
         };
         Ok(self.engine(ports, Policy { calls_source: false, ..self.policy() }))
     }

@@ -8,6 +8,7 @@
 mod keyring;
 mod migrate;
 mod open_only;
+mod operator;
 mod per_user;
 mod role;
 mod service;
@@ -17,6 +18,7 @@ pub use keyring::{
 };
 pub use migrate::{MigrateError, Migrated, Originals, Side, migrate, survey};
 pub use open_only::OpenOnly;
+pub use operator::OperatorVault;
 pub use per_user::{PerUserSecretVault, Recovery};
 pub use role::Role;
 pub use service::ServiceVault;

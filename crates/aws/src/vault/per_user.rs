@@ -120,6 +120,26 @@ impl PerUserSecretVault {
             _ => failed(&error),
         })
     }
+
+    async fn delete(&self, key: &SealedKey, recovery: Recovery) -> Result<(), VaultError> {
+        let delete = self.client.delete_secret().secret_id(self.name(key));
+        let delete = match recovery {
+            Recovery::Days(days) => delete.recovery_window_in_days(i64::from(days)),
+            Recovery::None => delete.force_delete_without_recovery(true),
+        };
+        match delete.send().await {
+            Ok(_) => Ok(()),
+            Err(error) => match error.as_service_error() {
+                Some(DeleteSecretError::ResourceNotFoundException(_)) => Ok(()),
+                Some(DeleteSecretError::InvalidRequestException(why))
+                    if recovery != Recovery::None && says_deleted(why) =>
+                {
+                    Ok(())
+                }
+                _ => Err(VaultError::Unavailable(describe(&error))),
+            },
+        }
+    }
 }
 
 fn failed<E, R>(error: &SdkError<E, R>) -> Obstacle
@@ -193,19 +213,12 @@ impl Vault for PerUserSecretVault {
     }
 
     async fn forget(&self, key: &SealedKey) -> Result<(), VaultError> {
-        let delete = self.client.delete_secret().secret_id(self.name(key));
-        let delete = match self.recovery {
-            Recovery::Days(days) => delete.recovery_window_in_days(i64::from(days)),
-            Recovery::None => delete.force_delete_without_recovery(true),
-        };
-        match delete.send().await {
-            Ok(_) => Ok(()),
-            Err(error) => match error.as_service_error() {
-                Some(DeleteSecretError::ResourceNotFoundException(_)) => Ok(()),
-                Some(DeleteSecretError::InvalidRequestException(why)) if says_deleted(why) => Ok(()),
-                _ => Err(VaultError::Unavailable(describe(&error))),
-            },
-        }
+        self.delete(key, self.recovery).await
+    }
+
+    /// Also what was forgotten and is in its recovery window.
+    async fn destroy(&self, key: &SealedKey) -> Result<(), VaultError> {
+        self.delete(key, Recovery::None).await
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fitbridge_aws::{
-    archive::{LinkError, S3Archive},
+    archive::{LinkError, OperatorArchive, S3Archive},
     testkit::moto,
 };
 use fitbridge_core::{
@@ -87,4 +87,75 @@ async fn a_bucket_that_is_not_there_is_told() {
     let (user, bytes) = (UserId::new("rider").unwrap(), Bytes::from_static(b"x"));
     let put = archive.put(&user, ContentId::of(&bytes), bytes).await;
     assert!(matches!(put, Err(ArchiveError::Unavailable(_))), "{put:?}");
+}
+
+/// A bucket that keeps versions.
+async fn versioned(endpoint: &str, name: &str) -> impl ObjectStore {
+    let store = bucket(endpoint, name).await;
+    let body = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+    let put = format!(
+        "PUT /{name}?versioning HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let answer = raw(endpoint, put.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    store
+}
+
+/// How many versions and marks of deletions there are under a prefix.
+async fn versions(endpoint: &str, bucket: &str, prefix: &str) -> usize {
+    let path = format!("/{bucket}?versions&max-keys=1000&prefix={prefix}");
+    let get = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    raw(endpoint, get.as_bytes()).await.matches("<VersionId>").count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operators_archive_conforms() {
+    let Some(endpoint) = moto::endpoint() else { return };
+    let store = versioned(endpoint, "operated").await;
+    let archive = OperatorArchive::new(&moto::config(endpoint), "operated", Some(endpoint)).unwrap();
+    let damage = |user: &UserId, content| {
+        let location = Path::from_iter(archive_path(user, content));
+        let put = store.put(&location, Bytes::from_static(b"bit rot").into());
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(put)).unwrap();
+    };
+    conformance::archive::suite(&archive, &damage).await;
+}
+
+#[tokio::test]
+async fn who_is_forgotten_has_no_version_left_however_many_there_were() {
+    let Some(endpoint) = moto::endpoint() else { return };
+    let store = versioned(endpoint, "versions").await;
+    let archive = OperatorArchive::new(&moto::config(endpoint), "versions", Some(endpoint)).unwrap();
+    // Names that are encoded, and names that begin with each other. The emulator lists a hundred at a time.
+    for (name, files, folder) in [("..", 60_u8, "fit/%252E%252E/"), ("leaver", 3, "fit/leaver/")] {
+        let (user, other) = (UserId::new(name).unwrap(), UserId::new(format!("{name}2")).unwrap());
+        for number in 0..files {
+            let bytes = Bytes::from(vec![number]);
+            let content = ContentId::of(&bytes);
+            for one in [&user, &other] {
+                assert_eq!(archive.put(one, content, bytes.clone()).await, Ok(Put::Created));
+            }
+            let location = Path::from_iter(archive_path(&user, content));
+            store.put(&location, Bytes::from_static(b"bit rot").into()).await.unwrap();
+            // Every third is deleted already.
+            if number % 3 == 0 {
+                archive.delete(&user, content).await.unwrap();
+            }
+        }
+        let (files, gone) = (usize::from(files), usize::from(files) / 3);
+        assert_eq!(versions(endpoint, "versions", folder).await, 2 * files + gone, "{name}");
+        assert_eq!(archive.forget_user(&user).await, Ok(u64::try_from(files - gone).unwrap()), "{name}");
+        assert_eq!(versions(endpoint, "versions", folder).await, 0, "{name}");
+        assert_eq!(archive.forget_user(&user).await, Ok(0), "{name}");
+        assert_eq!(versions(endpoint, "versions", &format!("fit/{name}2/")).await, files, "the other's of {name}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_bucket_refuses_is_told_in_its_words() {
+    let Some(endpoint) = moto::endpoint() else { return };
+    let archive = OperatorArchive::new(&moto::config(endpoint), "no-bucket", Some(endpoint)).unwrap();
+    let error = archive.forget_user(&UserId::new("rider").unwrap()).await.unwrap_err();
+    assert!(error.to_string().contains("NoSuchBucket"), "{error}");
 }

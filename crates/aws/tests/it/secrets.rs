@@ -48,6 +48,27 @@ async fn a_secret_per_user_conforms() {
     conformance::suite(&at_once).await;
 }
 
+#[tokio::test]
+async fn what_is_destroyed_cannot_be_restored() {
+    let Some(clients) = moto::clients() else { return };
+    let vault = PerUserSecretVault::new(clients.secrets.clone(), "destroyed", Recovery::days(7));
+    let (kept, forgotten, never) =
+        (conformance::key("rider", "a"), conformance::key("rider", "b"), conformance::key("rider", "c"));
+    for key in [&kept, &forgotten] {
+        seal(&vault, key, "{}").await;
+    }
+    vault.forget(&forgotten).await.unwrap();
+    let restore = clients.secrets.restore_secret().secret_id(vault.name(&forgotten)).send();
+    restore.await.expect("an ordinary one can be restored");
+    vault.forget(&forgotten).await.unwrap();
+    for key in [&kept, &forgotten, &never] {
+        vault.destroy(key).await.unwrap();
+        assert_eq!(open(&vault, key).await, Err(VaultError::Missing(key.connection.clone())));
+        let restored = clients.secrets.restore_secret().secret_id(vault.name(key)).send().await;
+        assert!(restored.is_err(), "{key:?}");
+    }
+}
+
 struct Named {
     vault: Arc<PerUserSecretVault>,
 }

@@ -13,6 +13,7 @@ use fitbridge_core::{
     store::Receipt,
 };
 use fitbridge_local::{Owners, ServeLock, SystemClock};
+use jiff::Timestamp;
 use serde_json::json;
 use zip::{CompressionMethod, ZipWriter, write::SimpleFileOptions};
 
@@ -113,7 +114,7 @@ pub(crate) async fn delete(context: &Context, yes: bool) -> Result<Exit, Stop> {
     confirmed(yes)?;
     let app = context.open()?;
     let receipt = delete_here(&app, &app.user).await?;
-    told(context.out, &receipt);
+    told(context.out, &receipt, None);
     Ok(Exit::Done)
 }
 
@@ -139,18 +140,28 @@ pub(super) async fn delete_here(app: &App, user: &UserId) -> Result<Receipt, Sto
     Ok(receipt)
 }
 
-/// Tells what was deleted.
-pub(super) fn told(out: Out, receipt: &Receipt) {
+/// Tells what was deleted, and until when backups of the records go back behind it, where there are any.
+pub(super) fn told(out: Out, receipt: &Receipt, backups_until: Option<Timestamp>) {
     out.line(format!(
         "deleted: {} records, {} files, the secrets of {} connections; what stays is this receipt: {}",
         receipt.records, receipt.files, receipt.secrets, receipt.digest
     ));
-    out.record(&json!({
+    if let Some(until) = backups_until {
+        out.line(format!(
+            "  and, until {until:.0}, point-in-time recovery: until then the records as they were can be restored from \
+             it; files and secrets cannot"
+        ));
+    }
+    let mut summary = json!({
         "type": "summary",
         "records": receipt.records,
         "files": receipt.files,
         "secrets": receipt.secrets,
         "receipt": receipt.digest,
         "done_at": receipt.done_at.map(|at| at.to_string()),
-    }));
+    });
+    if let Some(until) = backups_until {
+        summary["backups_until"] = until.to_string().into();
+    }
+    out.record(&summary);
 }

@@ -173,7 +173,7 @@ impl Engine {
         self.delete_records(user, "connection/", &mut receipt).await?;
         self.delete_records(user, "contact", &mut receipt).await?;
         self.delete_records(user, "", &mut receipt).await?;
-        // Files that a crash left without a record.
+        // Files that a crash left without a record, and what could be restored of the others.
         let stray = self.ports.archive.forget_user(user).await?;
         let listed: Option<Stored<Listed>> = self.store.read(&Key::listed(user)).await?;
         let off_the_list = listed.iter().map(Stored::delete).collect();
@@ -251,7 +251,7 @@ impl Engine {
         }
     }
 
-    /// Forgets the secrets that a record stands for, and says how many connections and channels those are. With the
+    /// Destroys the secrets that a record stands for, and says how many connections and channels those are. With the
     /// rider's own record also what was sealed for connections and channels that came to no record.
     async fn forget_secrets(&self, user: &UserId, record: &Record) -> Result<u64, EngineError> {
         let (mut keys, mut strays) = (Vec::new(), Vec::new());
@@ -270,7 +270,7 @@ impl Engine {
         }
         let count = u64::try_from(keys.len()).unwrap_or(u64::MAX);
         for connection in keys.into_iter().chain(strays).filter(|_| !planted!(self, SecretLeft)) {
-            self.ports.vault.forget(&SealedKey { user: user.clone(), connection }).await?;
+            self.ports.vault.destroy(&SealedKey { user: user.clone(), connection }).await?;
         }
         Ok(count)
     }

@@ -58,7 +58,8 @@ pub trait Archive: Send + Sync + std::fmt::Debug {
     /// Deletes a file; `Ok` also where there was none. It fails with [`ArchiveError::Unavailable`] only.
     async fn delete(&self, user: &UserId, content: ContentId) -> Result<(), ArchiveError>;
 
-    /// Deletes whatever is left of a user, also what no record names, and says how many files that were.
+    /// Deletes whatever is left of a user, also what no record names and what could be restored, and says how many
+    /// files there were.
     /// It fails with [`ArchiveError::Unavailable`] only; asked again, it deletes what is left.
     async fn forget_user(&self, user: &UserId) -> Result<u64, ArchiveError>;
 

@@ -43,4 +43,10 @@ pub trait Vault: Send + Sync + std::fmt::Debug {
     /// Forgets a secret; `Ok` also where there was none. It fails with [`VaultError::Unavailable`] only; asked again,
     /// it does what is left.
     async fn forget(&self, key: &SealedKey) -> Result<(), VaultError>;
+
+    /// Forgets a secret so that nobody can restore it, also one that was forgotten before: at the end of an account.
+    /// Fails as [`Vault::forget`] does, which is the same where nothing can be restored anyway.
+    async fn destroy(&self, key: &SealedKey) -> Result<(), VaultError> {
+        self.forget(key).await
+    }
 }

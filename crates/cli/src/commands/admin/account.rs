@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use fitbridge_core::domain::{Role, UserId};
+use jiff::SignedDuration;
 use serde_json::json;
 
 use super::{Act, Desk, changed};
@@ -10,6 +11,9 @@ use crate::{
     commands::account,
     exit::{Exit, Stop},
 };
+
+/// How far the table's point-in-time recovery goes back: 35 days, unless somebody shortened it.
+const BACKUPS: SignedDuration = SignedDuration::from_hours(35 * 24);
 
 /// Writes everything about a rider into a ZIP file.
 pub(super) async fn export(desk: &Desk, rider: &UserId, output: &Path, force: bool) -> Result<Exit, Stop> {
@@ -19,7 +23,8 @@ pub(super) async fn export(desk: &Desk, rider: &UserId, output: &Path, force: bo
     desk.act(act, account::write(desk.out, &desk.engine, rider, output, force)).await
 }
 
-/// Deletes everything about a rider. No event tells of it: what stays is the receipt.
+/// Deletes everything about a rider. No event tells of it: what stays is the receipt, and on AWS the
+/// table's backups for their time.
 pub(super) async fn delete(desk: &Desk, rider: &UserId, yes: bool) -> Result<Exit, Stop> {
     account::confirmed(yes)?;
     let act = Act { verb: "users delete", user: None, detail: "" };
@@ -30,7 +35,8 @@ pub(super) async fn delete(desk: &Desk, rider: &UserId, yes: bool) -> Result<Exi
         }
     };
     let receipt = desk.act(act, work).await?;
-    account::told(desk.out, &receipt);
+    let backups = receipt.done_at.filter(|_| desk.cloud.is_some()).map(|at| at + BACKUPS);
+    account::told(desk.out, &receipt, backups);
     if desk.app().is_none() {
         desk.out.line(
             "  a function that had a job of this rider in hand may have written since: run this again in an hour",
