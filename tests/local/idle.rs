@@ -8,7 +8,7 @@ fn an_idle_pass_makes_one_request_and_writes_no_record() {
     let bench = Bench::new(45);
     bench.connect_all();
     bench.sync().exits(0);
-    skip_the_night(bench.home());
+    skip_the_night(bench.home(), bench.world().now());
     let rows = ledger_rows(bench.home());
     assert!(rows.len() > 45 * 4, "rides and deliveries: {}", rows.len());
     for _ in 0..3 {

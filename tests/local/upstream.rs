@@ -5,7 +5,7 @@ use fitbridge_tests::{Bench, ledger_rows, skip_the_night};
 use jiff::ToSpan as _;
 
 fn is_idle(bench: &Bench) {
-    skip_the_night(bench.home());
+    skip_the_night(bench.home(), bench.world().now());
     let (rows, before) = (ledger_rows(bench.home()), bench.world().journal_next());
     bench.sync().exits(0);
     assert_eq!(bench.world().journal_since(before).len(), 1, "one request");
@@ -138,7 +138,7 @@ fn ways_of_writing_a_list_that_nobody_promised_not_to_use() {
         let synced = bench.sync();
         assert_eq!(synced.code, Some(0), "{what}: {synced}");
         assert_eq!(bench.in_folder(), bench.upstream(), "{what}");
-        skip_the_night(bench.home());
+        skip_the_night(bench.home(), bench.world().now());
         bench.world().clear_journal();
         bench.sync().exits(0);
         assert_eq!(bench.requests(Role::IgpsportGlobal, None), 1, "{what}");

@@ -51,8 +51,8 @@ pub fn end_leases(home: &Path) -> usize {
 ///
 /// # Panics
 /// When the file cannot be changed.
-pub fn skip_the_night(home: &Path) {
-    let at = Timestamp::now() + SignedDuration::from_mins(9);
+pub fn skip_the_night(home: &Path, now: Timestamp) {
+    let at = now + SignedDuration::from_mins(9);
     let report = json!({ "begun_at": at, "at": at, "seen": 0, "late": 0, "repaired": 0, "gone": 0, "missing": 0 });
     let ledger = Connection::open(home.join("ledger.sqlite")).expect("the ledger opens");
     let sql = "UPDATE records SET body = json_set(body, '$.report', json(?1)) \

@@ -14,7 +14,7 @@ use fitbridge_core::{
 use jiff::SignedDuration;
 
 use super::emulator::Emulator;
-use crate::ledger::{DynamoLedger, Operation, Usage, Used};
+use crate::ledger::{Operation, Usage, Used};
 
 const SHARD: Shard = Shard(0);
 
