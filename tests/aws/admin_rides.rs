@@ -1,6 +1,6 @@
 //! What the operator does with riders' rides, with the built program, while the service works.
 
-use fitbridge_simulator::Region;
+use fitbridge_simulator::{Region, RideBatch};
 use serde_json::{Value, json};
 
 use crate::{riders::Rider, service::Service};
@@ -137,10 +137,10 @@ async fn rules_that_are_set_later_leave_the_next_ride_out() {
     let rules = ["rules", "ada", "intervals", "--min-duration"];
     let set = service.admin(&[&rules[..], &["20h"]].concat(), "").await.exits(0).of_type("rules").remove(0);
     assert_eq!((&set["rider"], &set["min_duration_s"]), (&json!("ada"), &json!(72_000)), "{set}");
-    service.new_rides(&rider, 1);
+    let ride = service.world().add_rides(Region::Global, rider.member, &RideBatch::small(1)).expect("a ride")[0];
+    let ride = ride.to_string();
     service.pass_minutes(1).await;
     service.run_until_quiet().await;
-    let ride = service.numbers(&rider).remove(0);
     let left_out = service.why(&rider, &ride, "intervals").await;
     assert_eq!((&left_out["state"], &left_out["code"]), (&json!("filtered"), &json!("filter_duration")), "{left_out}");
     assert_eq!(service.why(&rider, &ride, "webhook").await["state"], "delivered");
