@@ -89,8 +89,12 @@ fn a_pass_under_way_ends_with_what_it_has_begun() {
     let sync = bench.start(&["--json", "sync"]);
     is_in_the_middle(&bench);
     bench.run(&["admin", "stop"]).exits(0);
-    sync.finish().exits(2).says("[stopped]");
-    assert!(bench.at_intervals().len() < 120, "it was in the middle");
+    let ended = sync.finish().exits(2).says("[stopped]").says("fitbridge admin go");
+    let there = bench.at_intervals().len();
+    assert!(there < 120, "it was in the middle");
+    // Each upload that had begun was finished, and is told.
+    assert_eq!(ended.summary()["deliveries"]["intervals"]["created"], there, "{ended}");
+    assert_eq!(bench.requests(Role::Intervals, Some("upload")), u64::try_from(there).expect("few"), "{ended}");
     bench.run(&["admin", "go"]).exits(0);
     bench.world().clear_faults();
     bench.sync().exits(0);

@@ -95,12 +95,25 @@ pub fn redaction(body: &[u8]) -> String {
     let report = crate::first_contact::redacted(body);
     let shown = report.to_string();
     assert!(!shown.contains("eyJ") && !shown.contains('@'), "what may be a token or an address is shown: {shown}");
-    assert!(!shown.contains("\\u00"), "a control character is shown: {shown}");
+    is_printable(&report);
     // Each value is no longer than its form.
     assert!(shown.len() <= 100 + 60 * body.len(), "{} bytes from {}", shown.len(), body.len());
     match report {
         serde_json::Value::Object(fields) => format!("{} fields", fields.len().min(5)),
         other => other.to_string().chars().take(8).collect(),
+    }
+}
+
+fn is_printable(shown: &serde_json::Value) {
+    let is_text = |text: &str| assert!(!text.chars().any(char::is_control), "{text:?}");
+    match shown {
+        serde_json::Value::String(text) => is_text(text),
+        serde_json::Value::Array(elements) => elements.iter().for_each(is_printable),
+        serde_json::Value::Object(fields) => fields.iter().for_each(|(name, value)| {
+            is_text(name);
+            is_printable(value);
+        }),
+        _ => {}
     }
 }
 

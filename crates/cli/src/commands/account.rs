@@ -149,7 +149,7 @@ pub(super) fn told(out: Out, receipt: &Receipt, backups_until: Option<Timestamp>
     if let Some(until) = backups_until {
         out.line(format!(
             "  and, until {until:.0}, point-in-time recovery: until then the records as they were can be restored from \
-             it; files and secrets cannot"
+             it, with those secrets that lie in the table (vault keyring); files cannot"
         ));
     }
     let mut summary = json!({

@@ -71,7 +71,11 @@ async fn finished(app: &mut App, source: &Connection) -> Result<Option<Report>, 
         same = if last == progress.reconcile { same + 1 } else { 0 };
         last = progress.reconcile.clone();
         let paused = stored.is_some_and(|stored| !stored.doc.is_active());
-        if same >= PATIENCE || paused || !failures.is_empty() {
+        // What fails of our own, or is stopped, is so for every source; the reconcile stands and goes on later.
+        if let Some(failure) = failures.into_iter().next() {
+            return Err(failure.into());
+        }
+        if same >= PATIENCE || paused {
             return Ok(None);
         }
         tokio::time::sleep(LOOK_EVERY).await;

@@ -72,6 +72,7 @@ pub(super) const ALL: [Target; 5] = [
             texts(&[
                 r#"{"code":0,"message":"ok ada@example.org eyJhbGciOi","data":{"rows":[{"rideId":31827705,"title":"Ada's","startTime":"2025.06.02","productName":"BSC200 eyJx","fitUrl":"https://files.example/a/x.fit?sig=1"},{},{}],"ada@example.org":1}}"#,
                 r#"{"eyJhbGciOiJub25lIn0":{"access_token":"eyJhbGciOiJub25lIn0.e30."}}"#,
+                r#"{"label":"\\u0041 \u0001","data":"x://eyJhbGci/","phone":"tel://13912345678"}"#,
                 "<html>ada@example.org</html>",
             ])
         },

@@ -125,6 +125,7 @@ impl Redactor {
             return "a token".into();
         }
         if let Ok(url) = url::Url::parse(text)
+            && ["http", "https"].contains(&url.scheme())
             && let Some(host) = url.host_str()
         {
             let path = self.stand_in("path", url.path());

@@ -45,7 +45,9 @@ pub async fn pass(lanes: &mut Lanes, user: &UserId) -> Result<PassReport, Engine
     let mut report = PassReport { sources: poll_sources(lanes, user).await?, ..PassReport::default() };
     report.failures = work_through(lanes, shard).await?;
     // What the pass brought is reported as it stands at its end.
-    engine.tell_all(user).await?;
+    if engine.halted().await?.is_none() {
+        engine.tell_all(user).await?;
+    }
     report.waiting = engine.waiting(shard).await?;
     Ok(report)
 }
@@ -56,7 +58,9 @@ pub async fn work_through(lanes: &mut Lanes, shard: Shard) -> Result<Vec<Failure
     let engine = std::sync::Arc::clone(lanes.engine());
     let (mut waits, mut left_before) = (PROMPT.iter(), None);
     loop {
-        engine.refuse_when_halted().await?;
+        if engine.halted().await?.is_some() {
+            return Ok(ended(lanes).await);
+        }
         engine.sweep(shard, Eagerness::Eager).await?;
         lanes.drain().await;
         let failures = lanes.take_failures();
@@ -84,7 +88,7 @@ async fn poll_sources(lanes: &mut Lanes, user: &UserId) -> Result<Vec<SourcePass
         if connection.doc.source().is_none() {
             continue;
         }
-        let mut poll = poll_working(lanes, &connection.doc).await?;
+        let Some(mut poll) = poll_working(lanes, &connection.doc).await? else { break };
         let (mut waits, mut parts) = (PROMPT.into_iter(), 0);
         loop {
             match &poll {
@@ -96,7 +100,10 @@ async fn poll_sources(lanes: &mut Lanes, user: &UserId) -> Result<Vec<SourcePass
                 },
                 _ => break,
             }
-            poll = poll_working(lanes, &connection.doc).await?;
+            match poll_working(lanes, &connection.doc).await? {
+                Some(next) => poll = next,
+                None => break,
+            }
         }
         sources.push(SourcePass { connection: connection.doc, poll });
     }
@@ -125,15 +132,28 @@ fn left_to_do(waiting: &Waiting) -> Option<Vec<Connection>> {
     (!connections.is_empty()).then_some(connections)
 }
 
-/// Polls while the workers carry on with what the walk hands over, page by page.
-async fn poll_working(lanes: &mut Lanes, connection: &Connection) -> Result<Poll, EngineError> {
+/// Finishes what has begun before the operator's stop, and says that there is one.
+async fn ended(lanes: &mut Lanes) -> Vec<Failure> {
+    lanes.drain().await;
+    let mut failures = lanes.take_failures();
+    if !failures.iter().any(|failure| failure.code == Code::Stopped) {
+        failures.push(Code::Stopped.into());
+    }
+    failures
+}
+
+/// Polls while the workers carry on with what the walk hands over, page by page; `None` where the operator has
+/// stopped everything.
+async fn poll_working(lanes: &mut Lanes, connection: &Connection) -> Result<Option<Poll>, EngineError> {
     let engine = std::sync::Arc::clone(lanes.engine());
-    engine.refuse_when_halted().await?;
+    if engine.halted().await?.is_some() {
+        return Ok(None);
+    }
     let poll = engine.poll(&connection.user, &connection.id);
     tokio::pin!(poll);
     loop {
         tokio::select! {
-            result = &mut poll => return result,
+            result = &mut poll => return result.map(Some),
             () = lanes.step() => {}
         }
     }

@@ -44,9 +44,6 @@ pub async fn serve(lanes: &mut Lanes, stop: impl Future<Output = ()>) -> Result<
                         halted = now.is_some();
                         let said = if halted { "the operator has stopped everything: nobody is asked anything" } else { "the operator goes on" };
                         tracing::warn!("{said}");
-                        if !halted {
-                            lanes.go_on();
-                        }
                     }
                     Ok(_) => {}
                     // What follows meets the same ledger, and says it.
@@ -55,6 +52,8 @@ pub async fn serve(lanes: &mut Lanes, stop: impl Future<Output = ()>) -> Result<
                 if halted {
                     continue;
                 }
+                // Also after a stop that came and went between two looks.
+                lanes.go_on();
                 for shard in (0..shards).map(Shard) {
                     // A clock that jumped (a laptop that slept, or one that was set) just makes this another minute.
                     let handed = if last_minute == Some(minute) {

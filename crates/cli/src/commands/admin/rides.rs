@@ -147,8 +147,13 @@ pub(super) async fn rules(desk: &Desk, rider: &UserId, args: &RulesArgs) -> Resu
             rules::shown(&of, &sink).await
         }
         Asked::Apply(name, change) => {
+            // Two acts: the change stands, even if what follows from it fails.
+            if let Some(change) = change {
+                let act = Act { verb: "rules set", user: Some(rider), detail: name };
+                desk.act(act, rules::set(&of, name, &change)).await?;
+            }
             let act = Act { verb: "rules apply", user: Some(rider), detail: name };
-            let (_, applied) = desk.act(act, rules::apply(&of, name, change.as_ref())).await?;
+            let (_, applied) = desk.act(act, rules::apply(&of, name, None)).await?;
             desk.out.line(rules::line_of(&applied));
             then(&of);
             desk.out.record(&json!({ "type": "summary", "sent": applied.sent, "filtered": applied.filtered }));
