@@ -151,5 +151,5 @@ async fn rules_that_are_set_later_leave_the_next_ride_out() {
     assert_eq!((&applied["sent"], &applied["filtered"]), (&json!(1), &json!(0)), "{applied}");
     service.run_until_quiet().await;
     service.assert_exactly_once(std::slice::from_ref(&rider));
-    assert_eq!(service.acts(&rider).await, ["users_add", "rules_set", "rules_apply"]);
+    assert_eq!(service.acts(&rider).await, ["users_add", "rules_set", "rules_set", "rules_apply"]);
 }

@@ -161,5 +161,5 @@ fn rules_are_shown_tried_set_and_applied_for_a_rider() {
     assert!(bench.in_folder().is_empty(), "only the ledger was changed");
     bench.sync().exits(0);
     assert_eq!(bench.in_folder(), bench.upstream());
-    assert_eq!(acts(&bench), ["rules_set", "rules_apply"]);
+    assert_eq!(acts(&bench), ["rules_set", "rules_set", "rules_apply"]);
 }
