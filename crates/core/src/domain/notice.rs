@@ -331,7 +331,11 @@ impl Notice {
             NoticeState::Failing | NoticeState::Undelivered { .. } if self.known => self.begin(NoticeState::Recovering),
             // A try was begun, and whether it arrived is not known: better one word too many than a rider who believes
             // that it still fails.
-            NoticeState::Failing if self.attempts > 0 => self.begin(NoticeState::Recovering),
+            NoticeState::Failing if self.attempts > 0 => {
+                // Also when it fails again before anybody was told that it works.
+                self.known = true;
+                self.begin(NoticeState::Recovering);
+            }
             NoticeState::Failing | NoticeState::Undelivered { .. } => self.close(now),
             NoticeState::Recovering | NoticeState::Closed => {}
         }
@@ -506,6 +510,18 @@ mod tests {
         notice.was_told(Message::Recovery, 2, now);
         notice.fails(Code::DiskFull.into(), 1, now);
         assert_eq!(notice.not_before, Some(at("2026-01-11T12:00:00Z")));
+    }
+
+    #[test]
+    fn a_recovery_that_was_not_told_is_told_after_the_next_failure_too() {
+        let now = at("2026-01-10T12:00:00Z");
+        let mut notice = notice(now);
+        // Tried, and the answer lost: it may have arrived.
+        notice.attempts = 1;
+        notice.recovers(now);
+        notice.fails(Code::DiskFull.into(), 1, now);
+        notice.recovers(now);
+        assert_eq!(notice.pending(), Some(Message::Recovery));
     }
 
     #[test]
