@@ -110,6 +110,9 @@ async fn set(
     send_test: bool,
 ) -> Result<(), Stop> {
     let via = Service::from_any(via);
+    if send_test {
+        of.engine.refuse_when_halted().await?;
+    }
     let channel = of.engine.check_channel(&via, settings, secret, send_test).await?;
     let label = channel.label.clone();
     of.engine.set_channel(of.user, channel, secret).await?;
@@ -130,6 +133,7 @@ async fn off(of: &Whose<'_>, via: Option<&str>) -> Result<Exit, Stop> {
 }
 
 async fn test(of: &Whose<'_>) -> Result<Exit, Stop> {
+    of.engine.refuse_when_halted().await?;
     let tested = of.engine.test_channels(of.user).await?;
     if tested.is_empty() {
         of.out.note(format!("nothing is set: see `{} --help`", of.command("notify")));

@@ -190,11 +190,9 @@ impl Engine {
         for _ in 0..TRIES {
             let (known, _) = self.records_of(user, "", None).await?;
             let fresh = Receipt::new(digest.clone(), self.now());
-            // Without a user's record, it is what something under way wrote after the deletion.
-            let is_back = self.store.user(user).await?.is_some();
             match self.store.read::<Receipt>(&Key::receipt(&digest)).await? {
                 // The rider was here again since.
-                Some(old) if old.doc.done_at.is_some() && is_back => {
+                Some(old) if old.doc.done_at.is_some() && self.store.user(user).await?.is_some() => {
                     if self.store.commit(vec![old.replace(&fresh, None)?]).await? {
                         return Ok(Stored { doc: fresh, version: old.version + 1, due: None, plan: None });
                     }

@@ -206,8 +206,7 @@ impl Engine {
             }
             let is_first = number == 1;
             number = if is_first { goes_on_with.max(2) } else { number + 1 };
-            // Who polls has looked whether there is a stop; a long walk looks again.
-            let is_to_end = !is_first && (self.is_enough(walked) || self.halted().await?.is_some());
+            let is_to_end = !is_first && self.is_enough(walked);
             let error = match is_to_end {
                 true => None,
                 false => match self.list_page(connection, secret, number).await {

@@ -1,6 +1,6 @@
 //! The operator's stop.
 
-use fitbridge_core::{Code, engine::Poll};
+use fitbridge_core::Code;
 
 use crate::world::{SHARD, World};
 
@@ -32,23 +32,4 @@ async fn while_stopped_a_tick_hands_nothing_over_and_afterwards_nothing_is_missi
     world.drain(&engine).await;
     world.quiet(&engine).await;
     assert_eq!(world.at(&sink), world.files_of(1..4));
-}
-
-#[tokio::test]
-async fn a_long_list_is_left_in_its_middle_and_read_on_afterwards() {
-    let world = World::new();
-    world.source.upload_many(&world.account, 1..101);
-    let engine = world.engine("a");
-    let source = world.connect(&engine, None).await;
-    let sink = world.connect_sink(&engine, "s", None).await;
-    world.source.take_calls();
-    // As if the stop came just after the poll had begun.
-    engine.halt("").await.unwrap();
-    let poll = engine.poll(&source.user, &source.id).await.unwrap();
-    assert!(matches!(poll, Poll::GoesOn { .. }), "{poll:?}");
-    assert_eq!(world.source.take_calls().len(), 2, "of five pages");
-    engine.go_on().await.unwrap();
-    while matches!(engine.poll(&source.user, &source.id).await.unwrap(), Poll::GoesOn { .. }) {}
-    world.quiet(&engine).await;
-    assert_eq!(world.at(&sink), world.files_of(1..101));
 }
