@@ -1,13 +1,9 @@
 //! `admin stop`: no command and no loop asks a provider anything while it stands, and afterwards nothing is missing.
 
-use fitbridge_fit::synthetic::RideSpec;
 use fitbridge_simulator::{Fault, FaultRule, Role};
 use fitbridge_tests::{Bench, WEBHOOK_SECRET, sha256, wait_until};
 
-fn ride(seed: u64) -> Vec<u8> {
-    let start = jiff::Timestamp::from_second(1_760_000_000 + i64::try_from(seed).expect("small") * 90_000);
-    RideSpec::small(seed, start.expect("a time")).encode().expect("a ride")
-}
+use crate::import::ride;
 
 fn import(bench: &Bench, seed: u64) -> String {
     std::fs::write(bench.path("one.fit"), ride(seed)).expect("written");

@@ -7,7 +7,7 @@ use fitbridge_simulator::Region;
 use fitbridge_tests::{Bench, sha256};
 use zip::{ZipWriter, write::SimpleFileOptions};
 
-fn ride(seed: u64) -> Vec<u8> {
+pub(crate) fn ride(seed: u64) -> Vec<u8> {
     let start = jiff::Timestamp::from_second(1_760_000_000 + i64::try_from(seed).expect("small") * 90_000);
     RideSpec::small(seed, start.expect("a time")).encode().expect("a ride")
 }

@@ -7,7 +7,6 @@ use crate::{
     faults::{one_in_ten_goes_wrong, sync_until_quiet},
     kill::Dice,
     ledger::age_breakers,
-    process::Running,
 };
 
 /// Rounds in a row after which something new must have arrived.
@@ -39,7 +38,10 @@ pub fn serves_until_done(rides: usize, seed: u64) -> usize {
             serve.go_on();
             std::thread::sleep(Duration::from_millis(dice.below(500)));
         }
-        end(&bench, serve.is_running(), serve);
+        let is_running = serve.is_running();
+        let ended = serve.kill();
+        assert!(is_running, "it ended by itself: {ended}");
+        bench.remember(ended);
         kills += 1;
         let now_there = arrived();
         in_vain = if now_there == there { in_vain + 1 } else { 0 };
@@ -51,9 +53,4 @@ pub fn serves_until_done(rides: usize, seed: u64) -> usize {
     assert_eq!(quiet.summary()["failed"], 0, "seed {seed}: {quiet}");
     bench.assert_exactly_once();
     kills
-}
-
-fn end(bench: &Bench, is_running: bool, serve: Running) {
-    assert!(is_running, "it ended by itself: {}", serve.finish());
-    bench.remember(serve.kill());
 }

@@ -1,20 +1,17 @@
 //! Both functions over adapters in memory: isolation, deadlines, and the switch.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use fitbridge_core::{
     Engine, Policy,
     domain::{About, Activity, ActivityState, ContentId, OwnerId, RideId, Service, Shard, UserId},
-    engine::{NoObserver, Ports, connect::Wish, secrets::SourceSecret},
+    engine::{Ports, connect::Wish, secrets::SourceSecret},
     ports::{
         Attempt, Clock, Identity, Outcome, PollClass, Resend, ScanReport, Scanner, SealedKey, Sink, SinkError,
         SinkFile, SinkTarget, Source, Vault, VaultError,
     },
     store::Cursor,
-    testkit::{
-        FakeScanner, FakeSink, FakeSource, FixedEntropy, ManualClock, MemoryArchive, MemoryLedger, MemoryQueue,
-        MemoryVault, SourceCall,
-    },
+    testkit::{FakeScanner, FakeSink, FakeSource, ManualClock, MemoryQueue, MemoryVault, SourceCall, memory_ports},
 };
 use jiff::SignedDuration;
 use secrecy::SecretString;
@@ -53,20 +50,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let (clock, source, queue) = (ManualClock::default(), FakeSource::default(), MemoryQueue::default());
-        let ports = Ports {
-            ledger: Arc::new(MemoryLedger::default()),
-            vault: Arc::new(MemoryVault::default()),
-            archive: Arc::new(MemoryArchive::default()),
-            queue: Arc::new(queue.clone()),
-            source: Arc::new(source.clone()),
-            files: Arc::new(source.files()),
-            scanner: Arc::new(FakeScanner::default()),
-            notifiers: BTreeMap::new(),
-            sinks: BTreeMap::new(),
-            clock: Arc::new(clock.clone()),
-            entropy: Arc::new(FixedEntropy(0.5)),
-            observer: Arc::new(NoObserver),
-        };
+        let ports = memory_ports(Arc::new(queue.clone()), &source, &clock);
         Self { clock, source, queue, ports }
     }
 

@@ -41,17 +41,22 @@ async fn raw(endpoint: &str, request: &[u8]) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_s3_archive_conforms() {
-    let Some(endpoint) = moto::endpoint() else { return };
-    let store = bucket(endpoint, "conforms").await;
-    let archive = S3Archive::new(&moto::config(endpoint), "conforms", Some(endpoint)).unwrap();
+/// Holds an archive to what every one has to do, with a store through which its files are damaged.
+async fn conforms(archive: &dyn Archive, store: &dyn ObjectStore) {
     let damage = |user: &UserId, content| {
         let location = Path::from_iter(archive_path(user, content));
         let put = store.put(&location, Bytes::from_static(b"bit rot").into());
         tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(put)).unwrap();
     };
-    conformance::archive::suite(&archive, &damage).await;
+    conformance::archive::suite(archive, &damage).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_s3_archive_conforms() {
+    let Some(endpoint) = moto::endpoint() else { return };
+    let store = bucket(endpoint, "conforms").await;
+    let archive = S3Archive::new(&moto::config(endpoint), "conforms", Some(endpoint)).unwrap();
+    conforms(&archive, &store).await;
 }
 
 #[tokio::test]
@@ -114,12 +119,7 @@ async fn an_operators_archive_conforms() {
     let Some(endpoint) = moto::endpoint() else { return };
     let store = versioned(endpoint, "operated").await;
     let archive = OperatorArchive::new(&moto::config(endpoint), "operated", Some(endpoint)).unwrap();
-    let damage = |user: &UserId, content| {
-        let location = Path::from_iter(archive_path(user, content));
-        let put = store.put(&location, Bytes::from_static(b"bit rot").into());
-        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(put)).unwrap();
-    };
-    conformance::archive::suite(&archive, &damage).await;
+    conforms(&archive, &store).await;
 }
 
 #[tokio::test]

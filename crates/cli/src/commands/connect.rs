@@ -4,15 +4,18 @@
 use std::io::{BufRead, IsTerminal, Read};
 
 use fitbridge_core::{
-    Code, Engine, Failure,
-    domain::{Connection, RemoteAccount, Service, UserId},
+    Code, Failure,
+    domain::{Connection, RemoteAccount, Service},
     engine::{connect::Wish, secrets::SourceSecret},
     ports::{Login, SealedKey, SinkError, SourceIdentity},
 };
 use secrecy::SecretString;
 use serde_json::json;
 
-use super::{Context, common::connections};
+use super::{
+    Context,
+    common::{Whose, connections},
+};
 use crate::{
     args::{Common, Connect, FolderArgs, IgpsportArgs, IntervalsArgs, RegionArg, WebhookArgs, WebhookMode},
     exit::{Exit, Stop},
@@ -26,12 +29,8 @@ const MAX_STDIN: u64 = 64 * 1024;
 /// For whom something is connected, and over which adapters.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place<'a> {
-    /// Where results are printed.
-    pub out: Out,
-    /// The engine.
-    pub engine: &'a Engine,
     /// Whose the connection is to be.
-    pub user: &'a UserId,
+    pub of: Whose<'a>,
     /// One replaced host plays both of iGPSport's regions.
     pub one_host: bool,
 }
@@ -41,7 +40,7 @@ pub(crate) async fn run(context: &Context, what: Connect) -> Result<Exit, Stop> 
     let app = context.open()?;
     let settings = &context.settings;
     let one_host = settings.igpsport_url.is_some() != settings.igpsport_china_url.is_some();
-    let place = Place { out: context.out, engine: &app.engine, user: &app.user, one_host };
+    let place = Place { of: context.whose(&app), one_host };
     if connect(&place, what).await?.source().is_some() {
         let has_sink = connections(&app).await?.iter().any(|connection| connection.sink().is_some());
         context.out.line(match has_sink {
@@ -55,7 +54,7 @@ pub(crate) async fn run(context: &Context, what: Connect) -> Result<Exit, Stop> 
 /// Connects something and prints what it is now.
 pub(crate) async fn connect(place: &Place<'_>, what: Connect) -> Result<Connection, Stop> {
     // The service is asked whether the secret is good.
-    place.engine.refuse_when_halted().await?;
+    place.of.engine.refuse_when_halted().await?;
     match what {
         Connect::Igpsport(args) => igpsport(place, args).await,
         Connect::Intervals(args) => intervals(place, args).await,
@@ -66,7 +65,7 @@ pub(crate) async fn connect(place: &Place<'_>, what: Connect) -> Result<Connecti
 
 async fn igpsport(place: &Place<'_>, args: IgpsportArgs) -> Result<Connection, Stop> {
     let wish = wish(place, args.common, "igpsport");
-    let source = &place.engine.ports().source;
+    let source = &place.of.engine.ports().source;
     let (token, login) = match (&args.login, args.token) {
         (Some(username), _) => {
             let login = Login { username: username.clone(), password: password(args.password_stdin)? };
@@ -74,18 +73,18 @@ async fn igpsport(place: &Place<'_>, args: IgpsportArgs) -> Result<Connection, S
             let token = source.log_in(realm, &login).await.map_err(|error| error.failure())?;
             (token, args.stay_signed_in.then_some(login))
         }
-        (None, Some(token)) => (in_arguments(place.out, token)?, None),
+        (None, Some(token)) => (in_arguments(place.of.out, token)?, None),
         (None, None) if args.token_stdin || !std::io::stdin().is_terminal() => (from_stdin("token")?, None),
         (None, None) => (asked_for("iGPSport token: ")?, None),
     };
     let found = identify(place, &wish, args.region, args.login.is_some(), &token).await?;
     let secret = SourceSecret { token, login };
-    let connection = place.engine.connect_source(&wish, &found, &secret).await?;
+    let connection = place.of.engine.connect_source(&wish, &found, &secret).await?;
     let total = found.latest.total_rows.unwrap_or(0);
-    tell(place.out, &connection, &[("rides", total.into())]);
-    place.out.line(format!("  {total} rides there; the latest: {}", latest(&found)));
+    tell(place.of.out, &connection, &[("rides", total.into())]);
+    place.of.out.line(format!("  {total} rides there; the latest: {}", latest(&found)));
     if let Some(ends_at) = connection.source().and_then(|source| source.token_ends_at) {
-        place.out.line(format!("  the token ends {ends_at:.0}"));
+        place.of.out.line(format!("  the token ends {ends_at:.0}"));
     }
     Ok(connection)
 }
@@ -98,13 +97,13 @@ async fn identify(
     signed_in: bool,
     token: &SecretString,
 ) -> Result<SourceIdentity, Stop> {
-    let facts = place.engine.ports().source.token_facts(token).map_err(|error| error.failure())?;
-    if facts.ends_at.is_some_and(|end| end <= place.engine.now()) {
+    let facts = place.of.engine.ports().source.token_facts(token).map_err(|error| error.failure())?;
+    if facts.ends_at.is_some_and(|end| end <= place.of.engine.now()) {
         return Err(Failure::from(Code::TokenExpired).into());
     }
     let region = region.or((place.one_host || signed_in).then_some(RegionArg::Global));
     let realm = region.map(RegionArg::realm);
-    let found = place.engine.ports().source.identify(token, realm).await.map_err(|error| error.failure())?;
+    let found = place.of.engine.ports().source.identify(token, realm).await.map_err(|error| error.failure())?;
     match <[SourceIdentity; 1]>::try_from(found) {
         Ok([one]) => Ok(one),
         Err(none) if none.is_empty() => Err(refused(place, realm.unwrap_or("global")).await.into()),
@@ -115,7 +114,7 @@ async fn identify(
 /// Why nobody took the token: it is refused, or everybody is.
 async fn refused(place: &Place<'_>, realm: &str) -> Failure {
     let account = RemoteAccount { service: Service::from_any("igpsport"), realm: realm.into(), account: String::new() };
-    match place.engine.ports().source.reachable(&account).await {
+    match place.of.engine.ports().source.reachable(&account).await {
         Ok(()) => Code::TokenRefused.into(),
         Err(_) => Code::ProviderAway.into(),
     }
@@ -123,18 +122,18 @@ async fn refused(place: &Place<'_>, realm: &str) -> Failure {
 
 async fn choose(place: &Place<'_>, wish: &Wish, several: Vec<SourceIdentity>) -> Result<SourceIdentity, Stop> {
     // Renewing a connection goes on with the account that it has.
-    if let Ok(old) = place.engine.find_connection(place.user, &wish.name).await
+    if let Ok(old) = place.of.engine.find_connection(place.of.user, &wish.name).await
         && let Some(same) = several.iter().find(|found| found.account == old.doc.account)
     {
         return Ok(same.clone());
     }
-    place.out.note("Both iGPSport regions know this token, for two different people:");
+    place.of.out.note("Both iGPSport regions know this token, for two different people:");
     for found in &several {
         let nickname = found.nickname.as_deref().unwrap_or("(no name)");
-        place.out.note(format!("  {}: {}, latest ride: {}", found.account.realm, plain(nickname), latest(found)));
+        place.of.out.note(format!("  {}: {}, latest ride: {}", found.account.realm, plain(nickname), latest(found)));
     }
     if std::io::stdin().is_terminal() {
-        place.out.note("Which one is you? Type global or china:");
+        place.of.out.note("Which one is you? Type global or china:");
         let mut answer = String::new();
         // No answer is no choice.
         let _ = std::io::stdin().lock().take(100).read_line(&mut answer);
@@ -163,7 +162,7 @@ async fn intervals(place: &Place<'_>, args: IntervalsArgs) -> Result<Connection,
     let secret = fitbridge_sinks::intervals::api_key_secret(&key);
     let settings = args.athlete.map_or_else(|| json!({}), |athlete| json!({ "athlete": athlete }));
     let connection = connect_sink(place, &wish, "intervals", settings, Some(&secret), &rules).await?;
-    tell(place.out, &connection, &[]);
+    tell(place.of.out, &connection, &[]);
     Ok(connection)
 }
 
@@ -183,7 +182,7 @@ async fn folder(place: &Place<'_>, args: FolderArgs) -> Result<Connection, Stop>
         drop(std::fs::remove_dir(&path));
     }
     let connection = connection?;
-    tell(place.out, &connection, &[]);
+    tell(place.of.out, &connection, &[]);
     Ok(connection)
 }
 
@@ -217,25 +216,25 @@ async fn webhook(place: &Place<'_>, args: WebhookArgs) -> Result<Connection, Sto
     if made && connected.as_ref().is_err_and(|stop| stop.failure.code == Code::WebhookStatus) {
         // A receiver that checks signatures cannot know a secret that was made a moment ago.
         let shown = secrecy::ExposeSecret::expose_secret(&text);
-        place.out.note(format!("If the receiver checks signatures, give it this secret: {shown}"));
-        place.out.note("and connect again with --secret-stdin. It is stored nowhere yet.");
+        place.of.out.note(format!("If the receiver checks signatures, give it this secret: {shown}"));
+        place.of.out.note("and connect again with --secret-stdin. It is stored nowhere yet.");
     }
     let connection = connected?;
-    tell(place.out, &connection, &[]);
+    tell(place.of.out, &connection, &[]);
     if made {
         // The receiver needs it, and this is the only time it is shown.
         let shown = secrecy::ExposeSecret::expose_secret(&text);
-        place.out.line(format!("  signing secret for the receiver, shown once: {shown}"));
-        place.out.record(&json!({ "type": "webhook_secret", "name": connection.name, "secret": shown }));
+        place.of.out.line(format!("  signing secret for the receiver, shown once: {shown}"));
+        place.of.out.record(&json!({ "type": "webhook_secret", "name": connection.name, "secret": shown }));
     }
     Ok(connection)
 }
 
 /// The secret that a connection has now.
 async fn sealed_now(place: &Place<'_>, name: &str) -> Result<SecretString, Stop> {
-    let old = place.engine.find_connection(place.user, name).await?;
-    let key = SealedKey { user: place.user.clone(), connection: old.doc.id };
-    Ok(place.engine.ports().vault.open(&key).await.map_err(fitbridge_core::engine::EngineError::from)?)
+    let old = place.of.engine.find_connection(place.of.user, name).await?;
+    let key = SealedKey { user: place.of.user.clone(), connection: old.doc.id };
+    Ok(place.of.engine.ports().vault.open(&key).await.map_err(fitbridge_core::engine::EngineError::from)?)
 }
 
 /// `config set igpsport:token`.
@@ -278,7 +277,7 @@ fn done(out: Out) -> Exit {
 
 fn wish(place: &Place<'_>, common: Common, service: &str) -> Wish {
     let name = common.name.unwrap_or_else(|| service.to_owned());
-    Wish { user: place.user.clone(), name, history: common.history }
+    Wish { user: place.of.user.clone(), name, history: common.history }
 }
 
 async fn connect_sink(
@@ -290,7 +289,7 @@ async fn connect_sink(
     rules: &RuleChange,
 ) -> Result<Connection, Stop> {
     let service = Service::from_any(service);
-    let Some(sink) = place.engine.ports().sinks.get(&service) else {
+    let Some(sink) = place.of.engine.ports().sinks.get(&service) else {
         return Err(Stop::failed(Failure::new(Code::SinkUnknown, service.as_str())));
     };
     let identity = sink.check(&settings, secret).await.map_err(|error| match error {
@@ -298,7 +297,7 @@ async fn connect_sink(
         SinkError::Away { failure, .. } => Stop { failure, exit: Exit::Unfinished },
         SinkError::Settings(failure) | SinkError::Unsupported(failure) => Stop::failed(failure),
     })?;
-    Ok(place.engine.connect_sink_by(wish, &identity, secret, &|old| rules.onto(old)).await?)
+    Ok(place.of.engine.connect_sink_by(wish, &identity, secret, &|old| rules.onto(old)).await?)
 }
 
 fn tell(out: Out, connection: &Connection, more: &[(&str, serde_json::Value)]) {

@@ -191,7 +191,7 @@ impl Engine {
             let (known, _) = self.records_of(user, "", None).await?;
             let fresh = Receipt::new(digest.clone(), self.now());
             match self.store.read::<Receipt>(&Key::receipt(&digest)).await? {
-                // The rider was here again since.
+                // The rider was here again since. Records without a user are what something under way wrote.
                 Some(old) if old.doc.done_at.is_some() && self.store.user(user).await?.is_some() => {
                     if self.store.commit(vec![old.replace(&fresh, None)?]).await? {
                         return Ok(Stored { doc: fresh, version: old.version + 1, due: None, plan: None });

@@ -206,10 +206,9 @@ impl Engine {
             }
             let is_first = number == 1;
             number = if is_first { goes_on_with.max(2) } else { number + 1 };
-            let is_to_end = !is_first && self.is_enough(walked);
-            let error = match is_to_end {
-                true => None,
-                false => match self.list_page(connection, secret, number).await {
+            let error = match (!is_first).then(|| self.is_enough(walked)) {
+                Some(true) => None,
+                _ => match self.list_page(connection, secret, number).await {
                     Ok(next) => {
                         (before, page) = (ids, next);
                         continue;

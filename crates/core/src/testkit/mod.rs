@@ -9,6 +9,7 @@ mod ledger;
 #[cfg(feature = "model")]
 pub mod model;
 mod notifier;
+mod ports;
 mod queue;
 mod scanner;
 mod sink;
@@ -20,6 +21,7 @@ pub use clock::{FixedEntropy, ManualClock, SeededEntropy};
 pub use failing::{FailingLedger, Moment};
 pub use ledger::MemoryLedger;
 pub use notifier::FakeNotifier;
+pub use ports::memory_ports;
 pub use queue::MemoryQueue;
 pub use scanner::FakeScanner;
 pub use sink::{FakeSink, Reply, SinkCall, StoredRide};

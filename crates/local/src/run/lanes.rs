@@ -151,6 +151,13 @@ impl Lanes {
         std::mem::take(&mut self.failures)
     }
 
+    /// That the operator has stopped everything is a failure of the work, said once whatever waits for it.
+    pub(super) fn note_stop(&mut self) {
+        if !self.failures.iter().any(|failure| failure.code == Code::Stopped) {
+            self.failures.push(Code::Stopped.into());
+        }
+    }
+
     fn start(&mut self, job: Job) {
         let lane = match &job.task {
             Task::Backfill { .. } | Task::Reconcile { .. } | Task::Verify { .. } => Lane::Backfill,
@@ -186,10 +193,7 @@ impl Lanes {
                 if matches!(job.task, Task::Poll { .. }) {
                     self.put_off.push(job);
                 }
-                // Said once, whatever waits for it.
-                if !self.failures.iter().any(|failure| failure.code == Code::Stopped) {
-                    self.failures.push(Code::Stopped.into());
-                }
+                self.note_stop();
             }
             Ok(Err(failure)) => {
                 tracing::warn!(code = %failure.code, "{failure}");

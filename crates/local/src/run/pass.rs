@@ -59,7 +59,10 @@ pub async fn work_through(lanes: &mut Lanes, shard: Shard) -> Result<Vec<Failure
     let (mut waits, mut left_before) = (PROMPT.iter(), None);
     loop {
         if engine.halted().await?.is_some() {
-            return Ok(ended(lanes).await);
+            // What has begun is finished.
+            lanes.drain().await;
+            lanes.note_stop();
+            return Ok(lanes.take_failures());
         }
         engine.sweep(shard, Eagerness::Eager).await?;
         lanes.drain().await;
@@ -130,16 +133,6 @@ fn left_to_do(waiting: &Waiting) -> Option<Vec<Connection>> {
         }
     }
     (!connections.is_empty()).then_some(connections)
-}
-
-/// Finishes what has begun before the operator's stop, and says that there is one.
-async fn ended(lanes: &mut Lanes) -> Vec<Failure> {
-    lanes.drain().await;
-    let mut failures = lanes.take_failures();
-    if !failures.iter().any(|failure| failure.code == Code::Stopped) {
-        failures.push(Code::Stopped.into());
-    }
-    failures
 }
 
 /// Polls while the workers carry on with what the walk hands over, page by page; `None` where the operator has

@@ -5,11 +5,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use fitbridge_core::{
     Engine, Policy,
     domain::{History, OwnerId, Service, Shard, UserId},
-    engine::{Eagerness, NoObserver, Poll, Ports, connect::Wish, secrets::SourceSecret},
+    engine::{Eagerness, Poll, Ports, connect::Wish, secrets::SourceSecret},
     ports::{Clock, Sink, Source, Task},
-    testkit::{
-        FakeRide, FakeScanner, FakeSink, FakeSource, FixedEntropy, ManualClock, MemoryArchive, MemoryQueue, MemoryVault,
-    },
+    testkit::{FakeRide, FakeSink, FakeSource, ManualClock, MemoryQueue, memory_ports},
 };
 use jiff::SignedDuration;
 
@@ -37,17 +35,8 @@ impl Rider {
         let sinks: Arc<dyn Sink> = Arc::new(sink.clone());
         let ports = Ports {
             ledger: Arc::new(ledger),
-            vault: Arc::new(MemoryVault::default()),
-            archive: Arc::new(MemoryArchive::default()),
-            queue: Arc::new(queue.clone()),
-            source: Arc::new(source.clone()),
-            files: Arc::new(source.files()),
-            scanner: Arc::new(FakeScanner::default()),
-            notifiers: BTreeMap::new(),
             sinks: BTreeMap::from([(Service::new("fake").unwrap(), sinks)]),
-            clock: Arc::new(clock.clone()),
-            entropy: Arc::new(FixedEntropy(0.5)),
-            observer: Arc::new(NoObserver),
+            ..memory_ports(Arc::new(queue.clone()), &source, &clock)
         };
         let engine = Engine::new(ports, Policy::default(), OwnerId::new("poller").unwrap());
         let rider = Self { engine, queue, clock, usage, source, sink };

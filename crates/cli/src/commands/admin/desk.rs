@@ -150,7 +150,7 @@ impl Desk {
 
     /// Where a rider's connection is made.
     pub(super) fn place<'a>(&'a self, user: &'a UserId) -> Place<'a> {
-        Place { out: self.out, engine: &self.engine, user, one_host: self.one_host }
+        Place { of: self.whose(user), one_host: self.one_host }
     }
 
     /// A rider whose rides a command is about.

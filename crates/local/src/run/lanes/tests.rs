@@ -1,13 +1,9 @@
-use std::collections::BTreeMap;
-
 use fitbridge_core::{
     Policy,
     domain::{OwnerId, UserId},
-    engine::{NoObserver, Ports, connect::Wish, secrets::SourceSecret},
+    engine::{connect::Wish, secrets::SourceSecret},
     ports::{Clock, Source},
-    testkit::{
-        FakeScanner, FakeSource, FixedEntropy, ManualClock, MemoryArchive, MemoryLedger, MemoryVault, SourceCall,
-    },
+    testkit::{FakeSource, ManualClock, SourceCall, memory_ports},
 };
 use jiff::SignedDuration;
 
@@ -17,20 +13,7 @@ use crate::run::LocalQueue;
 /// Lanes over adapters in memory, and the job of polling the one source.
 async fn bench() -> (Lanes, FakeSource, Job) {
     let (clock, source, (queue, jobs)) = (ManualClock::default(), FakeSource::default(), LocalQueue::new());
-    let ports = Ports {
-        ledger: Arc::new(MemoryLedger::default()),
-        vault: Arc::new(MemoryVault::default()),
-        archive: Arc::new(MemoryArchive::default()),
-        queue: Arc::new(queue),
-        source: Arc::new(source.clone()),
-        files: Arc::new(source.files()),
-        scanner: Arc::new(FakeScanner::default()),
-        notifiers: BTreeMap::new(),
-        sinks: BTreeMap::new(),
-        clock: Arc::new(clock.clone()),
-        entropy: Arc::new(FixedEntropy(0.5)),
-        observer: Arc::new(NoObserver),
-    };
+    let ports = memory_ports(Arc::new(queue), &source, &clock);
     let engine = Arc::new(Engine::new(ports, Policy::default(), OwnerId::new("one").unwrap()));
     let account = source.account("global", "1");
     source.upload_many(&account, 1..4);
