@@ -33,7 +33,7 @@ test: setup ## Everything: unit, conformance, property and end-to-end tests, the
 lint: setup ## Formatting, clippy, docs, dependency policy
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --features fitbridge-tests/aws,fitbridge-tests/soak -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --document-private-items
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --features fitbridge-tests/aws --no-deps --document-private-items
 	@.ci/deny "$(CARGO)" "$(TOOLS)" "$(DENY_VERSION)"
 	@.ci/aws-lint
 
@@ -45,7 +45,7 @@ build: setup ## What is released: target/release/fitbridge, and both functions f
 
 test-aws: setup ## Of these, the service on AWS over emulators, with the built functions
 	@.ci/venv >/dev/null || [ $$? = 3 ]
-	$(CARGO) build -p fitbridge-poller -p fitbridge-sink
+	$(CARGO) build -p fitbridge -p fitbridge-poller -p fitbridge-sink
 	$(CARGO) test -p fitbridge-tests --features aws --test aws
 	tests/deploy/terraform
 
@@ -53,7 +53,7 @@ deploy: setup ## The service on AWS (docs/DEPLOY.md); asks for everything the fi
 	infra/deploy $(DEPLOY)
 
 dev: setup ## The service on this machine: emulators, simulator, ticks, and the functions with hot reload; until Ctrl-C
-	$(CARGO) build -p fitbridge-poller -p fitbridge-sink
+	$(CARGO) build -p fitbridge -p fitbridge-poller -p fitbridge-sink
 	$(CARGO) test -p fitbridge-tests --features aws --test aws -- --ignored --exact --nocapture dev::until_ctrl_c
 
 soak: setup ## Long proofs: kills, stops and faults, a million records, 20,000 worlds; needs about two hours and 6 GiB of disk (LOAD="days=1" is shorter)

@@ -5,7 +5,6 @@
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
-    process::Command,
     time::{Duration, SystemTime},
 };
 
@@ -133,12 +132,7 @@ impl Dev {
         self.built = newest;
         say(&format!("{} has changed: building", path.display()));
         let begun = Instant::now();
-        let build = tokio::task::spawn_blocking(|| {
-            let mut cargo = Command::new(option_env!("CARGO").unwrap_or("cargo"));
-            cargo.args(["build", "--quiet", "-p", "fitbridge-poller", "-p", "fitbridge-sink"]);
-            cargo.current_dir(env!("CARGO_MANIFEST_DIR")).output()
-        });
-        let built = build.await.expect("it does not panic").expect("cargo starts");
+        let built = tokio::task::spawn_blocking(fitbridge_tests::build).await.expect("cargo starts");
         let seconds = begun.elapsed().as_secs();
         if built.status.success() {
             self.service.poller.stop().await;

@@ -249,24 +249,19 @@ pub(crate) fn command(binary: &str, environment: &[(String, String)]) -> Command
     command
 }
 
-/// The folder of the functions' binaries. Cargo brings them up to date first.
+/// The folder of the functions' binaries. Cargo brings them up to date first. A bench measures what is deployed.
 fn built() -> &'static std::path::Path {
+    if cfg!(test) {
+        return fitbridge_tests::programs();
+    }
     static FOLDER: OnceLock<std::path::PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
-        // target/<profile>/deps/<this test>
-        let test = std::env::current_exe().expect("the test knows where it lies");
-        let folder = test.ancestors().nth(2).expect("the folder of the profile");
-        // A bench measures what is deployed.
-        let (profile, folder, features) = match folder.file_name().and_then(|name| name.to_str()) {
-            _ if !cfg!(test) => {
-                ("function", folder.with_file_name("function"), "fitbridge-poller/lean,fitbridge-sink/lean")
-            }
-            Some("debug") | None => ("dev", folder.to_owned(), ""),
-            Some(name) => (name, folder.to_owned(), ""),
-        };
+        // target/<profile>/deps/<this bench>
+        let bench = std::env::current_exe().expect("the bench knows where it lies");
+        let folder = bench.ancestors().nth(2).expect("the folder of the profile").with_file_name("function");
         let built = std::process::Command::new(option_env!("CARGO").unwrap_or("cargo"))
-            .args(["build", "--quiet", "-p", "fitbridge-poller", "-p", "fitbridge-sink", "--profile", profile])
-            .args(["--features", features])
+            .args(["build", "--quiet", "-p", "fitbridge-poller", "-p", "fitbridge-sink", "--profile", "function"])
+            .args(["--features", "fitbridge-poller/lean,fitbridge-sink/lean"])
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .output()
             .expect("cargo starts");

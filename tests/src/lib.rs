@@ -20,7 +20,7 @@ mod stop;
 mod tree;
 
 pub use bench::{Bench, Setup, WEBHOOK_SECRET};
-pub use binary::path as fitbridge;
+pub use binary::{build, path as fitbridge, programs};
 pub use failing_disk::FailingDisk;
 pub use faketime::MovedClock;
 pub use faults::{one_in_ten_goes_wrong, struck, sync_until_quiet};

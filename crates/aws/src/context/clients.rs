@@ -18,7 +18,7 @@ use fitbridge_http::BuildError;
 
 use super::{
     environment::{Environment, VaultChoice},
-    http::SdkHttp,
+    http::{SdkHttp, unwatched},
 };
 use crate::{
     archive::{OperatorArchive, S3Archive},
@@ -67,6 +67,7 @@ impl Clients {
     pub async fn connect() -> Result<Self, ConnectError> {
         let config = aws_config::defaults(BehaviorVersion::v2026_01_12())
             .http_client(SdkHttp::new()?)
+            .stalled_stream_protection(unwatched())
             .retry_config(retries())
             .timeout_config(timeouts())
             .load()
@@ -95,6 +96,7 @@ impl Clients {
             config
                 .behavior_version(BehaviorVersion::v2026_01_12())
                 .http_client(http.clone())
+                .stalled_stream_protection(unwatched())
                 .region(Region::new(region.clone()))
                 .credentials_provider(SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new()))
                 .retry_config(retries())

@@ -11,6 +11,7 @@ use aws_smithy_runtime_api::{
         orchestrator::{HttpRequest, HttpResponse},
         result::ConnectorError,
         runtime_components::RuntimeComponents,
+        stalled_stream_protection::StalledStreamProtectionConfig,
     },
     http::StatusCode,
 };
@@ -75,6 +76,12 @@ impl HttpClient for SdkHttp {
     }
 }
 
+/// Without the SDKs' look at the streams of bodies: [`SdkHttp`] takes and gives bodies whole, so that a service which
+/// thinks for five seconds would pass for a stream that stands still. The times of a configuration decide.
+pub(crate) fn unwatched() -> StalledStreamProtectionConfig {
+    StalledStreamProtectionConfig::disabled()
+}
+
 fn outgoing(request: HttpRequest) -> Result<reqwest::Request, ConnectorError> {
     let url = Url::parse(request.uri()).map_err(|error| ConnectorError::user(error.into()))?;
     let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
@@ -100,6 +107,8 @@ fn failed(error: TransportError) -> ConnectorError {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use aws_sdk_dynamodb::{error::SdkError, types::AttributeValue};
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
@@ -132,6 +141,23 @@ mod tests {
         let client = server(2, answer).await;
         let got = client.get_item().table_name("t").key("p", AttributeValue::S("x".into())).send().await.unwrap();
         assert_eq!(got.item, None);
+    }
+
+    #[tokio::test]
+    async fn who_thinks_for_long_is_waited_for() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut request = vec![0; 4096];
+            assert_ne!(socket.read(&mut request).await.unwrap(), 0);
+            tokio::time::sleep(Duration::from_secs(8)).await;
+            let answer = "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: 2\r\n\r\n{}";
+            socket.write_all(answer.as_bytes()).await.unwrap();
+        });
+        let client = aws_sdk_dynamodb::Client::new(&moto::config(&endpoint));
+        let got = client.get_item().table_name("t").key("p", AttributeValue::S("x".into())).send().await;
+        assert_eq!(got.unwrap().item, None);
     }
 
     #[tokio::test]

@@ -9,6 +9,6 @@ mod problems;
 pub use clients::{Clients, ConnectError, warm};
 pub use environment::{Environment, VaultChoice};
 #[cfg(any(test, feature = "testkit"))]
-pub(crate) use http::SdkHttp;
+pub(crate) use http::{SdkHttp, unwatched};
 pub use outputs::{Outputs, OutputsError};
 pub use problems::{Problem, Problems};

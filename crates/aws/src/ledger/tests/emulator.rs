@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::{
 };
 
 use crate::{
-    context::SdkHttp,
+    context::{SdkHttp, unwatched},
     ledger::{DynamoLedger, Patience, create_table},
 };
 
@@ -19,6 +19,7 @@ use crate::{
 pub(super) fn config(endpoint: &str) -> aws_sdk_dynamodb::config::Builder {
     Config::builder()
         .http_client(SdkHttp::new().expect("a client"))
+        .stalled_stream_protection(unwatched())
         .behavior_version(BehaviorVersion::v2026_01_12())
         .region(Region::new("eu-central-1"))
         .credentials_provider(Credentials::new("test", "test", None, None, "test"))
