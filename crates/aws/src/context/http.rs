@@ -117,8 +117,11 @@ mod tests {
 
     use crate::testkit::moto;
 
-    /// A server that hangs up so often, and then answers with this.
-    async fn server(broken: usize, answer: &'static str) -> aws_sdk_dynamodb::Client {
+    /// DynamoDB's answer to a read of what is not there.
+    const NOTHING: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: 2\r\n\r\n{}";
+
+    /// A server that hangs up so often, and then answers with this, once it has thought for so long.
+    async fn server(broken: usize, thinks: Duration, answer: &'static str) -> aws_sdk_dynamodb::Client {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move {
@@ -128,6 +131,7 @@ mod tests {
                 let read = socket.read(&mut request).await.unwrap();
                 assert!(String::from_utf8_lossy(&request[..read]).starts_with("POST / HTTP/1.1"));
                 if number >= broken {
+                    tokio::time::sleep(thinks).await;
                     socket.write_all(answer.as_bytes()).await.unwrap();
                 }
             }
@@ -137,32 +141,21 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_that_breaks_is_tried_again() {
-        let answer = "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: 2\r\n\r\n{}";
-        let client = server(2, answer).await;
+        let client = server(2, Duration::ZERO, NOTHING).await;
         let got = client.get_item().table_name("t").key("p", AttributeValue::S("x".into())).send().await.unwrap();
         assert_eq!(got.item, None);
     }
 
     #[tokio::test]
     async fn who_thinks_for_long_is_waited_for() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move {
-            let (mut socket, _) = listener.accept().await.unwrap();
-            let mut request = vec![0; 4096];
-            assert_ne!(socket.read(&mut request).await.unwrap(), 0);
-            tokio::time::sleep(Duration::from_secs(8)).await;
-            let answer = "HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: 2\r\n\r\n{}";
-            socket.write_all(answer.as_bytes()).await.unwrap();
-        });
-        let client = aws_sdk_dynamodb::Client::new(&moto::config(&endpoint));
+        let client = server(0, Duration::from_secs(8), NOTHING).await;
         let got = client.get_item().table_name("t").key("p", AttributeValue::S("x".into())).send().await;
         assert_eq!(got.unwrap().item, None);
     }
 
     #[tokio::test]
     async fn an_answer_without_end_is_refused_before_it_is_read() {
-        let client = server(0, "HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n").await;
+        let client = server(0, Duration::ZERO, "HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n").await;
         let got = client.get_item().table_name("t").key("p", AttributeValue::S("x".into())).send().await;
         let Err(SdkError::DispatchFailure(failure)) = got else { panic!("{got:?}") };
         let why = failure.as_connector_error().map(ToString::to_string).unwrap_or_default();
