@@ -14,7 +14,7 @@ pub const ENOUGH_RIDES: usize = 8;
 pub const DORMANT_AFTER: SignedDuration = SignedDuration::from_hours(24 * 45);
 /// Who has connected and shows no ride at all for so long is as good as dormant.
 const UNSEEN_AFTER: SignedDuration = SignedDuration::from_hours(24 * 7);
-/// When new riders, of whom little is known, are polled as warm: hours of their day.
+/// When new riders, of whom little is known, are polled as warm: hours of their day, and those of what they have shown.
 const DAYTIME: (usize, usize) = (8, 21);
 /// As long as nothing is known of a rider, it is looked again after so long whether something is.
 /// (Older rides are fetched within minutes of connecting.)
@@ -50,7 +50,7 @@ pub fn outlook(habits: Option<&Habits>, connected_at: Timestamp, now: Timestamp,
     }
     let (because, rhythm) = match learned {
         Some(habits) if habits.arrivals.len() >= ENOUGH_RIDES => (Because::Learned, Rhythm::of(habits)),
-        Some(_) => (Because::New, Rhythm::daily(DAYTIME.0, DAYTIME.1)),
+        Some(habits) => (Because::New, Rhythm::daily(DAYTIME.0, DAYTIME.1).or(&Rhythm::of(habits))),
         // Nobody knows when this rider's night is.
         None => (Because::New, Rhythm::daily(0, 24)),
     };

@@ -15,11 +15,16 @@ const DAY: usize = 24 * 60 / BIN;
 const WEEK: usize = 7 * DAY;
 /// The part of what is expected that the warm hours are to cover.
 const COVER: f64 = 0.985;
-/// Most warm hours a day, on average: 10 hours of polls each five minutes and 14 of polls each hour are less than
-/// half of what polling each five minutes takes.
-const MOST_HOURS: usize = 10;
+/// Rides a week that a warm bin is to bring at least.
+const WORTH: f64 = 0.003;
+/// Most warm hours a day, on average: 12 hours of polls each five minutes and 12 of polls each hour are about half of
+/// what polling each five minutes takes.
+const MOST_HOURS: usize = 12;
 /// A ride counts half of one that ended this many days later.
 const HALF_LIFE_DAYS: f64 = 42.0;
+/// A ride is expected again at the same hour of any day, besides, half as likely for each so many days that have passed
+/// until the newest: shifts, races and holidays are over before a weekday shows them twice.
+const FRESH_HALF_LIFE_DAYS: f64 = 4.0;
 /// How much of a ride is expected again on its own weekday; on the days of its kind (workdays, weekend); on all.
 const SHARES: [f64; 3] = [0.35, 0.45, 0.20];
 /// Bins before and after a ride's arrival that are as likely as the arrival itself.
@@ -57,7 +62,9 @@ impl Rhythm {
         for arrival in &habits.arrivals {
             let age_days = newest.ended.duration_since(arrival.ended).as_hours() as f64 / 24.0;
             let weight = 0.5_f64.powf(age_days / HALF_LIFE_DAYS);
+            let fresh = 0.5_f64.powf(age_days / FRESH_HALF_LIFE_DAYS);
             for Seen { from, to, part } in seen(arrival, delay) {
+                (0..7).for_each(|day| spread(&mut likely, day, from, to, fresh * part / 7.0));
                 for (days, share) in days_like(from.weekday()).into_iter().zip(SHARES) {
                     let each = weight * part * share / days.len() as f64;
                     for day in days {
@@ -66,13 +73,18 @@ impl Rhythm {
                 }
             }
         }
-        Self { warm: bridged(&likeliest(&likely)) }
+        Self { warm: bridged(&likeliest(&likely, weeks_of(&habits.arrivals))) }
     }
 
     /// Warm from one hour of the day to another, each day.
     pub(super) fn daily(from_hour: usize, to_hour: usize) -> Self {
         let hours = from_hour * DAY / 24..to_hour * DAY / 24;
         Self { warm: (0..WEEK).map(|bin| hours.contains(&(bin % DAY))).collect() }
+    }
+
+    /// Warm where one of both is.
+    pub(super) fn or(&self, other: &Self) -> Self {
+        Self { warm: self.warm.iter().zip(&other.warm).map(|(one, other)| *one || *other).collect() }
     }
 
     /// The warm stretch that this moment is in, or the next one within a week.
@@ -168,14 +180,24 @@ fn spread(likely: &mut [f64], day: usize, from: DateTime, to: DateTime, weight: 
     }
 }
 
-/// The likeliest bins, until they cover enough or are too many.
-fn likeliest(likely: &[f64]) -> Vec<bool> {
+/// The weeks from which these rides come, each counted as its rides are; at least about one.
+fn weeks_of(arrivals: &[Arrival]) -> f64 {
+    let days = match arrivals {
+        [oldest, .., newest] => newest.ended.duration_since(oldest.ended).as_hours() as f64 / 24.0,
+        _ => 0.0,
+    };
+    let mean = HALF_LIFE_DAYS / std::f64::consts::LN_2;
+    mean * (1.0 - (-days.max(7.0) / mean).exp()) / 7.0
+}
+
+/// The likeliest bins, until they cover enough, bring too little, or are too many.
+fn likeliest(likely: &[f64], weeks: f64) -> Vec<bool> {
     let mut order: Vec<usize> = (0..WEEK).filter(|bin| likely[*bin] > 0.0).collect();
     order.sort_by(|a, b| likely[*b].total_cmp(&likely[*a]).then(a.cmp(b)));
     let total: f64 = likely.iter().sum();
     let (mut warm, mut covered) = (vec![false; WEEK], 0.0);
     for bin in order.into_iter().take(MOST_HOURS * 7 * 60 / BIN) {
-        if covered >= COVER * total {
+        if covered >= COVER * total || likely[bin] < WORTH * weeks {
             break;
         }
         warm[bin] = true;
@@ -235,6 +257,30 @@ mod tests {
         // Gaps are bridged, so it may be a little more.
         assert!(rhythm.warm_minutes() <= MOST_HOURS * 60 * 7 * 5 / 4, "{}", rhythm.warm_minutes());
         assert!(rhythm.warm_minutes() >= MOST_HOURS * 60 * 7);
+    }
+
+    /// Whether a moment is warm.
+    fn is_warm(rhythm: &Rhythm, at: DateTime) -> bool {
+        rhythm.window_at(at).is_some_and(|window| window.from <= at)
+    }
+
+    #[test]
+    fn what_came_at_new_hours_yesterday_is_expected_there_today() {
+        // Weeks of evenings, and since Tuesday nights, as a shift worker has them.
+        let evenings = (0..20).map(|day| datetime(2025, 6, 2, 17, 15, 0, 0) + SignedDuration::from_hours(24 * day));
+        let nights = (0..2).map(|day| datetime(2025, 6, 24, 2, 30, 0, 0) + SignedDuration::from_hours(24 * day));
+        let rhythm = Rhythm::of(&habits(evenings.chain(nights).map(|ended| (ended, Some(10)))));
+        assert!(is_warm(&rhythm, datetime(2025, 6, 26, 2, 45, 0, 0)), "a Thursday");
+        assert!(is_warm(&rhythm, datetime(2025, 6, 28, 2, 45, 0, 0)), "a Saturday");
+        assert!(is_warm(&rhythm, datetime(2025, 6, 26, 17, 30, 0, 0)), "and it may be the evening still");
+    }
+
+    #[test]
+    fn hours_that_bring_next_to_nothing_are_cold() {
+        // A ride in six days, at any hour.
+        let any = (0..35_i64).map(|n| (datetime(2025, 1, 1, 0, 0, 0, 0) + SignedDuration::from_mins(n * 8213), None));
+        let rhythm = Rhythm::of(&habits(any));
+        assert!(rhythm.warm_minutes() < MOST_HOURS * 60 * 7 / 2, "{}", rhythm.warm_minutes());
     }
 
     #[test]
