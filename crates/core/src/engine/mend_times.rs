@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{
     Engine, EngineError,
-    policy::{SKEW, later},
+    policy::{SKEW, is_to_come, later},
     tick::{Eagerness, with_attempt_back},
 };
 use crate::{
@@ -41,8 +41,23 @@ impl Engine {
         if due.at <= now || !(is_held_too_long || self.is_due(&record, Eagerness::Eager, now)) {
             return None;
         }
-        let body = if is_claimed { record.body } else { with_attempt_back(record.body) };
+        let body = match is_claimed {
+            true => record.body,
+            // The last try was the other clock's, ahead of its time as well: two workers whose clocks are far apart
+            // would use up in an hour, between them, the attempts of days.
+            false if is_written_ahead(&record.body, now) => with_attempt_back(with_attempt_back(record.body)),
+            false => with_attempt_back(record.body),
+        };
         let change = Change::Put { body, due: Some(Due::at(shard, now)), plan: record.plan };
         Some(Write { key: record.key, expect: Expect::Version(record.version), change })
     }
+}
+
+/// Whether a clock that was ahead wrote a record.
+fn is_written_ahead(body: &str, now: Timestamp) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Written {
+        updated_at: Timestamp,
+    }
+    serde_json::from_str::<Written>(body).is_ok_and(|written| is_to_come(written.updated_at, now))
 }

@@ -235,3 +235,40 @@ async fn what_a_clock_that_was_ahead_put_off_for_long_goes_on_however_much_it_is
     let cursor = engine.store().read::<Cursor>(&Key::cursor(SHARD)).await.unwrap().unwrap();
     assert!(!serde_json::to_string(&cursor.doc).unwrap().contains("true"), "it is done: {:?}", cursor.doc);
 }
+
+/// The attempts that rides take in forty minutes in which they are not ready.
+async fn attempts_in_forty_minutes(with_one_ahead: bool) -> u32 {
+    let mut world = World::new();
+    world.policy.adaptive = false;
+    let (right, ahead) = (world.engine("a"), world.engine("b"));
+    let sink = world.connect_sink(&right, "s", None).await;
+    let source = world.connect(&right, Some(History::All)).await;
+    let token = world.source.token(&world.account, world.in_days(30));
+    world.connect_with(&right, None, token, None).await;
+    world.source.upload_many(&world.account, 1..3);
+    world.source.fail_always(SourceVerb::Resolve, Some(SourceError::NotReady));
+    for _ in 0..40 {
+        right.tick(SHARD).await.unwrap();
+        world.work(&right).await;
+        if with_one_ahead {
+            // All waits are over for this one, and its own are further away than any can be for the other.
+            world.clock.advance(SignedDuration::from_hours(24));
+            ahead.tick(SHARD).await.unwrap();
+            world.work(&ahead).await;
+            world.clock.advance(SignedDuration::from_hours(-24));
+        }
+        world.pass_minutes(1);
+    }
+    let waiting = world.ride(&right, &source, 1).await;
+    assert!(waiting.state.stage().is_some(), "{:?}", waiting.state);
+    world.source.fail_always(SourceVerb::Resolve, None);
+    world.quiet(&right).await;
+    assert_eq!(world.at(&sink), world.files_of(1..3));
+    waiting.attempts
+}
+
+#[tokio::test]
+async fn a_worker_a_day_ahead_of_another_uses_up_nobodys_attempts() {
+    let (alone, with_one_ahead) = (attempts_in_forty_minutes(false).await, attempts_in_forty_minutes(true).await);
+    assert!(alone > 3 && with_one_ahead <= alone + 1, "{with_one_ahead} attempts, {alone} of one worker alone");
+}
