@@ -47,7 +47,7 @@ data "aws_iam_policy_document" "PollerRole" {
   }
   statement {
     sid       = "HandOver"
-    actions   = ["sqs:SendMessage"]
+    actions   = ["sqs:GetQueueAttributes", "sqs:SendMessage"]
     resources = [aws_sqs_queue.Jobs.arn]
   }
   dynamic "statement" {

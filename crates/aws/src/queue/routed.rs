@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use fitbridge_core::ports::{Job, NotTaken, WorkQueue};
+use fitbridge_core::ports::{Job, NotTaken, QueueError, WorkQueue};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// Where the jobs of an [`InProcessQueue`] come out.
@@ -61,6 +61,10 @@ impl WorkQueue for RoutedQueue {
             (kept, sent) => kept.and(sent),
         }
     }
+
+    async fn waiting(&self) -> Result<usize, QueueError> {
+        self.remote.waiting().await
+    }
 }
 
 /// The sink's queue: jobs that call the source are left to the ledger. Their records were leased when the
@@ -85,6 +89,10 @@ impl WorkQueue for SinkQueue {
             tracing::debug!(count = left.len(), "{} jobs are left to the poller", left.len());
         }
         if remote.is_empty() { Ok(()) } else { self.remote.hand_over(remote).await }
+    }
+
+    async fn waiting(&self) -> Result<usize, QueueError> {
+        self.remote.waiting().await
     }
 }
 
@@ -122,6 +130,7 @@ mod tests {
         let [poll, fetch, resolve, settle] = jobs();
         queue.hand_over(jobs().to_vec()).await.unwrap();
         assert_eq!([kept.try_recv().unwrap(), kept.try_recv().unwrap()], [poll.clone(), resolve.clone()]);
+        assert_eq!(queue.waiting().await.unwrap(), 2, "what stays here is not on its way to others");
         assert_eq!(remote.take(), [fetch, settle]);
         remote.set_away(true);
         assert!(queue.hand_over(jobs().to_vec()).await.is_err());

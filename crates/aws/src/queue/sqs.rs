@@ -3,8 +3,11 @@
 use std::collections::HashSet;
 
 use async_trait::async_trait;
-use aws_sdk_sqs::{Client, types::SendMessageBatchRequestEntry};
-use fitbridge_core::ports::{Job, NotTaken, WorkQueue};
+use aws_sdk_sqs::{
+    Client,
+    types::{QueueAttributeName, SendMessageBatchRequestEntry},
+};
+use fitbridge_core::ports::{Job, NotTaken, QueueError, WorkQueue};
 use futures::{StreamExt, stream};
 
 use super::message::encode;
@@ -14,6 +17,9 @@ use crate::failure::describe;
 const BATCH: usize = 10;
 /// Requests at a time: a sweep hands over hundreds of jobs.
 const REQUESTS: usize = 8;
+/// What is to be received, and what is in somebody's hands.
+const WAITING: [QueueAttributeName; 2] =
+    [QueueAttributeName::ApproximateNumberOfMessages, QueueAttributeName::ApproximateNumberOfMessagesNotVisible];
 
 /// The queue between poller and sink. Each message carries its user as message group: on a standard queue
 /// that makes it a fair queue, on which a rider with years of history does not hold up the others.
@@ -82,6 +88,18 @@ impl WorkQueue for SqsQueue {
         sent.map_err(|left| {
             let why = format!("{} of {} jobs were not taken: {}", left.jobs.len(), jobs.len(), left.error.0);
             NotTaken::all(left.jobs, why)
+        })
+    }
+
+    /// The numbers of SQS are about a minute old at most.
+    async fn waiting(&self) -> Result<usize, QueueError> {
+        let asked = self.client.get_queue_attributes().queue_url(&self.url).set_attribute_names(Some(WAITING.to_vec()));
+        let answer = asked.send().await.map_err(|error| QueueError(describe(&error)))?;
+        let numbers = answer.attributes.unwrap_or_default();
+        WAITING.iter().try_fold(0_usize, |sum, name| {
+            let number = numbers.get(name).and_then(|number| number.parse::<usize>().ok());
+            let missing = || QueueError(format!("its {} is missing", name.as_str()));
+            Ok(sum.saturating_add(number.ok_or_else(missing)?))
         })
     }
 }

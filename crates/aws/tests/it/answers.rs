@@ -151,6 +151,22 @@ async fn a_batch_is_sent_letter_by_letter() {
 }
 
 #[tokio::test]
+async fn how_much_waits_is_asked_letter_by_letter() {
+    let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
+    let half = json!({ "Attributes": { names[0]: "40" } });
+    let whole = json!({ "Attributes": { names[0]: "40", names[1]: "2" } });
+    let server = Scripted::start([done(whole), done(half), error(403, "AccessDenied", "not you")]).await;
+    let queue = SqsQueue::new(server.clients().sqs, "http://queue/1/jobs");
+    assert_eq!(queue.waiting().await.unwrap(), 42);
+    let missing = queue.waiting().await.unwrap_err().to_string();
+    assert!(missing.contains(names[1]), "{missing}");
+    let refused = queue.waiting().await.unwrap_err().to_string();
+    assert!(refused.contains("AccessDenied"), "{refused}");
+    let body = json!({ "QueueUrl": "http://queue/1/jobs", "AttributeNames": names });
+    assert_eq!(server.asked()[0], asked("GetQueueAttributes", body));
+}
+
+#[tokio::test]
 async fn what_was_not_taken_is_told_and_the_rest_is_sent() {
     let failed =
         |id: &str| json!({ "Id": id, "Code": "RequestThrottled", "SenderFault": false, "Message": "slow down" });

@@ -32,6 +32,7 @@ async fn every_job_arrives_with_its_rider_as_group() {
     queue.hand_over(Vec::new()).await.unwrap();
     let sent = jobs(47);
     queue.hand_over(sent.clone()).await.unwrap();
+    assert_eq!(queue.waiting().await.unwrap(), 47);
 
     let mut arrived = BTreeMap::new();
     loop {
@@ -49,6 +50,9 @@ async fn every_job_arrives_with_its_rider_as_group() {
         }
     }
     assert_eq!(arrived.into_values().collect::<Vec<_>>(), sent);
+    assert_eq!(queue.waiting().await.unwrap(), 47, "received, and not done yet");
+    clients.sqs.purge_queue().queue_url(&url).send().await.unwrap();
+    assert_eq!(queue.waiting().await.unwrap(), 0);
 }
 
 #[tokio::test]
@@ -58,6 +62,8 @@ async fn a_queue_that_is_not_there_is_told() {
     let queue = SqsQueue::new(clients.sqs, format!("{endpoint}/123456789012/nowhere"));
     let error = queue.hand_over(jobs(12)).await.unwrap_err().to_string();
     assert!(error.contains("12 of 12 jobs were not taken"), "{error}");
+    let error = queue.waiting().await.unwrap_err().to_string();
+    assert!(error.contains("NonExistentQueue"), "{error}");
 }
 
 #[tokio::test]

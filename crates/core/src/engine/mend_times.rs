@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::{
     Engine, EngineError,
     policy::{SKEW, is_to_come, later},
-    tick::{Eagerness, with_attempt_back},
+    sweep::{Eagerness, with_attempt_back},
 };
 use crate::{
     domain::Shard,

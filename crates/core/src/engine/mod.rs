@@ -52,11 +52,13 @@ pub mod rules;
 pub mod secrets;
 mod settle;
 mod shards;
+mod sweep;
 mod tick;
 mod told;
 mod unbegun;
 mod unwanted;
 mod upstream;
+mod waiting;
 mod walk;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -76,9 +78,11 @@ pub use policy::Policy;
 pub use poll::Poll;
 pub use reconcile::Reconciled;
 pub use resolve::Resolved;
-pub use tick::{Eagerness, Tick, Ticket, Waiting};
+pub use sweep::Eagerness;
+pub use tick::{Tick, Ticket};
 pub use told::MOST_NOTICES;
 pub use upstream::{Upstream, UpstreamPage};
+pub use waiting::Waiting;
 
 use crate::{
     Code, Failure,

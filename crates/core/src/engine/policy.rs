@@ -67,7 +67,7 @@ pub struct Policy {
     pub incident_window: SignedDuration,
     /// Failed calls in a row after which the breaker opens.
     pub breaker_failures: u32,
-    /// Most references handed over at a time.
+    /// Most references that a sweep of a shard hands over, and most of those to other workers that are on their way.
     pub in_flight: usize,
     /// Waits between attempts to tell a notice; afterwards it is left undelivered.
     pub notice_backoff: Vec<SignedDuration>,

@@ -110,4 +110,10 @@ pub trait WorkQueue: Send + Sync + std::fmt::Debug {
     /// Hands jobs over, to be worked on as soon as there is room. A caller leaves the records due whether or not this
     /// fails: a job may be lost after `Ok`, and done after an error.
     async fn hand_over(&self, jobs: Vec<Job>) -> Result<(), NotTaken>;
+
+    /// How many jobs are on the way to other processes, or in their hands; about, and of all shards. Jobs that call the
+    /// source never are. None where all work is done by the process that hands it over.
+    async fn waiting(&self) -> Result<usize, QueueError> {
+        Ok(0)
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use crate::ports::{Job, NotTaken, WorkQueue};
+use crate::ports::{Job, NotTaken, QueueError, WorkQueue};
 
 #[derive(Debug, Default)]
 struct State {
@@ -51,6 +51,14 @@ impl WorkQueue for MemoryQueue {
         }
         state.jobs.extend(jobs);
         Ok(())
+    }
+
+    async fn waiting(&self) -> Result<usize, QueueError> {
+        let state = self.state();
+        if state.away {
+            return Err(QueueError("switched off by the test".into()));
+        }
+        Ok(state.jobs.iter().filter(|job| !job.task.calls_source()).count())
     }
 }
 

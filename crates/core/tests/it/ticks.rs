@@ -6,7 +6,7 @@ use fitbridge_core::{
     Code, Engine,
     domain::Shard,
     engine::{Eagerness, Tick},
-    ports::{Change, Due, Expect, FileError, Key, Ledger, PlanSlot, PollClass, Scope, Task, Write},
+    ports::{Change, Due, Expect, FileError, Key, Ledger, PlanSlot, PollClass, Scope, Task, WorkQueue, Write},
     store::Cursor,
     testkit::{FailingLedger, FakeSource},
 };
@@ -412,4 +412,48 @@ async fn polls_that_died_with_the_process_that_had_them_are_made_by_the_next() {
         let next = polls(&world);
         assert!(made.iter().all(|user| next.contains(user) == dies), "{dies}: {made:?} {next:?}");
     }
+}
+
+#[tokio::test]
+async fn no_more_is_on_the_way_to_others_than_may_be_and_what_stays_here_goes_on() {
+    let mut world = World::new();
+    (world.policy.in_flight, world.policy.new_at_once, world.policy.adaptive) = (5, 100, false);
+    let engine = world.engine("a");
+    let source = world.connect(&engine, None).await;
+    let sink = world.connect_sink(&engine, "s", None).await;
+    world.drain(&engine).await;
+    // Eight rides whose downloads are due, and behind them four that the source is to be asked about.
+    world.source.upload_many(&world.account, 1..9);
+    engine.poll(&world.user, &source.id).await.unwrap();
+    for job in world.queue.take() {
+        engine.work(&job).await.unwrap();
+    }
+    world.pass_minutes(1);
+    world.source.upload_many(&world.account, 9..13);
+    engine.poll(&world.user, &source.id).await.unwrap();
+    world.queue.take();
+
+    let mut asked = std::collections::BTreeSet::new();
+    for _ in 0..30 {
+        world.pass_minutes(1);
+        engine.tick(SHARD).await.unwrap();
+        // The others stand still; what calls the source is begun here, and dies.
+        let (here, elsewhere): (Vec<_>, Vec<_>) =
+            world.queue.take().into_iter().partition(|job| job.task.calls_source());
+        asked.extend(here.into_iter().filter_map(|job| match job.task {
+            Task::Resolve { activity } => Some(activity),
+            _ => None,
+        }));
+        assert!(elsewhere.len() <= 5, "{} are on their way", elsewhere.len());
+        world.queue.hand_over(elsewhere).await.unwrap();
+    }
+    assert_eq!((world.queue.len(), asked.len()), (5, 4));
+
+    // A queue that does not say how much waits in it stops nobody.
+    world.queue.set_away(true);
+    world.pass_minutes(20);
+    engine.sweep(SHARD, Eagerness::Due).await.unwrap();
+    world.queue.set_away(false);
+    world.quiet(&engine).await;
+    assert_eq!(world.at(&sink), world.files_of(1..13));
 }

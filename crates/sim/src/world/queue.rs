@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Mutex};
 
 use async_trait::async_trait;
-use fitbridge_core::ports::{Job, NotTaken, WorkQueue};
+use fitbridge_core::ports::{Job, NotTaken, QueueError, WorkQueue};
 
 use super::Process;
 use crate::{
@@ -57,6 +57,11 @@ impl Messages {
         lock(&self.state).messages.remove(&receipt);
     }
 
+    /// How many are not deleted yet.
+    fn count(&self) -> usize {
+        lock(&self.state).messages.len()
+    }
+
     /// When the next message can be seen.
     pub(crate) fn next_at(&self) -> Option<i64> {
         lock(&self.state).messages.first_key_value().map(|((at, _), _)| *at)
@@ -93,5 +98,16 @@ impl WorkQueue for Process {
         }
         self.wire(2000).await;
         Ok(())
+    }
+
+    async fn waiting(&self) -> Result<usize, QueueError> {
+        if !self.world.is_split {
+            return Ok(0);
+        }
+        self.wire(2000).await;
+        if self.hit(Fault::QueueAway, "the queue does not say how much waits") {
+            return Err(QueueError("away".into()));
+        }
+        Ok(self.world.messages.count())
     }
 }
