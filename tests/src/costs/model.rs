@@ -232,8 +232,8 @@ impl Situation {
             (Group::Lambda, list::LAMBDA_GB_S, gb_s),
             (Group::Lambda, list::LAMBDA_REQUEST, ticks + sinks),
             (Group::Sqs, list::SCHEDULER, ticks),
-            // Each message is sent, received and deleted.
-            (Group::Sqs, list::SQS, 3.0 * sends + IDLE_RECEIVES * MINUTES),
+            // Each message is sent, received and deleted; a tick asks once how many wait, when something is due.
+            (Group::Sqs, list::SQS, 3.0 * sends + IDLE_RECEIVES * MINUTES + ticks),
             (Group::DynamoDb, list::READ, sum(|of| of.read_units)),
             (Group::DynamoDb, list::WRITE, sum(|of| of.write_units)),
             (Group::DynamoDb, list::TABLE_GB, table_gb),

@@ -164,7 +164,8 @@ fn assumptions(page: &mut String, counted: &Counted) -> std::fmt::Result {
            1.73 GB that come with a whole processor) + invocations of the sink × {SINK_S} s × {MEMORY_GB} GB.\n\
          - Secrets: {}: R × (1 + sinks) + 2 secrets, {} request a poll. {}: two secrets, fetched every 5 minutes by each\n\
            process, {} requests a poll.\n\
-         - SQS: 3 requests a message (send, receive, delete), and the idle receives. Data out, S3, logs: as assumed and counted.\n",
+         - SQS: 3 requests a message (send, receive, delete), the idle receives, and one a tick that asks how many wait (fewer in\n\
+           truth: only where something is due). Data out, S3, logs: as assumed and counted.\n",
         counted.poll_cpu_ms,
         name(Vault::PerUserSecret),
         of(Vault::PerUserSecret).secrets,

@@ -12,10 +12,7 @@ use std::{
 use futures::future::join_all;
 use jiff::{SignedDuration, Timestamp, civil::Date};
 
-use super::{
-    Engine, EngineError, Resolved, claim::is_under_way, contended, policy::later, settle::left_out,
-    walk::activity_prefix,
-};
+use super::{Engine, EngineError, Resolved, contended, policy::later, settle::left_out, walk::activity_prefix};
 use crate::{
     Code, Failure,
     domain::{
@@ -155,7 +152,7 @@ impl Engine {
         let mut still = Vec::new();
         for ride in rides.into_iter().flatten() {
             let is_moving = match ride.doc.state {
-                ActivityState::Discovered | ActivityState::Resolved { .. } => is_under_way(ride.due.as_ref(), now),
+                ActivityState::Discovered | ActivityState::Resolved { .. } => self.is_under_way(ride.due.as_ref(), now),
                 ActivityState::Fetched { content, .. } => {
                     let keys: Vec<_> = sinks.iter().map(|sink| Key::delivery(user, &sink.doc.id, &content)).collect();
                     let deliveries = self.store.read_many::<Delivery>(&keys).await?;
@@ -164,7 +161,7 @@ impl Engine {
                     deliveries
                         .into_iter()
                         .flatten()
-                        .any(|one| is_under_way(one.due.as_ref(), now) && untried(&one.doc.state))
+                        .any(|one| self.is_under_way(one.due.as_ref(), now) && untried(&one.doc.state))
                 }
                 _ => false,
             };

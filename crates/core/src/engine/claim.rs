@@ -2,7 +2,10 @@
 
 use jiff::Timestamp;
 
-use super::{Engine, EngineError, Policy, policy::later};
+use super::{
+    Engine, EngineError, Policy,
+    policy::{SKEW, later},
+};
 use crate::{
     Code, Failure,
     domain::{
@@ -16,13 +19,19 @@ use crate::{
 /// How often a record is written again when the connection it waits for keeps changing.
 const TRIES: usize = 5;
 
-/// Whether a record is being worked on or is next. What waits for a later try, also after its worker died
-/// again and again, has retries of its own and holds nobody up.
-pub(super) fn is_under_way(due: Option<&Due>, now: Timestamp) -> bool {
-    due.is_some_and(|due| due.claim.is_some() || due.at <= now)
-}
-
 impl Engine {
+    /// Whether a record is being worked on or is next. What waits for a later try, also after its worker died
+    /// again and again, has retries of its own and holds nobody up; nor does what a worker with a wrong clock took with
+    /// it for longer than any claim holds.
+    pub(super) fn is_under_way(&self, due: Option<&Due>, now: Timestamp) -> bool {
+        due.is_some_and(|due| due.at <= now || (due.claim.is_some() && !self.is_held_too_long(due, now)))
+    }
+
+    /// Whether a claim holds for longer than any does: a clock that was ahead wrote it.
+    pub(super) fn is_held_too_long(&self, due: &Due, now: Timestamp) -> bool {
+        due.claim.is_some() && due.at > later(now, self.policy.lease + SKEW)
+    }
+
     /// Whether this engine may act on a record now. What waits in a queue may be taken by whoever gets the
     /// job; what is being worked on only when its lease has ended or its owner is known to be gone.
     pub(super) fn may_take(&self, due: Option<&Due>, now: Timestamp) -> bool {

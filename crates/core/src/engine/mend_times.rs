@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{
     Engine, EngineError,
-    policy::{SKEW, is_to_come, later},
+    policy::is_to_come,
     sweep::{Eagerness, with_attempt_back},
 };
 use crate::{
@@ -37,8 +37,7 @@ impl Engine {
     fn due_now(&self, record: Record, shard: Shard, now: Timestamp) -> Option<Write> {
         let due = record.due.as_ref()?;
         let is_claimed = due.claim.is_some();
-        let is_held_too_long = is_claimed && due.at > later(now, self.policy.lease + SKEW);
-        if due.at <= now || !(is_held_too_long || self.is_due(&record, Eagerness::Eager, now)) {
+        if due.at <= now || !(self.is_held_too_long(due, now) || self.is_due(&record, Eagerness::Eager, now)) {
             return None;
         }
         let body = match is_claimed {

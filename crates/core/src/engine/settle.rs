@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Engine, EngineError, claim::is_under_way, contended, policy::later, walk::activity_prefix};
+use super::{Engine, EngineError, contended, policy::later, walk::activity_prefix};
 use crate::{
     Code,
     domain::{
@@ -316,7 +316,7 @@ impl Engine {
         let known = self.store.read_many::<Delivery>(&keys).await?;
         let now = self.now();
         let untried = |one: &Stored<Delivery>| {
-            is_under_way(one.due.as_ref(), now)
+            self.is_under_way(one.due.as_ref(), now)
                 && matches!(one.doc.state, DeliveryState::Pending | DeliveryState::Sending)
         };
         Ok(known.into_iter().flatten().filter(untried).map(|one| one.doc.content).collect())

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use fitbridge_core::{
     Code, Failure,
     domain::History,
-    engine::{Eagerness, Poll},
+    engine::{Backfilled, Eagerness, Poll},
     ports::{Key, Outcome, SourceError, Task},
     store::Cursor,
     testkit::{FailingLedger, SourceVerb},
@@ -271,4 +271,33 @@ async fn attempts_in_forty_minutes(with_one_ahead: bool) -> u32 {
 async fn a_worker_a_day_ahead_of_another_uses_up_nobodys_attempts() {
     let (alone, with_one_ahead) = (attempts_in_forty_minutes(false).await, attempts_in_forty_minutes(true).await);
     assert!(alone > 3 && with_one_ahead <= alone + 1, "{with_one_ahead} attempts, {alone} of one worker alone");
+}
+
+#[tokio::test]
+async fn a_ride_in_the_hands_of_a_dead_worker_that_was_a_day_ahead_holds_up_no_backfill() {
+    let mut world = World::new();
+    (world.policy.backfill_window, world.policy.new_at_once, world.policy.adaptive) = (1, 1, false);
+    let engine = world.engine("a");
+    let sink = world.connect_sink(&engine, "s", None).await;
+    world.source.upload_many(&world.account, 1..8);
+    let source = world.connect(&engine, None).await;
+    engine.poll(&world.user, &source.id).await.unwrap();
+    world.drain(&engine).await;
+    assert!(matches!(engine.backfill(&world.user, &source.id).await.unwrap(), Backfilled::Step(1)));
+    // Its download is claimed until tomorrow, and that is the last that is heard of it.
+    let ledger = FailingLedger::new(Arc::new(world.ledger.clone()));
+    let dying = world.engine_over(Arc::new(ledger.clone()), "b");
+    world.clock.advance(SignedDuration::from_hours(24));
+    let fetch = world.queue.take().into_iter().find(|job| matches!(job.task, Task::Fetch { .. })).unwrap();
+    ledger.fail_commit(2, fitbridge_core::testkit::Moment::Before);
+    assert!(dying.work(&fetch).await.is_err());
+    world.clock.advance(SignedDuration::from_hours(-24));
+    for _ in 0..60 {
+        engine.tick(SHARD).await.unwrap();
+        world.work(&engine).await;
+        world.pass_minutes(1);
+    }
+    assert_eq!(world.at(&sink), world.files_of([1, 2, 3, 4, 5, 7]), "all but the one in its hands");
+    world.quiet(&engine).await;
+    assert_eq!(world.at(&sink), world.files_of(1..8));
 }
