@@ -91,6 +91,9 @@ metrics! {
     /// From a ride being seen upstream (or taken off the backlog) to one of its deliveries being done, s. What waited
     /// for its rider, or was sent later by the rider's wish, is not among them.
     DiscoveredToDeliveredSeconds Seconds;
+    /// From the end of a ride to one of its deliveries being done, s, where it was seen upstream within a day: rider, phone
+    /// and provider have their part in this one.
+    RideEndToDeliveredSeconds Seconds;
     /// Connections that wait for their rider to connect again; the line's `ReauthCodes` says with which
     /// codes.
     ReauthRequired Count;
@@ -303,12 +306,13 @@ mod tests {
     #[test]
     fn names_are_the_ones_that_alarms_are_set_on() {
         let names: Vec<_> = Metric::ALL.iter().map(|metric| metric.name()).collect();
-        assert_eq!(names.len(), 18);
+        assert_eq!(names.len(), 19);
         for name in [
             "TicksDone",
             "PollFailed",
             "DeadLetters",
             "DiscoveredToDeliveredSeconds",
+            "RideEndToDeliveredSeconds",
             "ReauthRequired",
             "ProviderThrottled",
         ] {

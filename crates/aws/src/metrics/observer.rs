@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::{Metric, Metrics};
 use fitbridge_core::{
     Code,
-    domain::{Activity, ActivityState, Connection, ConnectionState, Delivery, DeliveryState},
+    domain::{Activity, ActivityState, Connection, ConnectionState, Delivery, DeliveryState, ride_end},
     engine::{Observer, Poll},
 };
+use jiff::Timestamp;
 
 /// Counts every change that the engine commits.
 #[derive(Debug, Clone)]
@@ -52,9 +53,12 @@ impl Observer for MetricsObserver {
         match &delivery.state {
             DeliveryState::Delivered { at, .. } => {
                 self.0.count(Metric::Delivered);
+                let since = |from: Timestamp| at.duration_since(from).as_secs_f64().max(0.0);
                 if let Some(discovered_at) = delivery.discovered_at {
-                    let lag = at.duration_since(discovered_at).as_secs_f64().max(0.0);
-                    self.0.value(Metric::DiscoveredToDeliveredSeconds, lag);
+                    self.0.value(Metric::DiscoveredToDeliveredSeconds, since(discovered_at));
+                }
+                if let Some(ended) = ride_end(delivery) {
+                    self.0.value(Metric::RideEndToDeliveredSeconds, since(ended));
                 }
             }
             DeliveryState::Retrying { failure, .. } => self.retry(Metric::DeliveryRetries, failure.code),
@@ -90,7 +94,6 @@ mod tests {
             SourceProgress, UserId,
         },
     };
-    use jiff::Timestamp;
     use serde_json::{Value, json};
 
     use super::*;
@@ -148,6 +151,8 @@ mod tests {
         observer.delivery(&delivery);
         delivery.discovered_at = Some(at("2026-01-01T00:00:00Z"));
         observer.delivery(&delivery);
+        (delivery.about.start, delivery.about.elapsed_s) = (Some(at("2025-12-31T22:00:00Z")), Some(3600.0));
+        observer.delivery(&delivery);
         observer.connection(&paused());
         observer.polled(&paused(), &Poll::Idle);
         observer.polled(&paused(), &Poll::Away(Code::ProviderThrottled.into()));
@@ -166,8 +171,9 @@ mod tests {
             "ProviderThrottled": 2.0,
             "DeadLetters": 1.0,
             "DeadLetterCodes": { "sink_throttled": 1 },
-            "Delivered": 2.0,
-            "DiscoveredToDeliveredSeconds": [120.0],
+            "Delivered": 3.0,
+            "DiscoveredToDeliveredSeconds": [120.0, 120.0],
+            "RideEndToDeliveredSeconds": [3720.0],
             "ReauthRequired": 1.0,
             "ReauthCodes": { "token_expired": 1 },
             "PollSucceeded": 1.0,

@@ -43,10 +43,7 @@ impl DeliveryLags {
         done.sort_by_key(|(at, _, _)| std::cmp::Reverse(*at));
         done.truncate(LAST);
         let seconds = |from: Timestamp, to: Timestamp| to.duration_since(from).as_secs().max(0);
-        let from_end = done.iter().filter_map(|(at, seen, ended)| {
-            let ended = ended.filter(|ended| seen.duration_since(*ended) < SignedDuration::from_hours(24))?;
-            Some(seconds(ended, *at))
-        });
+        let from_end = done.iter().filter_map(|(at, _, ended)| Some(seconds((*ended)?, *at)));
         Self {
             from_discovery: Lags::of(done.iter().map(|(at, seen, _)| seconds(*seen, *at)).collect()),
             from_ride_end: Lags::of(from_end.collect()),
@@ -54,12 +51,18 @@ impl DeliveryLags {
     }
 }
 
-/// When it was done, when its ride was seen upstream, and when that had ended.
+/// When it was done, when its ride was seen upstream, and when that had ended ([`ride_end`]).
 fn done_and_begun(delivery: &Delivery) -> Option<(Timestamp, Timestamp, Option<Timestamp>)> {
     let DeliveryState::Delivered { at, .. } = delivery.state else { return None };
-    let elapsed = delivery.about.elapsed_s.and_then(|seconds| SignedDuration::try_from_secs_f64(seconds).ok());
-    let ended = delivery.about.start.zip(elapsed).and_then(|(start, elapsed)| start.checked_add(elapsed).ok());
-    Some((at, delivery.discovered_at?, ended))
+    Some((at, delivery.discovered_at?, ride_end(delivery)))
+}
+
+/// When the ride of a delivery had ended, of one that was seen upstream within a day of it: what was uploaded later, or
+/// stood on the backlog, says nothing of how long rides take.
+pub fn ride_end(delivery: &Delivery) -> Option<Timestamp> {
+    let elapsed = SignedDuration::try_from_secs_f64(delivery.about.elapsed_s?).ok()?;
+    let ended = delivery.about.start?.checked_add(elapsed).ok()?;
+    (delivery.discovered_at?.duration_since(ended) < SignedDuration::from_hours(24)).then_some(ended)
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ pub use ids::{
     ActivityId, ConnectionId, ContentId, EventTag, IdError, NoticeId, OwnerId, RemoteAccount, RemoteId, RideId,
     Service, Shard, UserId,
 };
-pub use lag::{DeliveryLags, Lags};
+pub use lag::{DeliveryLags, Lags, ride_end};
 pub use link::{Hunch, Likeness, Link, LinkReason, Trace};
 pub use notice::{Cause, Channel, Contact, Message, Notice, NoticeState, Quiet};
 pub use plan::{Because, Planned};
