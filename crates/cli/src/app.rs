@@ -170,6 +170,7 @@ fn notifiers(
 
 fn policy(settings: &Settings) -> Policy {
     Policy {
+        rider_at_hand: Some(local_user()),
         poll_class: settings.poll_class,
         adaptive: settings.adaptive,
         // A machine of one's own sleeps; what came meanwhile is looked for at once.

@@ -4,10 +4,13 @@
 //! status pages and docs/ERRORS.md all read it from here.
 
 mod causes;
+mod reader;
 
 use std::{borrow::Cow, fmt};
 
 use serde::{Deserialize, Serialize};
+
+pub use reader::Reader;
 
 macro_rules! catalogue {
     ($($variant:ident $code:literal $sentence:literal $next:literal;)*) => {
@@ -115,25 +118,25 @@ catalogue! {
     SinkAway "sink_away" "the service is away" "nothing to do: it is sent again";
     SinkTimeout "sink_timeout" "the service did not answer in time" "nothing to do: it is sent again";
     SinkUnknownOutcome "sink_unknown_outcome" "the connection was cut before the service answered" "nothing to do: it is checked and sent again, without doubling";
-    SinkRejected "sink_rejected" "the service rejects the file" "see the reason it gave with `fitbridge why RIDE`";
+    SinkRejected "sink_rejected" "the service rejects the file" "see the reason it gave: `fitbridge why RIDE`";
     SinkMalformed "sink_malformed" "the service answered something that cannot be read" "nothing to do: it is sent again";
     SinkUnknown "sink_unknown" "this version knows no such service" "update FitBridge, or disconnect this connection";
-    SinkSettings "sink_settings" "the settings of this connection cannot be read" "disconnect it (`fitbridge disconnect NAME`) and connect it again: nothing is sent twice";
+    SinkSettings "sink_settings" "the settings of this connection cannot be read" "disconnect it and connect it again, nothing is sent twice: `fitbridge disconnect NAME`";
     FolderUnwritable "folder_unwritable" "the folder cannot be written" "check that it is there, and its rights";
     FolderFull "folder_full" "the disk of the folder is full" "make room; it is written again by itself";
-    FolderConflict "folder_conflict" "a different file already has every name for this ride" "move the other files away, then `fitbridge retry RIDE`";
+    FolderConflict "folder_conflict" "a different file already has every name for this ride" "move the other files away and have it tried again: `fitbridge retry RIDE`";
     WebhookRefusedUrl "webhook_refused_url" "the webhook's URL is not an allowed address" "use https and a public address, or name the host in FITBRIDGE_TRUSTED_HOSTS";
     WebhookRedirect "webhook_redirect" "the webhook answered with a redirect, which is not followed" "connect the final URL instead: `fitbridge connect webhook URL`";
     WebhookGone "webhook_gone" "the webhook says it is gone (410)" "connect it again when it is back: `fitbridge connect webhook URL`";
     WebhookStatus "webhook_status" "the webhook did not answer with success" "look at the receiver's log; rides are sent again by themselves";
     LinkUnsupported "link_unsupported" "this archive cannot make download links" "connect with `--mode raw` or `--mode notify`; links need the service on AWS";
-    HeldElsewhere "held_elsewhere" "the ride is already there by another route" "say `fitbridge held send RIDE` or `fitbridge held skip RIDE`";
+    HeldElsewhere "held_elsewhere" "the ride is already there by another route" "say whether it is to be sent: `fitbridge held send RIDE`, or `fitbridge held skip RIDE`";
     // notices
     MailLogin "mail_login" "the mail server refuses the user name or password" "set it anew: `fitbridge notify email ADDRESS --smtp URL`";
-    MailRefused "mail_refused" "the mail server refuses the message" "check sender and recipient, then `fitbridge notify test`";
+    MailRefused "mail_refused" "the mail server refuses the message" "check sender and recipient and try it out: `fitbridge notify test`";
     MailAway "mail_away" "the mail server does not answer" "check host and port; what waits to be sent is tried again by itself";
-    NoticeChannel "notice_channel" "this installation cannot send notices that way" "choose another way: see `fitbridge notify --help`";
-    NoticesOverflow "notices_overflow" "there are more notices than are kept; the newest are only counted" "look at `fitbridge status`, and mend what it names";
+    NoticeChannel "notice_channel" "this installation cannot send notices that way" "choose another way: `fitbridge notify --help`";
+    NoticesOverflow "notices_overflow" "there are more notices than are kept; the newest are only counted" "look what does not work, and mend it: `fitbridge status`";
     // storage
     ArchiveMissing "archive_missing" "the archived file is not there" "nothing to do: it is fetched again from iGPSport where it can be";
     ArchiveCorrupt "archive_corrupt" "the archived file is not what was stored" "nothing to do: it is fetched again from iGPSport where it can be";
@@ -149,15 +152,15 @@ catalogue! {
     VaultUnavailable "vault_unavailable" "the vault cannot be read or written" "check the rights of the data folder";
     // the rider's own commands
     NameTaken "name_taken" "a connection of that name belongs to another account" "choose another `--name`, or disconnect it first";
-    NoSuchConnection "no_such_connection" "there is no connection of that name" "see `fitbridge status` for the names";
-    NoSuchRide "no_such_ride" "no ride matches that" "see `fitbridge list` for the rides";
+    NoSuchConnection "no_such_connection" "there is no connection of that name" "see the names: `fitbridge status`";
+    NoSuchRide "no_such_ride" "no ride matches that" "see the rides: `fitbridge list`";
     AmbiguousRide "ambiguous_ride" "more than one ride matches that" "give more of it";
-    RulesInvalid "rules_invalid" "these rules cannot be set" "correct them as the message says; `fitbridge rules --help` shows each form";
+    RulesInvalid "rules_invalid" "these rules cannot be set" "correct them as the message says, and see each form: `fitbridge rules --help`";
     OutputUnwritable "output_unwritable" "the output file cannot be written" "choose another place or make room, and run it again; `--force` writes over a file that is there";
     LinkNeedsTwo "link_needs_two" "linking takes at least two different rides" "name two rides: `fitbridge link RIDE RIDE`";
     GroupTooLarge "group_too_large" "so many rides cannot be one" "link fewer of them, or take one out first: `fitbridge split RIDE`";
-    NotLinked "not_linked" "this ride is not linked to any other" "see `fitbridge duplicates` for those that are";
-    NoFileYet "no_file_yet" "this ride has no file here" "see what it waits for with `fitbridge why RIDE`";
+    NotLinked "not_linked" "this ride is not linked to any other" "see those that are: `fitbridge duplicates`";
+    NoFileYet "no_file_yet" "this ride has no file here" "see what it waits for: `fitbridge why RIDE`";
     RideForgotten "ride_forgotten" "you had this ride forgotten" "bring it back: `fitbridge resync RIDE`, or `fitbridge import --again FILE` where its file was deleted";
     FileErased "file_erased" "the file of this ride was deleted, and no source has it" "import it again: `fitbridge import --again FILE`";
     MaySendTwice "may_send_twice" "a place that has this ride may get it a second time" "say that you want that: the same command with `--yes`";
@@ -186,7 +189,7 @@ catalogue! {
     PortUnavailable "port_unavailable" "the simulator cannot listen at this port" "choose another: `fitbridge simulator --port PORT`";
     Settings "settings" "a setting or argument does not do" "correct it as the message says; docs/SETTINGS.md lists all settings";
     // limits of trying
-    AttemptsUsedUp "attempts_used_up" "it failed too often" "when the cause is mended: `fitbridge retry RIDE`, or `fitbridge retry --all`";
+    AttemptsUsedUp "attempts_used_up" "it failed too often" "have it tried again when the cause is mended: `fitbridge retry RIDE`, or `fitbridge retry --all`";
     Bug "internal" "FitBridge itself did something it must not do" "please report it with the log";
 }
 

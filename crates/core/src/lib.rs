@@ -8,5 +8,5 @@ pub mod store;
 #[cfg(feature = "testkit")]
 pub mod testkit;
 
-pub use codes::{Code, Failure};
+pub use codes::{Code, Failure, Reader};
 pub use engine::{Engine, Policy};

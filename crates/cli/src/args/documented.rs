@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use clap::{CommandFactory as _, error::ErrorKind};
+use fitbridge_core::{Code, Reader, domain::UserId};
 
 use super::Cli;
 
@@ -88,6 +89,21 @@ fn commands_in_documents_and_help_can_be_typed() {
     assert!(examples.len() > 20, "{examples:?}");
     refused.extend(examples.iter().filter_map(|command| refusal(command)));
     assert!(refused.is_empty(), "{}", refused.join("\n"));
+}
+
+#[test]
+fn the_next_steps_of_riders_and_of_operators_can_be_typed() {
+    let rider = UserId::from_any("ada");
+    let operator = |on_aws| Reader::Operator { rider: &rider, on_aws };
+    let (mut refused, mut typed) = (Vec::new(), 0);
+    for code in Code::ALL {
+        for reader in [Reader::Rider, operator(false), operator(true)] {
+            let commands = commands_of(&code.next_step_for(reader));
+            typed += commands.len();
+            refused.extend(commands.iter().filter_map(|command| refusal(command)).map(|why| format!("{code}: {why}")));
+        }
+    }
+    assert!(typed > 100 && refused.is_empty(), "{typed} commands\n{}", refused.join("\n"));
 }
 
 #[test]

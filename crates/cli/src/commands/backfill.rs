@@ -96,7 +96,7 @@ pub(crate) fn line(backfill: &Backfill) -> String {
 }
 
 /// The same for whoever types that command.
-fn line_of(backfill: &Backfill, command: &str) -> String {
+pub(super) fn line_of(backfill: &Backfill, command: &str) -> String {
     let of = format!("{} of {}", grouped(backfill.done()), grouped(backfill.total));
     match backfill.phase {
         BackfillPhase::Done => format!("backfill done, {} rides", grouped(backfill.total)),

@@ -1,8 +1,10 @@
 //! What several commands look up or print.
 
+use std::borrow::Cow;
+
 use anstyle::AnsiColor;
 use fitbridge_core::{
-    Engine, Failure,
+    Code, Engine, Failure, Reader,
     domain::{Activity, Connection, UserId},
 };
 use serde_json::{Value, json};
@@ -48,6 +50,24 @@ impl Whose<'_> {
             By::Rider => format!("fitbridge {verb}"),
             By::Operator => format!("fitbridge admin {verb} {}", self.user),
             By::Cloud => format!("fitbridge admin --aws {verb} {}", self.user),
+        }
+    }
+
+    /// What whoever gives the command can do next.
+    pub(crate) fn next_step(&self, code: Code) -> Cow<'static, str> {
+        code.next_step_for(match self.by {
+            By::Rider => Reader::Rider,
+            By::Operator => Reader::Operator { rider: self.user, on_aws: false },
+            By::Cloud => Reader::Operator { rider: self.user, on_aws: true },
+        })
+    }
+
+    /// What happened, with what is usually its cause and what comes next, below a line about where it did.
+    pub(super) fn explain(&self, failure: Option<&Failure>) {
+        if let Some(failure) = failure {
+            self.out.line(format!("    {}", plain(&failure.to_string())));
+            self.out.line(format!("    usually because: {}", failure.code.cause()));
+            self.out.line(format!("    next: {}", self.next_step(failure.code)));
         }
     }
 

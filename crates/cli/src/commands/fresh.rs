@@ -8,29 +8,21 @@ use fitbridge_core::{
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::out::plain;
-
 /// Ticks come each minute; with none for longer than this, nothing runs.
 const QUIET: SignedDuration = SignedDuration::from_mins(3);
 
-/// When the source was looked at, and when it will be.
-pub(crate) fn line(fresh: &Freshness, now: Timestamp) -> String {
+/// When the source was looked at, and when it will be; `ticks` is what looks each minute.
+pub(crate) fn line(fresh: &Freshness, now: Timestamp, ticks: &str) -> String {
     let last = fresh.last_polled_at.map_or("not looked at yet".into(), |at| format!("looked at {at:.0}"));
-    let ticks = fresh.last_tick_at.is_some_and(|tick| now.duration_since(tick) <= QUIET);
+    let is_ticking = fresh.last_tick_at.is_some_and(|tick| now.duration_since(tick) <= QUIET);
     match fresh.next_poll_at {
-        Some(at) if ticks => format!("{last}, next {at:.0}"),
+        Some(at) if is_ticking => format!("{last}, next {at:.0}"),
         Some(_) => match fresh.last_tick_at {
-            Some(tick) => format!("{last}; `fitbridge serve` has not run since {tick:.0}"),
-            None => format!("{last}; `fitbridge serve` looks by itself"),
+            Some(tick) => format!("{last}; {ticks} has not run since {tick:.0}"),
+            None => format!("{last}; {ticks} looks by itself"),
         },
         None => format!("{last}; not asked until it is connected again"),
     }
-}
-
-/// What keeps it from being read, and what is to be done; no line while all is well.
-pub(crate) fn failing(fresh: &Freshness) -> Vec<String> {
-    let Some((since, failure)) = &fresh.failing else { return Vec::new() };
-    vec![format!("since {since:.0}: {}", plain(&failure.to_string())), format!("next: {}", failure.code.next_step())]
 }
 
 /// Why it is looked at so often.
@@ -128,30 +120,29 @@ mod tests {
         }
     }
 
+    const SERVE: &str = "`fitbridge serve`";
+
     #[test]
     fn a_plan_explains_itself() {
         let now = at("2025-06-01T12:31:00Z");
         let learned = fresh(Because::Learned);
-        assert_eq!(line(&learned, now), "looked at 2025-06-01T12:07:00Z, next 2025-06-01T13:07:00Z");
+        assert_eq!(line(&learned, now, SERVE), "looked at 2025-06-01T12:07:00Z, next 2025-06-01T13:07:00Z");
         assert_eq!(
             why(&learned, now),
             "once an hour now; each 5 minutes 16:20–19:40 (next, your time), because 14 of your last 20 rides appeared at those hours"
         );
         assert!(why(&fresh(Because::Found), now).contains("until 2025-06-01T14:20:00Z"));
-        let quiet = line(&learned, at("2025-06-01T13:00:00Z"));
+        let quiet = line(&learned, at("2025-06-01T13:00:00Z"), SERVE);
         assert!(quiet.contains("`fitbridge serve` has not run since 2025-06-01T12:30:00Z"), "{quiet}");
         let paused = Freshness { next_poll_at: None, ..fresh(Because::New) };
-        assert!(line(&paused, now).contains("until it is connected again"));
+        assert!(line(&paused, now, SERVE).contains("until it is connected again"));
     }
 
     #[test]
-    fn what_fails_is_told_with_its_next_step() {
+    fn what_fails_is_on_record() {
         let since = at("2025-06-01T12:00:00Z");
         let away = Freshness { failing: Some((since, Code::ProviderAway.into())), ..fresh(Because::New) };
-        let told = failing(&away).join("; ");
-        assert!(told.starts_with("since 2025-06-01T12:00:00Z: ") && told.contains("[provider_away]; next: "), "{told}");
         assert_eq!(record(&away)["failing_code"], "provider_away");
-        assert_eq!(failing(&fresh(Because::New)), Vec::<String>::new());
     }
 
     #[test]

@@ -34,7 +34,7 @@ mod why;
 
 use std::sync::Arc;
 
-use fitbridge_core::{Code, Failure, engine::NoObserver};
+use fitbridge_core::{Code, Failure, Reader, domain::UserId, engine::NoObserver};
 use tracing::Level;
 
 use self::common::{By, Whose};
@@ -50,15 +50,22 @@ use crate::{
 /// Runs a command to its end.
 pub(crate) fn run(cli: Cli) -> Exit {
     let out = Out::new(cli.json);
+    // A failure does not say which rider it is about.
+    let anybody = UserId::from_any("RIDER");
+    let reader = match &cli.command {
+        Command::Admin(args) => Reader::Operator { rider: &anybody, on_aws: args.place.aws },
+        _ => Reader::Rider,
+    };
     match dispatch(cli, out) {
         Ok(exit) => exit,
         Err(stop) => {
+            let next = stop.failure.code.next_step_for(reader);
             out.record(&serde_json::json!({
                 "type": "error",
                 "code": stop.failure.code,
                 "message": stop.failure.code.sentence(),
                 "detail": stop.failure.detail,
-                "next": stop.failure.code.next_step(),
+                "next": next,
             }));
             out.record(
                 &serde_json::json!({ "type": "summary", "code": stop.failure.code, "exit": u8::from(stop.exit) }),
@@ -69,7 +76,7 @@ pub(crate) fn run(cli: Cli) -> Exit {
                 _ => stop.failure.to_string(),
             };
             out.note(format!("fitbridge: {}", plain(&message)));
-            out.note(format!("  next: {}", stop.failure.code.next_step()));
+            out.note(format!("  next: {next}"));
             stop.exit
         }
     }

@@ -3,8 +3,8 @@
 use std::io::IsTerminal;
 
 use fitbridge_core::{
-    Code, Engine, Failure,
-    domain::{Contact, NoticeState, Quiet, Service, UserId},
+    Code, Failure,
+    domain::{Contact, NoticeState, Quiet, Service},
 };
 use fitbridge_local::smtp;
 use secrecy::{ExposeSecret, SecretString};
@@ -18,7 +18,7 @@ use super::{
 use crate::{
     args::{Notify, NotifyEmail, NotifyWebhook},
     exit::{Exit, Stop},
-    out::{Out, plain},
+    out::plain,
 };
 
 /// The channel of signed webhooks.
@@ -146,7 +146,7 @@ async fn test(of: &Whose<'_>) -> Result<Exit, Stop> {
             Err(failure) => {
                 exit = Exit::Unfinished;
                 of.out.line(format!("{} ({}): {}", channel.via, plain(&channel.label), plain(&failure.to_string())));
-                of.out.line(format!("  next: {}", failure.code.next_step()));
+                of.out.line(format!("  next: {}", of.next_step(failure.code)));
             }
         }
         let record =
@@ -191,7 +191,7 @@ async fn show(of: &Whose<'_>) -> Result<Exit, Stop> {
     if let Some(quiet) = &contact.quiet {
         of.out.line(format!("nothing is sent {}", hours_of(quiet)));
     }
-    let shown = notices(of.out, of.engine, of.user).await?;
+    let shown = notices(of).await?;
     of.out.record(&json!({
         "type": "summary",
         "channels": contact.channels.len(),
@@ -202,9 +202,10 @@ async fn show(of: &Whose<'_>) -> Result<Exit, Stop> {
 }
 
 /// Shows the notices that are not closed, and says how many there are; also for `status`.
-pub(crate) async fn notices(out: Out, engine: &Engine, user: &UserId) -> Result<usize, Stop> {
+pub(crate) async fn notices(of: &Whose<'_>) -> Result<usize, Stop> {
+    let out = of.out;
     let mut shown = 0;
-    for stored in engine.notices(user).await? {
+    for stored in of.engine.notices(of.user).await? {
         let notice = &stored.doc;
         let (word, why) = match &notice.state {
             NoticeState::Closed => continue,
@@ -218,7 +219,7 @@ pub(crate) async fn notices(out: Out, engine: &Engine, user: &UserId) -> Result<
         out.line(format!("notice: {} ({word}, since {:.0})", plain(&notice.failure.to_string()), notice.since));
         if let Some(why) = why {
             out.line(format!("  {}", plain(&why.to_string())));
-            out.line(format!("  next: {}", why.code.next_step()));
+            out.line(format!("  next: {}", of.next_step(why.code)));
         }
         out.record(&json!({
             "type": "notice",

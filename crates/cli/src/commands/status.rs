@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{
     Context, backfill,
-    common::connections,
+    common::{By, Whose, connections},
     fresh, reconcile,
     rules::{lines, rules_record},
 };
@@ -27,6 +27,7 @@ use crate::{
 /// Shows how things stand. It only looks, also while `serve` runs.
 pub(crate) async fn run(context: &Context) -> Result<Exit, Stop> {
     let app = context.look()?;
+    let of = context.whose(&app);
     let out = context.out;
     let store = app.engine.store();
     let connections = connections(&app).await?;
@@ -40,7 +41,7 @@ pub(crate) async fn run(context: &Context) -> Result<Exit, Stop> {
         out.line("nothing is connected: start with `fitbridge connect igpsport`, or see it work with `fitbridge demo`");
     }
     for connection in &connections {
-        exit = exit.max(show_connection(out, &app.engine, connection, context.verbose > 0).await?);
+        exit = exit.max(show_connection(&of, connection, context.verbose > 0).await?);
         let report = connection.source().and_then(|source| source.report.as_deref());
         if let Some(report) = report.filter(|_| context.verbose > 0) {
             reconcile::notes(context, report);
@@ -53,7 +54,7 @@ pub(crate) async fn run(context: &Context) -> Result<Exit, Stop> {
     if linked > 0 {
         out.line(format!("linked: {linked} of them are another file or recording of a ride (fitbridge duplicates)"));
     }
-    super::notify::notices(out, &app.engine, &app.user).await?;
+    super::notify::notices(&of).await?;
     let cursor = store.read::<Cursor>(&Key::cursor(Shard(0))).await?;
     let last_tick = cursor.and_then(|cursor| Timestamp::from_second(cursor.doc.done_minute * 60).ok());
     if let Some(last_tick) = last_tick {
@@ -103,12 +104,8 @@ fn token_end(connection: &Connection, end: Timestamp, now: Timestamp) -> String 
 }
 
 /// Shows a connection: state, reason, next step, counts, and how fresh it is; why so, where it is `verbose`.
-pub(crate) async fn show_connection(
-    out: Out,
-    engine: &Engine,
-    connection: &Connection,
-    verbose: bool,
-) -> Result<Exit, Stop> {
+pub(crate) async fn show_connection(of: &Whose<'_>, connection: &Connection, verbose: bool) -> Result<Exit, Stop> {
+    let (out, engine) = (of.out, of.engine);
     let phase = connection.phase(engine.now());
     let color = match phase {
         "active" => AnsiColor::Green,
@@ -121,7 +118,7 @@ pub(crate) async fn show_connection(
     out.line(format!("{role} {name}: {} ({})", paint(color, phase), plain(&connection.label)));
     if let Some(reason) = paused {
         out.line(format!("  {}", plain(&reason.to_string())));
-        out.line(format!("  next: {}", reason.code.next_step()));
+        out.line(format!("  next: {}", of.next_step(reason.code)));
     }
     let mut record = json!({
         "type": "connection",
@@ -138,7 +135,7 @@ pub(crate) async fn show_connection(
         "connected_at": connection.connected_at.to_string(),
     });
     match connection.source() {
-        Some(source) => show_source(out, engine, connection, source, verbose, &mut record).await?,
+        Some(source) => show_source(of, connection, source, verbose, &mut record).await?,
         None => show_sink(out, engine, connection, &mut record).await?,
     }
     out.record(&record);
@@ -147,13 +144,13 @@ pub(crate) async fn show_connection(
 
 /// What is known upstream and how fresh it is, when the token ends, and what goes on for a source.
 async fn show_source(
-    out: Out,
-    engine: &Engine,
+    of: &Whose<'_>,
     connection: &Connection,
     source: &SourceProgress,
     verbose: bool,
     record: &mut Value,
 ) -> Result<(), Stop> {
+    let (out, engine) = (of.out, of.engine);
     if let Some(mark) = &source.mark {
         out.line(format!("  {} rides upstream, list read {:.0}", mark.total_rows, mark.walked_at));
     }
@@ -162,16 +159,16 @@ async fn show_source(
         None => None,
     };
     if let Some(freshness) = &freshness {
-        show_freshness(out, freshness, engine.now(), verbose);
+        show_freshness(of, freshness, verbose);
     }
     if let Some(end) = source.token_ends_at {
         out.line(format!("  {}", token_end(connection, end, engine.now())));
         if connection.phase(engine.now()) == "expiring" {
-            out.line(format!("  next: {}", Code::TokenExpiring.next_step()));
+            out.line(format!("  next: {}", of.next_step(Code::TokenExpiring)));
         }
     }
     if let Some(backfill) = &source.backfill {
-        out.line(format!("  {}", backfill::line(backfill)));
+        out.line(format!("  {}", backfill::line_of(backfill, &of.command("backfill"))));
     }
     if source.reconcile.is_some() {
         out.line("  a reconcile is under way");
@@ -193,10 +190,13 @@ async fn show_source(
 }
 
 /// When a source was looked at, what keeps it from being, and why it is looked at when it is.
-fn show_freshness(out: Out, freshness: &Freshness, now: Timestamp, verbose: bool) {
-    out.line(format!("  {}", fresh::line(freshness, now)));
-    for line in fresh::failing(freshness) {
-        out.line(format!("  {line}"));
+fn show_freshness(of: &Whose<'_>, freshness: &Freshness, verbose: bool) {
+    let (out, now) = (of.out, of.engine.now());
+    let ticks = if of.by == By::Cloud { "the poller" } else { "`fitbridge serve`" };
+    out.line(format!("  {}", fresh::line(freshness, now, ticks)));
+    if let Some((since, failure)) = &freshness.failing {
+        out.line(format!("  since {since:.0}: {}", plain(&failure.to_string())));
+        out.line(format!("  next: {}", of.next_step(failure.code)));
     }
     if verbose {
         out.line(format!("  {}", fresh::why(freshness, now)));

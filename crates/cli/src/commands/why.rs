@@ -1,7 +1,6 @@
 //! `fitbridge why RIDE`.
 
 use fitbridge_core::{
-    Failure,
     domain::{Activity, ActivityState, Delivery, DeliveryState, Integrity},
     engine::held,
     ports::Key,
@@ -15,7 +14,7 @@ use super::{
 };
 use crate::{
     exit::{Exit, Stop},
-    out::{Out, bold, plain},
+    out::{bold, plain},
 };
 
 /// Explains where a ride of this machine's rider is.
@@ -32,7 +31,7 @@ pub(super) async fn tell(of: &Whose<'_>, ride: &str) -> Result<Exit, Stop> {
     let date = ride.ride.local_date().map(|date| date.to_string()).unwrap_or_default();
     out.line(format!("{} {date} {}", bold(ride.rider_id()), plain(&title)));
     out.line(format!("  {}", state_of(of, &ride)));
-    explain(out, ride.state.failure());
+    of.explain(ride.state.failure());
     if let Some(link) = &ride.link {
         let to = store.activity(of.user, &link.to).await?;
         let is_gone = to.as_ref().is_some_and(|to| matches!(to.doc.state, ActivityState::Forgotten { .. }));
@@ -78,13 +77,12 @@ pub(super) async fn tell(of: &Whose<'_>, ride: &str) -> Result<Exit, Stop> {
         count += 1;
         let delivery = delivery.doc;
         out.line(format!("  {}: {}", bold(&sink.name), delivery_state(&delivery)));
-        explain(out, delivery.state.failure());
+        of.explain(delivery.state.failure());
         if let DeliveryState::Filtered { why } = &delivery.state {
-            let next = why.rule.next_step().replace("fitbridge rules", &of.command("rules"));
-            out.line(format!("    next: {}", next.replace("SINK", &sink.name)));
+            out.line(format!("    next: {}", of.next_step(why.rule).replace("SINK", &sink.name)));
         }
         if let DeliveryState::Held { reason } = &delivery.state {
-            explain(out, Some(&held::explain(reason)));
+            of.explain(Some(&held::explain(reason)));
         }
         of.record(delivery_record(&delivery, &sink.name));
     }
@@ -136,13 +134,5 @@ pub(crate) fn delivery_state(delivery: &Delivery) -> String {
         DeliveryState::Retrying { .. } => format!("tried {} times, and again later", delivery.attempts),
         DeliveryState::Filtered { why } => format!("filtered, {} [{}]", plain(&why.sentence), why.rule),
         state => state.name().replace('_', " "),
-    }
-}
-
-fn explain(out: Out, failure: Option<&Failure>) {
-    if let Some(failure) = failure {
-        out.line(format!("    {}", plain(&failure.to_string())));
-        out.line(format!("    usually because: {}", failure.code.cause()));
-        out.line(format!("    next: {}", failure.code.next_step()));
     }
 }

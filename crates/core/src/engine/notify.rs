@@ -7,7 +7,7 @@ use super::{
     policy::{later, later_asked},
 };
 use crate::{
-    Code, Failure,
+    Code, Failure, Reader,
     domain::{
         Channel, Contact, EventKind, Failing, Message, Notice, NoticeId, NoticeState, Quiet, Service, Story, UserId,
         ids::short_digest, notice::secret_id, story,
@@ -219,13 +219,17 @@ impl Engine {
             Some(id) => self.store.connection(&notice.user, id).await?.map(|stored| stored.doc.name),
             None => None,
         };
+        let reader = match self.policy.rider_at_hand.as_ref() == Some(&notice.user) {
+            true => Reader::Rider,
+            false => Reader::Guest,
+        };
         let code = notice.cause.code;
         let of = connection.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
         let (subject, sentence, next) = match message {
             Message::Failure => {
                 let many = if notice.count > 1 { format!(" ({} times)", notice.count) } else { String::new() };
                 let subject = format!("FitBridge: {of}{}{many}", code.sentence());
-                (subject, format!("{of}{}", code.sentence()), code.next_step().to_owned())
+                (subject, format!("{of}{}", code.sentence()), code.next_step_for(reader).into_owned())
             }
             Message::Recovery => {
                 let subject = format!("FitBridge: {of}works again");

@@ -2,7 +2,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::ports::{Entropy, PollClass};
+use crate::{
+    domain::UserId,
+    ports::{Entropy, PollClass},
+};
 
 /// Times and bounds of an engine.
 #[derive(Debug, Clone)]
@@ -14,6 +17,8 @@ pub struct Policy {
     /// How long a tick has its shard for itself. Longer than a tick takes; what a tick that died was to poll
     /// waits for so long.
     pub tick_lease: SignedDuration,
+    /// The rider who has this program's command line; notices tell all others to ask whoever runs it.
+    pub rider_at_hand: Option<UserId>,
     /// Whether calls to sources are made here. Where not, rides that need one are left due, for a process
     /// that may.
     pub calls_source: bool,
@@ -92,6 +97,7 @@ impl Default for Policy {
             shards: 1,
             lease: minutes(5),
             tick_lease: minutes(2),
+            rider_at_hand: None,
             calls_source: true,
             poll_class: PollClass::Warm,
             adaptive: true,

@@ -81,7 +81,7 @@ impl NoticeText {
             lines.push(format!("Code: {code}"));
         }
         lines.push(String::new());
-        lines.push("The same cause is told at most once a day. `fitbridge status` shows how things stand.".into());
+        lines.push("The same cause is told at most once a day.".into());
         lines.join("\n")
     }
 }

@@ -58,6 +58,25 @@ async fn a_pause_and_its_end_are_told_once_each() {
 }
 
 #[tokio::test]
+async fn only_who_has_a_command_line_is_told_a_command() {
+    for (is_at_hand, step) in [
+        (true, "connect again with a fresh token: `fitbridge connect igpsport`"),
+        (false, "ask whoever runs FitBridge for you: connect again with a fresh token"),
+    ] {
+        let mut world = World::new();
+        world.policy.rider_at_hand = is_at_hand.then(|| world.user.clone());
+        let engine = world.engine("a");
+        with_contact(&world, &engine).await;
+        paused(&world, &engine).await;
+        world.clock.advance(world.policy.notice_gather);
+        world.work(&engine).await;
+        let told = world.notifier.take_told();
+        assert_eq!(told[0].next, step);
+        assert_eq!(told[0].body().contains("`fitbridge"), is_at_hand, "{}", told[0].body());
+    }
+}
+
+#[tokio::test]
 async fn what_is_mended_before_it_was_told_is_not_told() {
     let world = World::new();
     let engine = world.engine("a");

@@ -50,7 +50,7 @@ pub(super) async fn list(desk: &Desk, rider: &UserId) -> Result<Exit, Stop> {
     let connections = desk.connections(&user).await?;
     let mut exit = Exit::Done;
     for connection in &connections {
-        exit = exit.max(show_connection(desk.out, &desk.engine, connection, true).await?);
+        exit = exit.max(show_connection(&desk.whose(rider), connection, true).await?);
     }
     if connections.is_empty() {
         desk.out.line(format!("{rider} has no connections"));

@@ -17,7 +17,6 @@ use super::{
 use crate::{
     args::admin::{DeadLetterArgs, DeadLetters},
     exit::{Exit, Stop},
-    out::plain,
 };
 
 /// Most messages that a discard looks at.
@@ -205,9 +204,8 @@ fn record(desk: &Desk, message: &DeadMessage, job: Option<(&Job, &str)>, why: &F
             desk.out.line(format!("  next: {}", why.code.next_step()));
         }
     }
-    if let Some(failure) = failure {
-        desk.out.line(format!("    {}", plain(&failure.to_string())));
-        desk.out.line(format!("    next: {}", failure.code.next_step()));
+    if let (Some(failure), Some((job, _))) = (failure, job) {
+        desk.whose(&job.user).explain(Some(failure));
     }
 }
 

@@ -107,7 +107,7 @@ pub(super) fn show(desk: &Desk, given_up: &GivenUp) {
         "state": state,
         "code": failure.map(|failure| failure.code.as_str()),
         "detail": failure.map_or(Value::Null, |failure| failure.detail.clone().into()),
-        "next": failure.map(|failure| failure.code.next_step()),
+        "next": failure.map(|failure| desk.whose(user).next_step(failure.code)),
         "at": given_up.at().to_string(),
     }));
     let to = sink.map(|sink| format!(" to {sink}")).unwrap_or_default();

@@ -92,7 +92,7 @@ async fn show(desk: &Desk, rider: &UserId, limit: usize) -> Result<Exit, Stop> {
     let connections = desk.connections(&user).await?;
     let mut exit = Exit::Done;
     for connection in &connections {
-        exit = exit.max(show_connection(desk.out, &desk.engine, connection, true).await?);
+        exit = exit.max(show_connection(&desk.whose(rider), connection, true).await?);
     }
     let store = desk.engine.store();
     let mut rides: Vec<_> = store.all::<Activity>(rider, "activity/").await?.into_iter().map(|ride| ride.doc).collect();
@@ -115,7 +115,7 @@ pub(super) async fn show_ride(desk: &Desk, ride: &Activity, connections: &[Conne
     let date = ride.ride.local_date().map(|date| date.to_string()).unwrap_or_default();
     let title = ride.ride.title().map(|title| plain(&title)).unwrap_or_default();
     desk.out.line(format!("{} {date} {title}: {}", bold(ride.rider_id()), state_of(&of, ride)));
-    explain(desk, ride.state.failure());
+    of.explain(ride.state.failure());
     let Some(content) = ride.state.content() else { return Ok(()) };
     let sinks: Vec<_> = connections.iter().filter(|connection| connection.sink().is_some()).collect();
     let keys: Vec<_> = sinks.iter().map(|sink| Key::delivery(&ride.user, &sink.id, &content)).collect();
@@ -124,16 +124,9 @@ pub(super) async fn show_ride(desk: &Desk, ride: &Activity, connections: &[Conne
         let Some(Stored { doc: delivery, .. }) = delivery else { continue };
         of.record(delivery_record(&delivery, &sink.name));
         desk.out.line(format!("  {}: {}", sink.name, delivery_state(&delivery)));
-        explain(desk, delivery.state.failure());
+        of.explain(delivery.state.failure());
     }
     Ok(())
-}
-
-fn explain(desk: &Desk, failure: Option<&fitbridge_core::Failure>) {
-    if let Some(failure) = failure {
-        desk.out.line(format!("    {}", plain(&failure.to_string())));
-        desk.out.line(format!("    next: {}", failure.code.next_step()));
-    }
 }
 
 async fn pause(desk: &Desk, rider: &UserId) -> Result<Exit, Stop> {
