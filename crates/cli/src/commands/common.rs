@@ -43,13 +43,22 @@ pub(crate) enum By {
     Cloud,
 }
 
+impl By {
+    /// What an operator's commands begin with.
+    pub(crate) fn admin(self) -> &'static str {
+        match self {
+            By::Rider | By::Operator => "fitbridge admin",
+            By::Cloud => "fitbridge admin --aws",
+        }
+    }
+}
+
 impl Whose<'_> {
     /// A command as it is typed for this rider.
     pub(crate) fn command(&self, verb: &str) -> String {
         match self.by {
             By::Rider => format!("fitbridge {verb}"),
-            By::Operator => format!("fitbridge admin {verb} {}", self.user),
-            By::Cloud => format!("fitbridge admin --aws {verb} {}", self.user),
+            by => format!("{} {verb} {}", by.admin(), self.user),
         }
     }
 

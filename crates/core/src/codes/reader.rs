@@ -53,11 +53,12 @@ fn for_operators(step: &'static str, rider: &UserId, on_aws: bool) -> Cow<'stati
     }
 }
 
-/// A rider's command as the operator gives it; anything else stays what it is.
+/// A command as the operator gives it; what no operator can give stays as it is.
 fn by_operator(piece: &str, admin: &str, rider: &UserId) -> String {
     let Some(command) = piece.strip_prefix("fitbridge ") else { return piece.to_owned() };
     let (verb, rest) = command.split_once(' ').unwrap_or((command, ""));
     let form = match verb {
+        "admin" if !rest.starts_with("--aws") => format!("{admin} {rest}"),
         "list" => format!("{admin} rides {rider} {rest}"),
         "status" => format!("{admin} connections {rider} {rest}"),
         "retry" => format!("{admin} redrive --user {rider}"),
@@ -106,7 +107,9 @@ mod tests {
             "have it tried again when the cause is mended: `fitbridge admin --aws redrive --user ada`"
         );
         assert_eq!(said(Code::NoSuchRide, false), "see the rides: `fitbridge admin rides ada`");
-        for code in [Code::Stopped, Code::RideGone, Code::BadPassword] {
+        assert_eq!(said(Code::Stopped, false), "go on with `fitbridge admin go`");
+        assert_eq!(said(Code::Stopped, true), "go on with `fitbridge admin --aws go`");
+        for code in [Code::RideGone, Code::BadPassword, Code::NeverFinished] {
             assert_eq!(said(code, true), code.next_step(), "it is nobody else's");
         }
     }

@@ -59,8 +59,9 @@ pub(super) async fn reconcile(desk: &Desk, rider: &UserId, name: Option<&str>) -
         desk.out.record(&json!({ "type": "reconcile", "rider": rider, "name": source.name, "new": is_new }));
         let said = if is_new { "is begun" } else { "is under way already" };
         desk.out.line(format!(
-            "{}: a reconcile {said}; `fitbridge admin users show {rider}` tells what it found",
-            source.name
+            "{}: a reconcile {said}; `{} users show {rider}` tells what it found",
+            source.name,
+            desk.by().admin()
         ));
     }
     Ok(changed(desk, begun))

@@ -155,8 +155,12 @@ impl Desk {
 
     /// A rider whose rides a command is about.
     pub(super) fn whose<'a>(&'a self, user: &'a UserId) -> Whose<'a> {
-        let by = if self.cloud.is_some() { By::Cloud } else { By::Operator };
-        Whose { out: self.out, engine: &self.engine, user, by }
+        Whose { out: self.out, engine: &self.engine, user, by: self.by() }
+    }
+
+    /// Whose operator gives the commands: this machine's, or the service's on AWS.
+    pub(super) fn by(&self) -> By {
+        if self.cloud.is_some() { By::Cloud } else { By::Operator }
     }
 
     /// The one place through which every change goes, so that it is on record who did what.

@@ -26,7 +26,9 @@ pub(super) async fn stop(desk: &Desk, note: &str) -> Result<Exit, Stop> {
     let (halt, made) = desk.act(act, async { Ok(desk.engine.halt(note).await?) }).await?;
     desk.out.record(&json!({ "type": "stopped", "since": halt.since.to_string(), "note": halt.note, "new": made }));
     desk.out.line(match made {
-        true => "stopped: within a minute no provider is asked anything; go on with `fitbridge admin go`".to_owned(),
+        true => {
+            format!("stopped: within a minute no provider is asked anything; go on with `{} go`", desk.by().admin())
+        }
         false => format!("stopped already, since {:.0}", halt.since),
     });
     Ok(changed(desk, usize::from(made)))

@@ -39,7 +39,7 @@ async fn add(desk: &Desk, rider: &UserId) -> Result<Exit, Stop> {
     let added = desk.act(act, async { Ok(desk.engine.add_rider(rider).await?) }).await?;
     desk.out.record(&json!({ "type": "added", "rider": rider, "new": added }));
     desk.out.line(match added {
-        true => format!("{rider} is added; next: `fitbridge admin connect {rider} igpsport`"),
+        true => format!("{rider} is added; next: `{} igpsport`", desk.whose(rider).command("connect")),
         false => format!("{rider} is there already"),
     });
     Ok(changed(desk, usize::from(added)))
