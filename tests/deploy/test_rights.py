@@ -46,6 +46,7 @@ CALLED = {
     "secretsmanager:GetSecretValue": ".get_secret_value()",
     "secretsmanager:PutSecretValue": ".put_secret_value()",
     "ses:SendEmail": "/v2/email/outbound-emails",
+    "sqs:GetQueueAttributes": ".get_queue_attributes()",
     "sqs:SendMessage": ".send_message_batch()",
 }
 # What needs an action that no code of ours calls for.
@@ -56,7 +57,6 @@ OTHERWISE = {
     "s3:ListBucket": "lets S3 answer 404",
     "sqs:ChangeMessageVisibility": "the event source mapping",
     "sqs:DeleteMessage": "the event source mapping",
-    "sqs:GetQueueAttributes": "the event source mapping",
     "sqs:ReceiveMessage": "the event source mapping",
     "kms:Decrypt": "table, bucket, queues and keyrings under a key of one's own",
     "kms:GenerateDataKey": "table, bucket, queues and keyrings under a key of one's own",
