@@ -4,14 +4,19 @@
 //! (signing, HTTP, the SDK around it) is more than what its answer is worth; in a batch it is paid once. In units of
 //! DynamoDB a batch is neither cheaper nor dearer, and each read in it is as consistent as one alone, since it is
 //! begun after it was asked for.
+//!
+//! Polls that have been going for a while no longer ask at the same time, but one by one. So a request begins a few
+//! milliseconds after the one before it at the earliest, and takes along who has come meanwhile; who comes alone does
+//! not wait.
 
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use fitbridge_core::ports::{Key, LedgerError, MAX_BATCH, Record};
-use tokio::{runtime::Handle, sync::oneshot};
+use tokio::{runtime::Handle, sync::oneshot, time::Instant};
 
 use super::DynamoLedger;
 
@@ -19,13 +24,26 @@ use super::DynamoLedger;
 /// everybody.
 const UNDER_WAY: usize = 2;
 
+/// From the beginning of one request to that of the next, unless that one is full. About what a read takes on AWS,
+/// so that whoever reads one record after the other is not held up.
+const GAP: Duration = Duration::from_millis(5);
+
 type Read = Result<Option<Record>, LedgerError>;
 
 /// Those who wait for their turn.
 #[derive(Debug, Default)]
 struct Line {
     under_way: usize,
+    begun_at: Option<Instant>,
     waiting: VecDeque<(Key, oneshot::Sender<Read>)>,
+}
+
+impl Line {
+    /// When the next request may begin, where that is not at once.
+    fn opens_at(&self) -> Option<Instant> {
+        let opens = self.begun_at.map(|begun| begun + GAP)?;
+        (self.waiting.len() < MAX_BATCH && Instant::now() < opens).then_some(opens)
+    }
 }
 
 /// The line of a ledger and its clones.
@@ -46,12 +64,21 @@ impl Together {
     /// A turn at once, or a place in the line.
     fn turn_or_wait(&self, ledger: &DynamoLedger, key: &Key) -> Result<Turn, oneshot::Receiver<Read>> {
         let mut line = self.line();
-        if line.under_way < UNDER_WAY {
+        let is_free = line.under_way < UNDER_WAY;
+        if is_free {
             line.under_way += 1;
-            return Ok(Turn(ledger.clone()));
+            if line.opens_at().is_none() {
+                line.begun_at = Some(Instant::now());
+                return Ok(Turn(ledger.clone()));
+            }
         }
         let (sender, receiver) = oneshot::channel();
         line.waiting.push_back((key.clone(), sender));
+        drop(line);
+        if is_free {
+            // It serves whoever has come by the time that it may begin.
+            drop(Turn(ledger.clone()));
+        }
         Err(receiver)
     }
 }
@@ -60,21 +87,33 @@ impl Together {
 struct Turn(DynamoLedger);
 
 impl Turn {
-    /// Those whose turn it is, as many as one request takes; without those who have given up.
-    fn next(&self) -> Vec<(Key, oneshot::Sender<Read>)> {
+    /// Those whose turn it is, as many as one request takes; without those who have given up. Or when it is to be
+    /// asked again.
+    fn next(&self) -> Result<Vec<(Key, oneshot::Sender<Read>)>, Instant> {
         let mut line = self.0.together.line();
         line.waiting.retain(|(_, sender)| !sender.is_closed());
+        if line.waiting.is_empty() {
+            return Ok(Vec::new());
+        }
+        if let Some(opens) = line.opens_at() {
+            return Err(opens);
+        }
+        line.begun_at = Some(Instant::now());
         let count = line.waiting.len().min(MAX_BATCH);
-        line.waiting.drain(..count).collect()
+        Ok(line.waiting.drain(..count).collect())
     }
 
     /// Reads for those who wait until nobody does.
     async fn serve(self) {
         loop {
-            let batch = self.next();
-            if batch.is_empty() {
-                return;
-            }
+            let batch = match self.next() {
+                Ok(batch) if batch.is_empty() => return,
+                Ok(batch) => batch,
+                Err(opens) => {
+                    tokio::time::sleep_until(opens).await;
+                    continue;
+                }
+            };
             let (keys, senders): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
             let reads = self.0.read_each(&keys).await;
             for (sender, read) in senders.into_iter().zip(reads) {
@@ -120,6 +159,9 @@ impl DynamoLedger {
 
     /// Reads some records, each with its own end.
     async fn read_each(&self, keys: &[Key]) -> Vec<Read> {
+        if let [key] = keys {
+            return vec![self.read_one(key).await];
+        }
         match self.read_many(keys).await {
             Ok(records) => records.into_iter().map(Ok).collect(),
             Err(error @ LedgerError::Unavailable(_)) => vec![Err(error); keys.len()],

@@ -34,11 +34,17 @@ impl Code {
     }
 }
 
-/// What stands before the commands is left to whoever can type them.
+/// What is to be done is left to whoever can type the command for it. Where that is an operator's own, or an option,
+/// the code says it to them.
 fn for_guests(step: &'static str) -> Cow<'static, str> {
-    let Some((before, _)) = step.split_once("`fitbridge ") else { return step.into() };
-    let what = before.trim_end_matches([' ', ':']);
-    format!("ask whoever runs FitBridge for you: {what}").into()
+    const ASK: &str = "ask whoever runs FitBridge for you";
+    match step.split_once("`fitbridge ") {
+        Some((before, command)) if !command.starts_with("admin") => {
+            format!("{ASK}: {}", before.trim_end_matches([' ', ':'])).into()
+        }
+        None if !["`--", "FITBRIDGE_"].iter().any(|typed| step.contains(typed)) => step.into(),
+        _ => format!("{ASK}, and name the code of this message").into(),
+    }
 }
 
 /// Each command of a rider becomes the operator's own.
@@ -46,6 +52,9 @@ fn for_operators(step: &'static str, rider: &UserId, on_aws: bool) -> Cow<'stati
     let admin = if on_aws { "fitbridge admin --aws" } else { "fitbridge admin" };
     let pieces: Vec<String> = step.split('`').map(|piece| by_operator(piece, admin, rider)).collect();
     let step = pieces.join("`");
+    // What they would import would be their own.
+    let end = [": `fitbridge import", ", or `fitbridge import"].iter().filter_map(|import| step.find(import)).min();
+    let step = step[..end.unwrap_or(step.len())].to_owned();
     match step.split_once("`, or `") {
         // Of a rider's two ways the operator has only one.
         Some((first, second)) if first.ends_with(second.trim_end_matches('`')) => format!("{first}`").into(),
@@ -77,7 +86,7 @@ mod tests {
     fn a_guest_is_told_to_ask_and_never_to_type() {
         for code in Code::ALL {
             let step = code.next_step_for(Reader::Guest);
-            assert!(!step.contains("`fitbridge"), "{code}: {step}");
+            assert!(!["`fitbridge", "`--", "FITBRIDGE_"].iter().any(|typed| step.contains(typed)), "{code}: {step}");
             assert!(!step.ends_with([' ', ':', ',', '(']), "{code}: {step}");
             let (before, command) = code.next_step().split_once("`fitbridge ").unwrap_or_default();
             let is_riders = !command.is_empty() && !command.starts_with("admin");
@@ -86,6 +95,10 @@ mod tests {
         assert_eq!(
             Code::TokenExpired.next_step_for(Reader::Guest),
             "ask whoever runs FitBridge for you: connect again with a fresh token"
+        );
+        assert_eq!(
+            Code::Stopped.next_step_for(Reader::Guest),
+            "ask whoever runs FitBridge for you, and name the code of this message"
         );
         assert_eq!(Code::BadPassword.next_step_for(Reader::Guest), Code::BadPassword.next_step());
     }
@@ -109,7 +122,9 @@ mod tests {
         assert_eq!(said(Code::NoSuchRide, false), "see the rides: `fitbridge admin rides ada`");
         assert_eq!(said(Code::Stopped, false), "go on with `fitbridge admin go`");
         assert_eq!(said(Code::Stopped, true), "go on with `fitbridge admin --aws go`");
-        for code in [Code::RideGone, Code::BadPassword, Code::NeverFinished] {
+        assert_eq!(said(Code::RideGone, true), "if you did not delete it, import the file from the head unit");
+        assert_eq!(said(Code::RideForgotten, false), "bring it back: `fitbridge admin resync ada RIDE`");
+        for code in [Code::BadPassword, Code::NeverFinished] {
             assert_eq!(said(code, true), code.next_step(), "it is nobody else's");
         }
     }

@@ -58,11 +58,12 @@ fn done_and_begun(delivery: &Delivery) -> Option<(Timestamp, Timestamp, Option<T
 }
 
 /// When the ride of a delivery had ended, of one that was seen upstream within a day of it: what was uploaded later, or
-/// stood on the backlog, says nothing of how long rides take.
+/// stood on the backlog, says nothing of how long rides take, nor does a head unit whose clock is ahead.
 pub fn ride_end(delivery: &Delivery) -> Option<Timestamp> {
     let elapsed = SignedDuration::try_from_secs_f64(delivery.about.elapsed_s?).ok()?;
     let ended = delivery.about.start?.checked_add(elapsed).ok()?;
-    (delivery.discovered_at?.duration_since(ended) < SignedDuration::from_hours(24)).then_some(ended)
+    let seen_after = delivery.discovered_at?.duration_since(ended);
+    (SignedDuration::ZERO..SignedDuration::from_hours(24)).contains(&seen_after).then_some(ended)
 }
 
 #[cfg(test)]

@@ -72,7 +72,8 @@ pub struct Policy {
     pub incident_window: SignedDuration,
     /// Failed calls in a row after which the breaker opens.
     pub breaker_failures: u32,
-    /// Most references that a sweep of a shard hands over, and most of those to other workers that are on their way.
+    /// Most references that a sweep of a shard hands over. To other workers fewer: less the shard's share of those that
+    /// are on their way already.
     pub in_flight: usize,
     /// Waits between attempts to tell a notice; afterwards it is left undelivered.
     pub notice_backoff: Vec<SignedDuration>,

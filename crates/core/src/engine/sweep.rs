@@ -19,7 +19,7 @@ const DEATHS_AT_ONCE: u32 = 2;
 /// Rows of the due index that are looked at for a rider's own commands.
 pub(super) const EVERYTHING: usize = 100_000;
 /// So many times as many rows are looked at while the queue has no room: behind what has to wait there may be work that
-/// has not.
+/// has not. What is due behind all these waits too.
 const LOOK_FURTHER: usize = 10;
 
 /// What counts as due.
@@ -140,7 +140,7 @@ impl Engine {
         Ok(())
     }
 
-    /// How many references other workers may get: this shard's share of what may be on the way to them, less what is. A
+    /// How many references other workers may get: what may be on the way to them, less this shard's share of what is. A
     /// worker that stands still else finds the same references again and again once it goes on, for their leases end.
     async fn room_elsewhere(&self) -> usize {
         let waiting = match self.ports.queue.waiting().await {

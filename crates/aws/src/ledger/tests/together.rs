@@ -52,26 +52,26 @@ async fn each_gets_its_own_record_in_few_requests() {
 #[tokio::test]
 async fn one_alone_is_a_get_and_those_who_wait_are_a_batch() {
     let first = || Reply::Done(json!({ "Item": item(0, "1") }));
-    let rest: Vec<_> = (2..5).map(|number| item(number, "1")).collect();
+    let rest: Vec<_> = (1..5).map(|number| item(number, "1")).collect();
     let batch = Reply::Done(json!({ "Responses": { "t": rest } }));
-    let fake = Fake::start([first(), first(), batch]).await;
+    let fake = Fake::start([first(), batch]).await;
     let ledger = fake.ledger();
     let got = read(&ledger, 0..6).await;
     let there: Vec<_> = got.into_iter().map(|read| read.unwrap().is_some()).collect();
     assert_eq!(there, [true, true, true, true, true, false]);
-    assert_eq!(fake.operations(), ["GetItem", "GetItem", "BatchGetItem"]);
-    let batch = &fake.asked()[2].1["RequestItems"]["t"];
-    assert_eq!((batch["ConsistentRead"].clone(), batch["Keys"].as_array().map(Vec::len)), (json!(true), Some(4)));
+    assert_eq!(fake.operations(), ["GetItem", "BatchGetItem"]);
+    let batch = &fake.asked()[1].1["RequestItems"]["t"];
+    assert_eq!((batch["ConsistentRead"].clone(), batch["Keys"].as_array().map(Vec::len)), (json!(true), Some(5)));
     // Nobody is in the way of the next.
     ledger.get(&key(9)).await.unwrap();
-    assert_eq!(fake.operations()[3..], ["GetItem"]);
+    assert_eq!(fake.operations()[2..], ["GetItem"]);
 }
 
 #[tokio::test]
 async fn a_record_that_cannot_be_read_is_no_matter_of_its_neighbours() {
     let alone = |number: usize, version: &str| Reply::Done(json!({ "Item": item(number, version) }));
-    let batch = Reply::Done(json!({ "Responses": { "t": [item(2, "1"), item(3, "broken")] } }));
-    let fake = Fake::start([alone(0, "1"), alone(1, "1"), batch, alone(2, "1"), alone(3, "broken")]).await;
+    let batch = Reply::Done(json!({ "Responses": { "t": [item(1, "1"), item(2, "1"), item(3, "broken")] } }));
+    let fake = Fake::start([alone(0, "1"), batch, alone(1, "1"), alone(2, "1"), alone(3, "broken")]).await;
     let got = read(&fake.ledger(), 0..4).await;
     assert!(got[..3].iter().all(|read| matches!(read, Ok(Some(_)))), "{got:?}");
     assert!(matches!(got[3], Err(LedgerError::Corrupt(_))), "{got:?}");
@@ -84,13 +84,35 @@ async fn who_gives_up_holds_up_nobody() {
     let ledger = fake.ledger();
     let short = Duration::from_millis(50);
     let keys = [0, 1, 2].map(key);
+    let later = Duration::from_millis(10);
     let (given_up, also, waited) = tokio::join!(
         tokio::time::timeout(short, ledger.get(&keys[0])),
-        tokio::time::timeout(short, ledger.get(&keys[1])),
-        ledger.get(&keys[2]),
+        // Two requests are under way by the time that the third read is asked for.
+        async {
+            tokio::time::sleep(later).await;
+            tokio::time::timeout(short, ledger.get(&keys[1])).await
+        },
+        async {
+            tokio::time::sleep(2 * later).await;
+            ledger.get(&keys[2]).await
+        },
     );
     assert!(given_up.is_err() && also.is_err());
     assert!(matches!(waited, Err(LedgerError::Unavailable(_))), "{waited:?}");
     assert_eq!(ledger.get(&key(3)).await, Ok(None), "the line is empty again");
     assert_eq!(ledger.together.under_way(), 0);
+}
+
+#[tokio::test]
+async fn those_who_come_one_by_one_go_together_too() {
+    let fake = Fake::start(std::iter::repeat_with(|| Reply::Done(json!({ "Responses": { "t": [] } }))).take(64)).await;
+    let ledger = fake.ledger();
+    let reads = (0..40).map(async |number| {
+        // No faster than they are answered.
+        tokio::time::sleep(Duration::from_micros(500) * number).await;
+        ledger.get(&key(number as usize)).await
+    });
+    assert!(join_all(reads).await.into_iter().all(|read| read == Ok(None)));
+    let requests = fake.operations().len();
+    assert!((1..20).contains(&requests), "{requests} requests for 40 reads");
 }
