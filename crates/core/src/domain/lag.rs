@@ -98,4 +98,14 @@ mod tests {
         assert_eq!(DeliveryLags::of(&all[..1]).from_discovery, Some(Lags { count: 1, p50_s: 1, p95_s: 1 }));
         assert_eq!(DeliveryLags::of([]), DeliveryLags::default());
     }
+
+    #[test]
+    fn an_end_tells_of_a_lag_only_within_the_day_before_it_was_seen() {
+        for (ended_before_s, tells) in [(-1, false), (0, true), (86_399, true), (86_400, false)] {
+            let mut ride = delivery(1, Some(Timestamp::UNIX_EPOCH), 5);
+            let ended = ride.discovered_at.unwrap() - SignedDuration::from_secs(ended_before_s);
+            ride.about.start = Some(ended - SignedDuration::from_secs(3600));
+            assert_eq!(ride_end(&ride), tells.then_some(ended), "{ended_before_s}");
+        }
+    }
 }
