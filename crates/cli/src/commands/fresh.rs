@@ -1,12 +1,17 @@
 //! How fresh what is known is, and how long rides took: lines and records.
 
+use std::borrow::Cow;
+
 use fitbridge_core::{
+    Code,
     domain::{Because, DeliveryLags, Lags},
     engine::plan::{ENOUGH_RIDES, Freshness},
     ports::PollClass,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+
+use crate::out::plain;
 
 /// Ticks come each minute; with none for longer than this, nothing runs.
 const QUIET: SignedDuration = SignedDuration::from_mins(3);
@@ -23,6 +28,12 @@ pub(crate) fn line(fresh: &Freshness, now: Timestamp, ticks: &str) -> String {
         },
         None => format!("{last}; not asked until it is connected again"),
     }
+}
+
+/// What keeps it from being read, and what is to be done by whoever reads it; no line while all is well.
+pub(crate) fn failing(fresh: &Freshness, next_step: impl Fn(Code) -> Cow<'static, str>) -> Vec<String> {
+    let Some((since, failure)) = &fresh.failing else { return Vec::new() };
+    vec![format!("since {since:.0}: {}", plain(&failure.to_string())), format!("next: {}", next_step(failure.code))]
 }
 
 /// Why it is looked at so often.
@@ -139,10 +150,14 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_is_on_record() {
+    fn what_fails_is_told_with_its_next_step() {
         let since = at("2025-06-01T12:00:00Z");
         let away = Freshness { failing: Some((since, Code::ProviderAway.into())), ..fresh(Because::New) };
+        let next_step = |code: Code| code.next_step().into();
+        let told = failing(&away, next_step).join("; ");
+        assert!(told.starts_with("since 2025-06-01T12:00:00Z: ") && told.contains("[provider_away]; next: "), "{told}");
         assert_eq!(record(&away)["failing_code"], "provider_away");
+        assert_eq!(failing(&fresh(Because::New), next_step), Vec::<String>::new());
     }
 
     #[test]

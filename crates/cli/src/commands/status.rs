@@ -194,9 +194,8 @@ fn show_freshness(of: &Whose<'_>, freshness: &Freshness, verbose: bool) {
     let (out, now) = (of.out, of.engine.now());
     let ticks = if of.by == By::Cloud { "the poller" } else { "`fitbridge serve`" };
     out.line(format!("  {}", fresh::line(freshness, now, ticks)));
-    if let Some((since, failure)) = &freshness.failing {
-        out.line(format!("  since {since:.0}: {}", plain(&failure.to_string())));
-        out.line(format!("  next: {}", of.next_step(failure.code)));
+    for line in fresh::failing(freshness, |code| of.next_step(code)) {
+        out.line(format!("  {line}"));
     }
     if verbose {
         out.line(format!("  {}", fresh::why(freshness, now)));

@@ -51,10 +51,11 @@ fn for_guests(step: &'static str) -> Cow<'static, str> {
 fn for_operators(step: &'static str, rider: &UserId, on_aws: bool) -> Cow<'static, str> {
     let admin = if on_aws { "fitbridge admin --aws" } else { "fitbridge admin" };
     let pieces: Vec<String> = step.split('`').map(|piece| by_operator(piece, admin, rider)).collect();
-    let step = pieces.join("`");
+    let mut step = pieces.join("`");
     // What they would import would be their own.
-    let end = [": `fitbridge import", ", or `fitbridge import"].iter().filter_map(|import| step.find(import)).min();
-    let step = step[..end.unwrap_or(step.len())].to_owned();
+    if let Some(end) = [": `fitbridge import", ", or `fitbridge import"].iter().find_map(|import| step.find(import)) {
+        step.truncate(end);
+    }
     match step.split_once("`, or `") {
         // Of a rider's two ways the operator has only one.
         Some((first, second)) if first.ends_with(second.trim_end_matches('`')) => format!("{first}`").into(),
